@@ -1,0 +1,34 @@
+"""Masked softmax and replay: learn new classes without forgetting the old ones.
+
+Names are imported on first use, so that `import maskcl` costs nothing and the command line's help needs no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Mask": "maskcl.mask",
+    "ReplayMemory": "maskcl.replay",
+    "class_incremental": "maskcl.scenario",
+    "from_arrays": "maskcl.data",
+    "run": "maskcl.experiment",
+}
+_MODULES = ("data", "engine", "functional", "methods", "metrics")
+
+__all__ = ["Mask", "ReplayMemory", "class_incremental", "data", "engine", "from_arrays", "functional", "methods", "metrics", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(f"maskcl.{name}")
+    raise AttributeError(f"module 'maskcl' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

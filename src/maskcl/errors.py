@@ -1,0 +1,93 @@
+"""What can go wrong, and the one place that words it.
+
+    MaskclError
+    ├── ConfigError        (ValueError)         a flag, key or value that cannot be used
+    ├── ShapeError         (ValueError)         tensors that do not fit together
+    └── DataError          (ValueError)         data that cannot be learnt from
+        └── MissingDataError (FileNotFoundError)  data that is not there
+
+The command line prints `str(error)` and exits with 2; a traceback is always a bug of ours.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class MaskclError(Exception):
+    """Base of all errors that maskcl raises on purpose."""
+
+
+class ConfigError(MaskclError, ValueError):
+    """A flag, key or value that cannot be used."""
+
+
+class ShapeError(MaskclError, ValueError):
+    """Tensors whose shapes or types do not fit together."""
+
+
+class DataError(MaskclError, ValueError):
+    """Data that cannot be learnt from: a wrong shape, label, file or split."""
+
+
+class MissingDataError(DataError, FileNotFoundError):
+    """A data set that is not where it was looked for."""
+
+    def __str__(self) -> str:  # FileNotFoundError would show only errno and name
+        return str(self.args[0]) if self.args else ""
+
+
+class MaskclWarning(UserWarning):
+    """A setting that runs, and probably not as intended."""
+
+
+_NOTHING = object()
+
+
+def nearest(name: str, choices: Iterable[str]) -> str | None:
+    """Return the choice closest to `name`, or None when nothing is close.
+
+    >>> nearest("alfa", ["alpha", "beta"])
+    'alpha'
+    """
+    found = difflib.get_close_matches(str(name), [str(choice) for choice in choices], n=1, cutoff=0.5)
+    return found[0] if found else None
+
+
+def message(
+    where: str, must: str, got: object = _NOTHING, *, choices: Iterable[str] | None = None, hint: str | None = None
+) -> str:
+    """Word an error: where, what must hold, what was given, the nearest valid name, what to do.
+
+    >>> message("[method] alpha", "must be 0 or more", -1.0)
+    '[method] alpha: must be 0 or more, got -1.0.'
+    """
+    text = f"{where}: {must}" + ("" if got is _NOTHING else f", got {got!r}") + "."
+    close = nearest(str(got), choices) if choices is not None else None
+    if close is not None:
+        text += f" Did you mean {close!r}?"
+    if hint is not None:
+        text += f"\nhint: {hint}"
+    return text
+
+
+def check(
+    holds: bool,
+    where: str,
+    must: str,
+    got: object = _NOTHING,
+    *,
+    error: type[MaskclError] = ConfigError,
+    hint: str | None = None,
+) -> None:
+    """Raise `error` with one worded sentence unless `holds`."""
+    if not holds:
+        raise error(message(where, must, got, hint=hint))
+
+
+def check_choice(value: object, where: str, choices: Iterable[str], *, error: type[MaskclError] = ConfigError) -> None:
+    """Raise `error` unless `value` is one of `choices`, naming the nearest of them."""
+    names = list(choices)
+    if value not in names:
+        raise error(message(where, f"must be one of {', '.join(names)}", value, choices=names))
