@@ -1,1 +1,22 @@
-"""."""
+"""Data sets: the built-in digits, MNIST and Fashion-MNIST from idx files, and one's own arrays.
+
+Importing this package imports neither torch nor scikit-learn nor anything of the network.
+"""
+
+from maskcl.data.base import Dataset, from_arrays
+from maskcl.data.idx_set import data_root
+from maskcl.data.registry import DATASETS, Availability, DatasetInfo, FileState, available, download, load, verify
+
+__all__ = [
+    "DATASETS",
+    "Availability",
+    "Dataset",
+    "DatasetInfo",
+    "FileState",
+    "available",
+    "data_root",
+    "download",
+    "from_arrays",
+    "load",
+    "verify",
+]

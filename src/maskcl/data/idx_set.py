@@ -1,0 +1,113 @@
+"""Data sets of four idx files: MNIST, Fashion-MNIST and whoever else uses their layout."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from maskcl.data.base import Dataset
+from maskcl.data.idx import read_idx
+from maskcl.errors import DataError, MissingDataError, message
+
+__all__ = ["FASHION_MNIST", "MNIST", "IdxSet", "data_root"]
+
+
+def data_root(root: str | Path | None = None) -> Path:
+    """Return the folder of data sets: the argument, else MASKCL_DATA, else a cache folder of the user.
+
+    The first of them that is given counts, also where it does not hold the data: what was asked for by name is
+    never replaced silently. Downloads go there too.
+    """
+    chosen = root or os.environ.get("MASKCL_DATA")
+    if chosen:
+        return _expand(chosen)
+    return _expand(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "maskcl"
+
+
+def _expand(path: str | Path) -> Path:
+    return Path(os.path.expanduser(path))  # Path.expanduser raises where a user is unknown
+
+
+@dataclass(frozen=True, eq=False)
+class IdxSet:
+    """Where the four files of a data set lie, and what must be in them.
+
+    Attributes:
+        name: Of the data set, and of the folder below the root that downloads go to.
+        folders: Folders below the root to look in, in this order; "." is the root itself.
+        mirror: Address that a file's name is appended to.
+        sha256: Checksum of the *uncompressed* content of train-images, train-labels, t10k-images, t10k-labels.
+        num_classes: Classes.
+    """
+
+    name: str
+    folders: tuple[str, ...]
+    mirror: str
+    sha256: Mapping[str, str]
+    num_classes: int = 10
+
+    def find(self, file: str, root: str | Path | None = None) -> Path | None:
+        """Return where `file` ("train-images-idx3-ubyte", ...) lies, gzipped or not, or None."""
+        places = [data_root(root) / folder / f"{file}{end}" for folder in self.folders for end in (".gz", "")]
+        return next((place for place in places if place.is_file()), None)
+
+    def read(self, file: str, root: str | Path | None = None) -> npt.NDArray[np.uint8]:
+        """Read one file; MissingDataError where it is not there, DataError where it is not what it should be."""
+        path = self.find(file, root)
+        if path is None:
+            folder = data_root(root)
+            state = "" if folder.is_dir() else ", which is no folder"
+            must = f"{file}.gz must be in {' or '.join(str(folder / name) for name in self.folders[:2])}{state}"
+            hint = f"get it with `{self._command(root)}`, or name the folder that has it (--data-root or MASKCL_DATA)"
+            raise MissingDataError(message(self.name, must, hint=hint))
+        try:
+            return read_idx(path, sha256=self.sha256[file])
+        except DataError as error:
+            raise DataError(f"{error}\nhint: get it anew with `{self._command(root)}`") from error
+
+    def load(self, root: str | Path | None = None) -> Dataset:
+        """Load images as pixels / 255, shape [N, 1, height, width], and labels."""
+        arrays = {file: self.read(file, root) for file in self.sha256}
+        train, test = self._split(arrays, "train"), self._split(arrays, "t10k")
+        return Dataset(self.name, *train, *test, num_classes=self.num_classes, input_range=(0.0, 1.0))
+
+    def _split(
+        self, arrays: Mapping[str, npt.NDArray[np.uint8]], split: str
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        images, labels = arrays[f"{split}-images-idx3-ubyte"], arrays[f"{split}-labels-idx1-ubyte"]
+        pixels = np.divide(images[:, None], np.float32(255), dtype=np.float32)  # one pass, no copy in between
+        return pixels, labels.astype(np.int64)
+
+    def _command(self, root: str | Path | None) -> str:
+        return f"maskcl data download {self.name}" + (f" --data-root {shlex.quote(str(root))}" if root else "")
+
+
+MNIST = IdxSet(
+    name="mnist",
+    folders=("mnist", ".", "MNIST/raw"),  # the last is where torchvision keeps it
+    mirror="https://ossci-datasets.s3.amazonaws.com/mnist/",
+    sha256={
+        "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    },
+)
+
+FASHION_MNIST = IdxSet(
+    name="fashion_mnist",
+    folders=("fashion_mnist", "fashion-mnist", "FashionMNIST/raw"),  # not ".": its files are named like MNIST's
+    mirror="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    sha256={
+        "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    },
+)

@@ -1,0 +1,212 @@
+"""Rows into tasks: which classes come when, and which rows teach and judge each task."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from maskcl import rng
+from maskcl.data.base import Dataset
+from maskcl.data.split import held_out_rows, rows_by_class
+from maskcl.errors import ConfigError, DataError, check, message
+
+__all__ = ["Scenario", "class_incremental"]
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Scenario:
+    """A data set cut into tasks, each with its own classes; `class_incremental` makes one.
+
+    Attributes:
+        dataset: The data set.
+        tasks: Classes of each task, in the order in which they were given.
+        train_rows: Rows of dataset.train_inputs that teach each task, ascending, int64.
+        eval_inputs: What accuracy is measured on: the test inputs, or held-out training inputs; shape [M, ...].
+        eval_labels: Their classes, int64, shape [M].
+        eval_rows: Rows of eval_inputs that judge each task, ascending, int64.
+    """
+
+    dataset: Dataset
+    tasks: tuple[tuple[int, ...], ...]
+    train_rows: tuple[Rows, ...] = field(repr=False)
+    eval_inputs: npt.NDArray[np.float32] = field(repr=False)
+    eval_labels: Rows = field(repr=False)
+    eval_rows: tuple[Rows, ...] = field(repr=False)
+
+    @property
+    def num_tasks(self) -> int:
+        """Number of tasks, T."""
+        return len(self.tasks)
+
+    @property
+    def num_classes(self) -> int:
+        """Outputs of the classifier, C: all classes of the data set, those in no task included."""
+        return self.dataset.num_classes
+
+    @property
+    def task_of_class(self) -> Rows:
+        """Task of each class, -1 for classes in no task, int64, shape [C]."""
+        task_of_class = np.full(self.num_classes, -1, dtype=np.int64)
+        for task, classes in enumerate(self.tasks):
+            task_of_class[list(classes)] = task
+        return task_of_class
+
+
+def class_incremental(
+    dataset: Dataset,
+    *,
+    num_tasks: int | None = None,
+    task_sizes: Sequence[int] | None = None,
+    tasks: Sequence[Sequence[int]] | None = None,
+    class_order: Sequence[int] | None = None,
+    seed: int | None = None,
+    validation_fraction: float = 0.0,
+) -> Scenario:
+    """Cut a data set into tasks of classes that come one after another.
+
+    Exactly one of num_tasks, task_sizes and tasks says how.
+
+    Args:
+        dataset: The data set.
+        num_tasks: Tasks of equal size; it must divide the number of classes.
+        task_sizes: Classes in each task, which together are all classes.
+        tasks: The classes of each task themselves; classes may be left out.
+        class_order: All classes in the order in which they come; by default 0, 1, 2, ...
+        seed: Shuffles the class order instead.
+        validation_fraction: Share of each class's training rows to judge by instead of the test data,
+            0 <= validation_fraction < 1; these rows teach nothing. They are the same for every seed and order.
+
+    Returns:
+        The scenario.
+
+    Raises:
+        ConfigError: If the settings do not describe tasks.
+        DataError: If a class has no training rows, or a task nothing to judge it by.
+
+    >>> from maskcl.data import from_arrays
+    >>> inputs, labels = np.eye(6, dtype=np.float32), np.arange(6) % 3
+    >>> scenario = class_incremental(from_arrays(inputs, labels, inputs, labels), task_sizes=(1, 2))
+    >>> [rows.tolist() for rows in scenario.train_rows]
+    [[0, 3], [1, 2, 4, 5]]
+    """
+    ways = {"num_tasks": num_tasks, "task_sizes": task_sizes, "tasks": tasks}
+    given = [name for name, value in ways.items() if value is not None]
+    must = "must have exactly one of num_tasks, task_sizes, tasks"
+    check(len(given) == 1, "scenario", must, " and ".join(given) or None)
+    if tasks is not None:
+        for name, value in (("class_order", class_order), ("seed", seed)):
+            check(value is None, f"scenario.{name}", "must not be given with tasks, which are in order already", value)
+        cut = _check_tasks(tasks, dataset.num_classes)
+    else:
+        order = _class_order(class_order, seed, dataset.num_classes)
+        sizes = _equal_sizes(num_tasks, len(order)) if task_sizes is None else _check_sizes(task_sizes, len(order))
+        rest = iter(order)
+        cut = tuple(tuple(islice(rest, size)) for size in sizes)
+    return _assemble(dataset, cut, _check_fraction(validation_fraction))
+
+
+def _assemble(dataset: Dataset, tasks: tuple[tuple[int, ...], ...], validation_fraction: float) -> Scenario:
+    train = rows_by_class(dataset.train_labels, dataset.num_classes)
+    for task, classes in enumerate(tasks):
+        for label in classes:
+            must = f"class {label} must have training rows in {dataset.name!r}"
+            hint = "leave the class out with tasks=[[...], ...]"
+            check(len(train[label]) > 0, f"scenario task {task}", must, 0, error=DataError, hint=hint)
+    if validation_fraction > 0:
+        held = held_out_rows(train, validation_fraction, purpose="scenario/validation")
+        train = [np.setdiff1d(rows, out, assume_unique=True) for rows, out in zip(train, held, strict=True)]
+        chosen = np.sort(np.concatenate([held[label] for classes in tasks for label in classes]))
+        eval_inputs, eval_labels = dataset.train_inputs[chosen], dataset.train_labels[chosen]
+    else:
+        eval_inputs, eval_labels = dataset.test_inputs, dataset.test_labels
+    judge = rows_by_class(eval_labels, dataset.num_classes)
+    eval_rows = tuple(_rows_of_task(judge, classes) for classes in tasks)
+    kind = "validation" if validation_fraction > 0 else "test"
+    for task, rows in enumerate(eval_rows):
+        must = f"classes {tasks[task]} must have {kind} rows in {dataset.name!r}"
+        check(len(rows) > 0, f"scenario task {task}", must, 0, error=DataError)
+    train_rows = tuple(_rows_of_task(train, classes) for classes in tasks)
+    return Scenario(dataset, tasks, train_rows, eval_inputs, eval_labels, eval_rows)
+
+
+def _rows_of_task(class_rows: list[Rows], classes: tuple[int, ...]) -> Rows:
+    return np.sort(np.concatenate([class_rows[label] for label in classes]))
+
+
+def _class_order(class_order: Sequence[int] | None, seed: int | None, num_classes: int) -> tuple[int, ...]:
+    check(class_order is None or seed is None, "scenario.seed", "must not be given with class_order", seed)
+    if seed is not None:
+        return tuple(rng.generator(_integer(seed, "scenario.seed"), "class_order").permutation(num_classes).tolist())
+    if class_order is None:
+        return tuple(range(num_classes))
+    order = _integers(class_order, "scenario.class_order")
+    must = f"must hold each class from 0 to {num_classes - 1} once"
+    check(sorted(order) == list(range(num_classes)), "scenario.class_order", must, class_order)
+    return order
+
+
+def _equal_sizes(num_tasks: int | None, num_classes: int) -> tuple[int, ...]:
+    number = _integer(num_tasks, "scenario.num_tasks")
+    divisors = [size for size in range(1, num_classes + 1) if num_classes % size == 0]
+    hint = f"possible: {', '.join(map(str, divisors))}; for tasks of unequal size give task_sizes"
+    check(number in divisors, "scenario.num_tasks", f"must divide the {num_classes} classes", num_tasks, hint=hint)
+    return (num_classes // number,) * number
+
+
+def _check_sizes(task_sizes: Sequence[int], num_classes: int) -> tuple[int, ...]:
+    sizes = _integers(task_sizes, "scenario.task_sizes")
+    check(all(size > 0 for size in sizes), "scenario.task_sizes", "must be 1 or more each", task_sizes)
+    must = f"must add up to the {num_classes} classes"
+    hint = "to leave classes out, give tasks"
+    check(sum(sizes) == num_classes, "scenario.task_sizes", must, task_sizes, hint=hint)
+    return sizes
+
+
+def _check_tasks(tasks: Sequence[Sequence[int]], num_classes: int) -> tuple[tuple[int, ...], ...]:
+    check(_is_list(tasks), "scenario.tasks", "must be a list of lists of classes", tasks)
+    cut = tuple(_integers(classes, f"scenario.tasks[{task}]") for task, classes in enumerate(tasks))
+    check(len(cut) > 0, "scenario.tasks", "must hold at least one task", tasks)
+    homes: dict[int, int] = {}
+    for task, classes in enumerate(cut):
+        where = f"scenario.tasks[{task}]"
+        check(len(classes) > 0, where, "must hold at least one class", classes)
+        for label in classes:
+            check(0 <= label < num_classes, where, f"must be classes from 0 to {num_classes - 1}", label)
+            must = f"class {label} must be in one task only, and is in task {homes.get(label)} already"
+            check(label not in homes, where, must, classes)
+            homes[label] = task
+    return cut
+
+
+def _check_fraction(validation_fraction: float) -> float:
+    must = "must be 0 or more and below 1"
+    number = isinstance(validation_fraction, (int, float, np.number)) and not isinstance(validation_fraction, bool)
+    holds = number and 0 <= validation_fraction < 1
+    check(holds, "scenario.validation_fraction", must, validation_fraction)
+    return float(validation_fraction)
+
+
+def _integers(values: Any, where: str) -> tuple[int, ...]:
+    check(_is_list(values), where, "must be a list of integers", values)
+    return tuple(_integer(value, where) for value in values)
+
+
+def _integer(value: Any, where: str) -> int:
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise ConfigError(message(where, "must be an integer", value)) from None
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, str)
