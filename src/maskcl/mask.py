@@ -1,0 +1,114 @@
+"""`Mask`: everything that can be said about masking, in one frozen object that every method takes the same way."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+from maskcl.errors import MaskclWarning, check, check_choice
+
+__all__ = ["Mask"]
+
+POLICIES = ("task", "batch", "recent")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mask:
+    """How the classes that are not being learnt enter the loss of stream rows.
+
+    Exactly one of `value`, `mass` and `leak` is given. In a population the numbers may be tensors [K].
+
+    Args:
+        value: Replace inactive logits by this constant m, -inf included, without gradient.
+        mass: Replace them by mass - log(number of inactive classes): the same weight at any number of classes.
+        leak: Keep them, weighed by leak in the softmax; 1 is no mask, 0 is m = -inf.
+        old_scale: Factor of the gradient on inactive logits, 0 or more; only with `leak`.
+        new_scale: Factor of the gradient on active logits, 0 or more.
+        policy: Which classes are active: "task", those of the current task; "batch", those among the stream rows of
+            the step; "recent", those among the last `recent_rows` stream rows.
+        recent_rows: Window of policy "recent", in stream rows, this step's included.
+        visible: Classes in the softmax of stream rows at all: "all" outputs of the head, or those "seen" so far.
+        from_task: First task (0-based) in which stream rows are masked.
+        memory_rows: "plain", or "own-task": mask them by their own task too, which ruins accuracy (for study).
+        keep_future: Leave classes not met yet active, as the public code of ER-ACE does.
+
+    Source: arXiv 2309.14808, section 3; method.md 2 to 2c.
+
+    >>> Mask(leak=0.1).label
+    'leak=0.1'
+    """
+
+    value: float | None = None
+    mass: float | None = None
+    leak: float | None = None
+    old_scale: float = 1.0
+    new_scale: float = 1.0
+    policy: str = "task"
+    recent_rows: int | None = None
+    visible: str = "all"
+    from_task: int = 0
+    memory_rows: str = "plain"
+    keep_future: bool = False
+
+    def __post_init__(self) -> None:
+        given = {name: v for name in ("value", "mass", "leak") if (v := getattr(self, name)) is not None}
+        check(len(given) == 1, "mask", "needs exactly one of value, mass and leak", given,
+              hint="value = -inf or a number, leak = 0..1; for stop-gradient without replacement: leak = 1, old_scale = 0")  # fmt: skip
+        for name, number in {**given, "old_scale": self.old_scale, "new_scale": self.new_scale}.items():
+            check(_is_number(number) and not math.isnan(number), f"mask.{name}", "must be a number", number)
+        if self.value is not None:
+            check(self.value < math.inf, "mask.value", "must be below +inf", self.value)
+        if self.mass is not None:
+            check(math.isfinite(self.mass), "mask.mass", "must be finite", self.mass, hint="value = -inf masks fully")
+        if self.leak is not None:
+            check(0 <= self.leak < math.inf, "mask.leak", "must be between 0 and 1", self.leak)
+        for name in ("old_scale", "new_scale"):
+            check(0 <= getattr(self, name) < math.inf, f"mask.{name}", "must be 0 or more", getattr(self, name))
+        check(self.leak is not None or self.old_scale == 1.0, "mask.old_scale",
+              "acts only together with leak (replaced logits have no gradient)", self.old_scale)  # fmt: skip
+        check_choice(self.policy, "mask.policy", POLICIES)
+        check_choice(self.visible, "mask.visible", ("all", "seen"))
+        check_choice(self.memory_rows, "mask.memory_rows", ("plain", "own-task"))
+        check((self.recent_rows is not None) == (self.policy == "recent"), "mask.recent_rows",
+              "is needed with policy 'recent', and only there", self.recent_rows)  # fmt: skip
+        check(self.recent_rows is None or self.recent_rows >= 1, "mask.recent_rows", "must be 1 or more", self.recent_rows)
+        check(self.from_task >= 0, "mask.from_task", "must be 0 or more", self.from_task)
+        self._warn()
+
+    def _warn(self) -> None:
+        if self.leak is not None and self.leak > 1:
+            _warn(f"mask.leak = {self.leak} is above 1: old classes are pushed down harder than without a mask.")
+        if self.leak is not None and self.leak > 0 and self.old_scale == 0:
+            _warn(
+                "mask.old_scale = 0 stops the gradient without replacing the logits, which is the gradient of no loss: new "
+                "logits are lifted against old ones that no longer answer, and both levels can run away. "
+                "leak alone, or value, is the safe form."
+            )
+        if self.memory_rows == "own-task":
+            _warn("mask.memory_rows = 'own-task' leaves old and new classes uncompared: accuracy falls far.")
+
+    @property
+    def removes_inactive(self) -> bool:
+        """Whether inactive classes leave the softmax altogether (m = -inf or leak = 0)."""
+        return self.value == -math.inf or self.leak == 0
+
+    @property
+    def label(self) -> str:
+        """A short name for tables: the dial first, then what differs from the default."""
+        name = next(n for n in ("value", "mass", "leak") if getattr(self, n) is not None)
+        parts = [f"{'m' if name == 'value' else name}={getattr(self, name):g}"]
+        defaults = type(self).__dataclass_fields__
+        for field in list(defaults)[3:]:
+            if getattr(self, field) != defaults[field].default:
+                parts.append(f"{field}={getattr(self, field)}")
+        return " ".join(parts)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, MaskclWarning, stacklevel=5)

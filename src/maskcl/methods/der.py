@@ -1,0 +1,56 @@
+"""Dark experience replay (DER): memory rows are held to the logits they had when they were stored.
+
+    L = mean of CE(stream) + alpha * mean over rows and classes of (z - stored z)^2
+
+Buzzega et al., arXiv 2004.07211.
+
+Differs from the paper: nothing known. `store = "after"` keeps the logits after the update, as the public code of
+arXiv 2309.14808 does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from maskcl.errors import check_choice
+from maskcl.functional import logit_mse
+from maskcl.methods.base import Draw, Method, Step, check_weight, option
+
+__all__ = ["DarkExperienceReplay"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DarkExperienceReplay(Method):
+    """Cross-entropy on stream rows, distillation of stored logits on memory rows."""
+
+    key: ClassVar[str] = "der"
+    title: ClassVar[str] = "Dark experience replay (DER)"
+    paper: ClassVar[str] = "2004.07211"
+    needs_memory: ClassVar[bool] = True
+
+    replay_batch: int = option(10, "memory rows a step, 1 or more")
+    alpha: float = option(0.5, "weight of the distillation, 0 or more")
+    store: str = option("before", "logits kept with a stream row: 'before' or 'after' the update")
+    replay_from_task: int = option(0, "first task (0-based) in which memory rows are drawn")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_weight(self, "alpha")
+        check_choice(self.store, "method.store", ("before", "after"))
+
+    @property
+    def draws(self) -> tuple[Draw, ...]:
+        """One draw, with its stored logits."""
+        return (Draw(self.replay_batch, stored_logits=True),)
+
+    def loss(self, step: Step) -> Tensor:
+        """Cross-entropy plus distillation, [...]."""
+        loss = self.stream_losses(step).mean(-1)
+        if not step.draws:
+            return loss
+        dark = step.draws[0]
+        assert dark.stored is not None
+        return loss + self.alpha * logit_mse(dark.logits, dark.stored).mean(-1)

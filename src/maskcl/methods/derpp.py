@@ -1,0 +1,58 @@
+"""DER++: dark experience replay, and cross-entropy on a second, independent draw.
+
+    L = mean of CE(stream) + alpha * mean of (z - stored z)^2 + beta * mean of CE(second draw)
+
+Buzzega et al., arXiv 2004.07211.
+
+Differs from the paper: nothing known. `store = "after"` keeps the logits after the update, as the public code of
+arXiv 2309.14808 does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from maskcl.errors import check_choice
+from maskcl.functional import logit_mse
+from maskcl.methods.base import Draw, Method, Step, check_weight, option
+
+__all__ = ["DarkExperienceReplayPlus"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DarkExperienceReplayPlus(Method):
+    """DER with labels on a second draw."""
+
+    key: ClassVar[str] = "derpp"
+    title: ClassVar[str] = "DER++"
+    paper: ClassVar[str] = "2004.07211"
+    needs_memory: ClassVar[bool] = True
+
+    replay_batch: int = option(10, "memory rows of each draw, 1 or more")
+    alpha: float = option(0.5, "weight of the distillation, 0 or more")
+    beta: float = option(0.5, "weight of the second draw's cross-entropy, 0 or more")
+    store: str = option("before", "logits kept with a stream row: 'before' or 'after' the update")
+    replay_from_task: int = option(0, "first task (0-based) in which memory rows are drawn")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_weight(self, "alpha", "beta")
+        check_choice(self.store, "method.store", ("before", "after"))
+
+    @property
+    def draws(self) -> tuple[Draw, ...]:
+        """Two independent draws: one for the logits, one for the labels."""
+        return (Draw(self.replay_batch, stored_logits=True), Draw(self.replay_batch))
+
+    def loss(self, step: Step) -> Tensor:
+        """Cross-entropy plus distillation plus replay, [...]."""
+        loss = self.stream_losses(step).mean(-1)
+        if not step.draws:
+            return loss
+        dark, labelled = step.draws
+        assert dark.stored is not None
+        loss = loss + self.alpha * logit_mse(dark.logits, dark.stored).mean(-1)
+        return loss + self.beta * self.memory_losses(labelled).mean(-1)

@@ -1,0 +1,53 @@
+"""Experience replay (ER): cross-entropy on stream rows and on a draw of the memory.
+
+    L = mean over the joined rows of CE          (reduction "joined")
+    L = mean of CE(stream) + mean of CE(memory)  (reduction "sum": with equal batches, twice the gradient)
+
+Chaudhry et al., arXiv 1902.10486; the masked form is that of arXiv 2309.14808 (there with reduction "sum").
+
+Differs from the paper: nothing known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from maskcl.errors import check_choice
+from maskcl.methods.base import Draw, Method, Step, joined_mean, option
+
+__all__ = ["ExperienceReplay"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperienceReplay(Method):
+    """Cross-entropy on stream and memory rows."""
+
+    key: ClassVar[str] = "er"
+    title: ClassVar[str] = "Experience replay (ER)"
+    paper: ClassVar[str] = "1902.10486"
+    needs_memory: ClassVar[bool] = True
+    joint_forward: ClassVar[bool] = True
+
+    replay_batch: int = option(10, "memory rows a step, 1 or more")
+    reduction: str = option("joined", "'joined': one mean over all rows; 'sum': the sum of two means")
+    replay_from_task: int = option(0, "first task (0-based) in which memory rows are drawn")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice(self.reduction, "method.reduction", ("joined", "sum"))
+
+    @property
+    def draws(self) -> tuple[Draw, ...]:
+        """One draw."""
+        return (Draw(self.replay_batch),)
+
+    def loss(self, step: Step) -> Tensor:
+        """Joined mean, or sum of two means, [...]."""
+        new = self.stream_losses(step)
+        if not step.draws:
+            return new.mean(-1)
+        old = self.memory_losses(step.draws[0])
+        return joined_mean(new, old) if self.reduction == "joined" else new.mean(-1) + old.mean(-1)

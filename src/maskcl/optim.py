@@ -1,0 +1,118 @@
+"""Optimisers for one run or a population: each member has its own learning rate, and members never mix.
+
+PyTorch's optimisers take one learning rate a parameter tensor; here a parameter of a population is a tensor
+[K, ...], so the rate is one number a row of it. The updates are PyTorch's, held against `torch.optim` in tests.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from maskcl.errors import check, check_choice
+
+__all__ = ["Optimizer", "OptimizerConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """How parameters move. In a population the numbers may be tensors [K].
+
+    Args:
+        name: "sgd" or "adam".
+        lr: Learning rate, above 0.
+        momentum: SGD only, 0 to 1 (exclusive).
+        weight_decay: L2 penalty added to the gradient, 0 or more. It moves masked classifier rows too, as momentum
+            does: "untouched" is true of plain SGD only.
+        clip_norm: Largest norm of the whole gradient of a member, above 0; None for no clipping.
+    """
+
+    name: str = "sgd"
+    lr: float = 0.1
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        check_choice(self.name, "optimizer.name", ("sgd", "adam"))
+        check(_number(self.lr) and 0 < self.lr < math.inf, "optimizer.lr", "must be a number above 0", self.lr)
+        check(_number(self.momentum) and 0 <= self.momentum < 1, "optimizer.momentum", "must be in [0, 1)", self.momentum)
+        check(self.name == "sgd" or self.momentum == 0, "optimizer.momentum", "acts only with name 'sgd'", self.momentum)
+        check(_number(self.weight_decay) and 0 <= self.weight_decay < math.inf, "optimizer.weight_decay",
+              "must be 0 or more", self.weight_decay)  # fmt: skip
+        check(self.clip_norm is None or (_number(self.clip_norm) and self.clip_norm > 0), "optimizer.clip_norm",
+              "must be above 0, or left out", self.clip_norm)  # fmt: skip
+
+    @property
+    def is_plain_sgd(self) -> bool:
+        """Whether the update is lr times the gradient and nothing else, so that it can be fused into backward."""
+        still = all(not isinstance(number, Tensor) and number == 0 for number in (self.momentum, self.weight_decay))
+        return self.name == "sgd" and still and self.clip_norm is None
+
+
+class Optimizer:
+    """The state of an optimiser over parameters with or without a leading member dimension."""
+
+    def __init__(self, config: OptimizerConfig, params: Sequence[Tensor], *, stacked: bool) -> None:
+        self.config, self.params, self.stacked = config, list(params), stacked
+        self.state: dict[str, list[Tensor]] = {}
+        self.num_steps = 0
+        slots = {"adam": ("mean", "square"), "sgd": ("momentum",) if not _is_zero(config.momentum) else ()}[config.name]
+        for slot in slots:
+            self.state[slot] = [torch.zeros_like(p, requires_grad=False) for p in self.params]
+
+    @torch.no_grad()
+    def step(self, grads: Sequence[Tensor]) -> None:
+        """Move the parameters in place.
+
+        Args:
+            grads: One gradient a parameter, of its shape; not kept, but may be overwritten.
+        """
+        config, lr = self.config, self.config.lr
+        if config.is_plain_sgd and not isinstance(lr, Tensor):
+            torch._foreach_add_(self.params, list(grads), alpha=-lr)
+            return
+        self.num_steps += 1
+        grads = self._clipped(grads)
+        for i, (param, grad) in enumerate(zip(self.params, grads, strict=True)):
+            if not _is_zero(config.weight_decay):
+                grad = grad + self._lead(config.weight_decay, param) * param
+            if config.name == "adam":
+                grad = self._adam_direction(i, grad)
+            elif "momentum" in self.state:
+                grad = self.state["momentum"][i].mul_(self._lead(config.momentum, param)).add_(grad)
+            param.sub_(self._lead(lr, param) * grad)
+
+    def _adam_direction(self, i: int, grad: Tensor, beta1: float = 0.9, beta2: float = 0.999) -> Tensor:
+        mean = self.state["mean"][i].lerp_(grad, 1 - beta1)
+        square = self.state["square"][i].mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+        scale = math.sqrt(1 - beta2**self.num_steps)
+        return (mean / (1 - beta1**self.num_steps)) / (square.sqrt() / scale + 1e-8)
+
+    def _clipped(self, grads: Sequence[Tensor]) -> Sequence[Tensor]:
+        limit = self.config.clip_norm
+        if limit is None:
+            return grads
+        lead = 1 if self.stacked else 0
+        norm = sum(g.square().flatten(lead).sum(-1) for g in grads)
+        factor = (limit / (torch.as_tensor(norm).sqrt() + 1e-6)).clamp(max=1.0)
+        return [self._lead(factor, g) * g for g in grads]
+
+    def _lead(self, dial: Any, like: Tensor) -> Any:
+        """Give a value a member as many trailing dimensions as the parameter has."""
+        if isinstance(dial, Tensor) and dial.ndim:
+            return dial.to(like.dtype).view(-1, *[1] * (like.ndim - 1))
+        return dial
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_zero(dial: Any) -> bool:
+    return not isinstance(dial, Tensor) and dial == 0
