@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import Lock
 
 import torch
 import torch.nn.functional as F
@@ -40,6 +41,10 @@ class NetworkConfig:
         check(self.name == "mlp" or len(self.hidden) > 0, "network.hidden", "needs a width for 'convnet'", self.hidden)
 
 
+_GLOBAL_RANDOM_STATE = Lock()
+"""PyTorch initialises layers from one global state, and populations are set up in several threads."""
+
+
 class CosineLinear(nn.Module):
     """Logits are `scale` times the cosine between features and class weights."""
 
@@ -66,7 +71,7 @@ def build_network(config: NetworkConfig, input_shape: tuple[int, ...], num_class
     Returns:
         A module from [B, *input_shape] to [B, num_classes]; its last layer is the classifier.
     """
-    with torch.random.fork_rng(devices=[]):
+    with _GLOBAL_RANDOM_STATE, torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "initialisation"))
         layers, width = _mlp(config, input_shape) if config.name == "mlp" else _convnet(config, input_shape)
         head = nn.Linear(width, num_classes) if config.classifier == "linear" else CosineLinear(width, num_classes)

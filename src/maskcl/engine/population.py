@@ -19,11 +19,12 @@ from torch import Tensor
 from maskcl.engine.dials import cut_settings, stack_settings
 from maskcl.engine.evaluate import Evaluation, Evaluator
 from maskcl.engine.loop import LoopModel
+from maskcl.engine.masking import TaskMasking
 from maskcl.engine.plan import StepPlan, TaskPlan, plan_member, step_offsets
 from maskcl.engine.spec import RunSpec
 from maskcl.engine.stack import StackModel
 from maskcl.memory import MemoryState, herding_order
-from maskcl.methods import Method, Rows, Step
+from maskcl.methods import Method, Step
 from maskcl.networks import build_network
 
 __all__ = ["Population", "load_data"]
@@ -145,17 +146,15 @@ class Population:
     ) -> None:
         """Train planned steps of a task: the one training loop, for one run and for a population."""
         began, evaluating = time.perf_counter(), 0.0
-        mask = self.method.mask
-        active, visible, future = self._task_masks(task)
-        masked = mask is not None and task >= mask.from_task
+        masking = TaskMasking(self.method, self.task_of_class, task)
         store_after = getattr(self.method, "store", "before") == "after"
         every = self.training.evaluate_every if on_evaluation is not None else None
         losses = torch.zeros(self.lead, dtype=self.inputs.dtype)
         for s, step in enumerate(steps):
             inputs = self._gather(step)
             logits = self._forward(inputs, step.sizes)
-            now_active = self._active(step, active, future) if masked else None
-            loss = self.method.loss(self._step(task, step, logits, now_active, visible))
+            stored = tuple(None if z is None else self._stored(z) for z in step.stored)
+            loss = self.method.loss(Step(logits, step.labels, step.sizes, stored, *masking(step)))
             losses += loss.detach()
             if step.written is not None and not store_after:
                 self._store(step, logits.detach())
@@ -189,34 +188,9 @@ class Population:
         rows = len(self.lead)
         return torch.cat([self.model.forward(part) for part in inputs.split(sizes, rows)], rows)
 
-    def _step(self, task: int, step: StepPlan, logits: Tensor, active: Tensor | None, visible: Tensor | None) -> Step:
-        """Cut the joined rows into the sources that the method's loss speaks of."""
-        parts = logits.split(step.sizes, -2) if len(step.sizes) > 1 else (logits,)
-        labels = step.labels.split(step.sizes, -1) if len(step.sizes) > 1 else (step.labels,)
-        own = self.method.mask is not None and self.method.mask.memory_rows == "own-task"
-        draws = []
-        for z, y, slots in zip(parts[1:], labels[1:], step.stored, strict=True):
-            stored = None if slots is None else self.logits.index_select(0, slots).view(z.shape)
-            own_task = self.task_of_class[y][..., None] == self.task_of_class if own else None
-            draws.append(Rows(z, y, stored, own_task))
-        return Step(Rows(parts[0], labels[0]), tuple(draws), task, active, visible)
-
-    def _task_masks(self, task: int) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Active classes of policy "task"; visible classes, None: all; future classes that stay active: bool [C]."""
-        mask, task_of_class = self.method.mask, self.task_of_class
-        active = task_of_class >= 0 if self.method.trains_on == "all" else task_of_class == task
-        if mask is None:
-            return active, None, None
-        visible = (task_of_class >= 0) & (task_of_class <= task) if mask.visible == "seen" else None
-        if not mask.keep_future:
-            return active, visible, None
-        future = task_of_class > task
-        return active | future, visible, future
-
-    def _active(self, step: StepPlan, of_task: Tensor, future: Tensor | None) -> Tensor:
-        if step.active is None:
-            return of_task
-        return step.active if future is None else step.active | future
+    def _stored(self, slots: Tensor) -> Tensor:
+        """Stored logits of a draw, [..., R, C]."""
+        return self.logits.index_select(0, slots).view(*self.lead, -1, self.logits.shape[1])
 
     def _store(self, step: StepPlan, logits: Tensor) -> None:
         """Keep the logits of the stream rows that enter the memory."""
@@ -251,7 +225,7 @@ class Population:
     def evaluate(self, task: int) -> list[Evaluation]:
         """Evaluate every member after (or within) task `task`."""
         began = time.perf_counter()
-        visible = self._task_masks(task)[1]
+        visible = TaskMasking(self.method, self.task_of_class, task).visible
         out = [
             self.evaluator(lambda x, k=k: self.model.predict(k, x), task, visible) for k in range(self.num_members)
         ]

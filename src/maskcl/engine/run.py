@@ -19,6 +19,7 @@ from maskcl.engine.population import Population, load_data
 from maskcl.engine.resources import free_cores
 from maskcl.engine.spec import Outcome, RunSpec
 from maskcl.errors import check, check_choice
+from maskcl.networks import NetworkConfig
 
 __all__ = ["run_population"]
 
@@ -66,19 +67,23 @@ def run_population(
             for part in _even_parts(indices, choice.group_size):
                 groups.append((part, choice, data))
         workers = max(1, min(cores, len(groups)))
-        torch.set_num_threads(max(1, cores // workers))
+        # One thread a population makes results independent of grouping and cores, to the last bit; networks of
+        # large layers need the cores more.
+        inner = 1 if all(isinstance(s.network, NetworkConfig) and s.network.name == "mlp" for s in specs) else max(1, cores // workers)
+        torch.set_num_threads(inner)
         report = _Reporter(outcomes, on_progress, on_outcome)
 
         def work(group: tuple[Any, ...]) -> None:
             part, choice, data = group
-            about = describe(choice, threads=max(1, cores // workers), workers=workers) | {"group_size": len(part)}
-            _run_group(part, [specs[i] for i in part], choice.stacked, data, about, workers, report)
+            about = describe(choice, threads=inner, workers=workers) | {"group_size": len(part)}
+            _run_group(part, [specs[i] for i in part], choice.stacked, data, about, report)
 
         if workers == 1:
             for group in groups:
                 work(group)
         else:
-            with ThreadPoolExecutor(workers) as pool:
+            # OpenMP's thread count belongs to the calling thread: each worker has to set its own.
+            with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(inner,)) as pool:
                 try:
                     for _ in pool.map(work, groups):
                         pass
@@ -140,7 +145,6 @@ def _run_group(
     stacked: bool,
     data: tuple[Tensor, Evaluator],
     executor: dict[str, Any],
-    workers: int,
     report: _Reporter,
 ) -> None:
     """Train one population over all tasks and hand out the outcomes."""

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from maskcl.errors import check_choice
-from maskcl.methods.base import Draw, Method, Rows, Step
+from maskcl.methods.base import Draw, Method, Step
 from maskcl.methods.der import DarkExperienceReplay
 from maskcl.methods.derpp import DarkExperienceReplayPlus
 from maskcl.methods.er import ExperienceReplay
@@ -14,7 +14,7 @@ from maskcl.methods.er_ace import ErAce
 from maskcl.methods.finetune import FineTune
 from maskcl.methods.joint import Joint
 
-__all__ = ["REGISTRY", "Draw", "Method", "Rows", "Step", "describe", "find"]
+__all__ = ["REGISTRY", "Draw", "Method", "Step", "describe", "find"]
 
 REGISTRY: dict[str, type[Method]] = {
     method.key: method

@@ -16,7 +16,7 @@ from maskcl import functional as MF
 from maskcl.errors import check
 from maskcl.mask import Mask
 
-__all__ = ["Draw", "Method", "Rows", "Step", "check_weight", "option"]
+__all__ = ["Draw", "Method", "Step", "check_weight", "option"]
 
 
 @dataclass(frozen=True)
@@ -33,39 +33,33 @@ class Draw:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Rows of one source in one step.
+class Step:
+    """What a loss sees of one step: the stream rows, then the rows of each draw, joined.
 
     Attributes:
-        logits: The network's logits, [..., N, C].
-        labels: int64 [..., N].
-        stored: Logits stored with memory rows, [..., N, C]; None unless the draw asked for them.
-        own_task: Classes of each row's own task, bool [..., N, C]; None unless the mask masks memory rows.
+        logits: The network's logits, [..., n, C].
+        labels: int64 [..., n].
+        sizes: How many rows each source has, adding up to n: (B,) while nothing is replayed, then (B, R, ...).
+        stored: For each draw, the logits stored with its rows, [..., R, C]; None where the draw did not ask for them.
+        active: Classes left alone by the mask, bool, [n, C] or [..., n, C]: all of them for memory rows; None: no mask.
+        visible: Classes in the softmax at all, bool, [n, C]; None: all.
     """
 
     logits: Tensor
     labels: Tensor
-    stored: Tensor | None = None
-    own_task: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Step:
-    """What a loss sees of one step.
-
-    Attributes:
-        stream: The rows of the current task.
-        draws: The memory rows, one `Rows` a draw; empty while nothing is to be replayed.
-        task: Current task, 0-based.
-        active: Classes the mask leaves alone, bool, [C] or broadcastable to [..., N, C]; None: no mask in this task.
-        visible: Classes in the softmax of stream rows at all, bool; None: all.
-    """
-
-    stream: Rows
-    draws: tuple[Rows, ...]
-    task: int
+    sizes: tuple[int, ...]
+    stored: tuple[Tensor | None, ...] = ()
     active: Tensor | None = None
     visible: Tensor | None = None
+
+    @property
+    def replays(self) -> bool:
+        """Whether there are memory rows in this step."""
+        return len(self.sizes) > 1
+
+    def split(self, rows: Tensor, dim: int = -1) -> tuple[Tensor, ...]:
+        """Cut something with one entry a row into the sources: stream, draw 0, draw 1, ..."""
+        return rows.split(self.sizes, dim)
 
 
 def option(default: Any, doc: str) -> Any:
@@ -112,28 +106,28 @@ class Method:
         """Return the loss of one step, [...]."""
         raise NotImplementedError
 
-    def stream_losses(self, step: Step) -> Tensor:
-        """Masked cross-entropy of the stream rows, [..., B]."""
-        rows = step.stream
-        if self.mask is None or step.active is None:
-            return MF.cross_entropy(rows.logits, rows.labels, visible=step.visible)
-        return self._masked(rows, step.active, step.visible)
+    def losses(self, step: Step) -> Tensor:
+        """Cross-entropy of every row, [..., n]: masked on stream rows, plain on memory rows, in one softmax.
 
-    def memory_losses(self, rows: Rows) -> Tensor:
-        """Cross-entropy of memory rows over all classes, [..., R]: they are not masked."""
-        if rows.own_task is not None:
-            return self._masked(rows, rows.own_task, None)
-        return MF.cross_entropy(rows.logits, rows.labels)
-
-    def _masked(self, rows: Rows, active: Tensor, visible: Tensor | None) -> Tensor:
-        mask = self.mask
-        assert mask is not None
+        Memory rows are rows whose classes are all active. One pass over the joined rows costs half of one pass a
+        source, and these small passes are what a step's time goes into.
+        """
+        mask, active = self.mask, step.active
+        if mask is None or active is None:
+            return MF.cross_entropy(step.logits, step.labels, visible=step.visible)
+        logits = step.logits
+        if not (_is_one(mask.old_scale) and _is_one(mask.new_scale)):
+            new, *old = step.split(logits, -2)
+            factor = torch.where(active[..., : step.sizes[0], :], _per_row(mask.new_scale), _per_row(mask.old_scale))
+            logits = torch.cat([MF.scale_gradient(new, factor), *old], -2)  # memory rows keep their gradient
         return MF.masked_cross_entropy(
-            rows.logits, rows.labels, active, value=mask.value, mass=mask.mass, leak=mask.leak,
-            old_scale=mask.old_scale, new_scale=mask.new_scale, visible=visible,
-        )  # fmt: skip
+            logits, step.labels, active, value=mask.value, mass=mask.mass, leak=mask.leak, visible=step.visible
+        )
 
 
-def joined_mean(*losses: Tensor) -> Tensor:
-    """One mean over the rows of several sources, [...]."""
-    return torch.cat(losses, -1).mean(-1)
+def _is_one(dial: Any) -> bool:
+    return not isinstance(dial, Tensor) and dial == 1.0
+
+
+def _per_row(dial: Any) -> Any:
+    return dial[..., None, None] if isinstance(dial, Tensor) else dial

@@ -48,9 +48,8 @@ class DarkExperienceReplay(Method):
 
     def loss(self, step: Step) -> Tensor:
         """Cross-entropy plus distillation, [...]."""
-        loss = self.stream_losses(step).mean(-1)
-        if not step.draws:
-            return loss
-        dark = step.draws[0]
-        assert dark.stored is not None
-        return loss + self.alpha * logit_mse(dark.logits, dark.stored).mean(-1)
+        new, *_ = step.split(self.losses(step))
+        if not step.replays:
+            return new.mean(-1)
+        _, dark = step.split(step.logits, -2)
+        return new.mean(-1) + self.alpha * logit_mse(dark, step.stored[0]).mean(-1)

@@ -49,10 +49,9 @@ class DarkExperienceReplayPlus(Method):
 
     def loss(self, step: Step) -> Tensor:
         """Cross-entropy plus distillation plus replay, [...]."""
-        loss = self.stream_losses(step).mean(-1)
-        if not step.draws:
-            return loss
-        dark, labelled = step.draws
-        assert dark.stored is not None
-        loss = loss + self.alpha * logit_mse(dark.logits, dark.stored).mean(-1)
-        return loss + self.beta * self.memory_losses(labelled).mean(-1)
+        new, *replayed = step.split(self.losses(step))
+        if not step.replays:
+            return new.mean(-1)
+        _, dark, _ = step.split(step.logits, -2)
+        distilled = logit_mse(dark, step.stored[0]).mean(-1)
+        return new.mean(-1) + self.alpha * distilled + self.beta * replayed[1].mean(-1)

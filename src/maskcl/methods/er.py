@@ -16,7 +16,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from maskcl.errors import check_choice
-from maskcl.methods.base import Draw, Method, Step, joined_mean, option
+from maskcl.methods.base import Draw, Method, Step, option
 
 __all__ = ["ExperienceReplay"]
 
@@ -46,8 +46,8 @@ class ExperienceReplay(Method):
 
     def loss(self, step: Step) -> Tensor:
         """Joined mean, or sum of two means, [...]."""
-        new = self.stream_losses(step)
-        if not step.draws:
-            return new.mean(-1)
-        old = self.memory_losses(step.draws[0])
-        return joined_mean(new, old) if self.reduction == "joined" else new.mean(-1) + old.mean(-1)
+        losses = self.losses(step)
+        if self.reduction == "joined" or not step.replays:
+            return losses.mean(-1)
+        new, old = step.split(losses)
+        return new.mean(-1) + old.mean(-1)

@@ -48,5 +48,5 @@ class ErAce(Method):
 
     def loss(self, step: Step) -> Tensor:
         """Sum of two means, [...]."""
-        loss = self.stream_losses(step).mean(-1)
-        return loss + self.memory_losses(step.draws[0]).mean(-1) if step.draws else loss
+        new, *old = step.split(self.losses(step))
+        return new.mean(-1) + old[0].mean(-1) if old else new.mean(-1)

@@ -25,4 +25,4 @@ class FineTune(Method):
 
     def loss(self, step: Step) -> Tensor:
         """Mean over stream rows, [...]."""
-        return self.stream_losses(step).mean(-1)
+        return self.losses(step).mean(-1)
