@@ -21,11 +21,14 @@ from maskcl.engine.evaluate import Evaluation, Evaluator
 from maskcl.engine.loop import LoopModel
 from maskcl.engine.masking import TaskMasking
 from maskcl.engine.plan import StepPlan, TaskPlan, plan_member, step_offsets
+from maskcl.engine.regulariser import Regulariser
 from maskcl.engine.spec import RunSpec
 from maskcl.engine.stack import StackModel
+from maskcl.engine.synthesis import Forward, Synthesis, plan_old_labels
 from maskcl.memory import MemoryState, herding_order
 from maskcl.methods import Method, Step
 from maskcl.networks import build_network
+from maskcl.rng import generator
 
 __all__ = ["Population", "load_data"]
 
@@ -59,7 +62,10 @@ class Population:
             build_network(spec.network, shape, num_classes, seed=spec.seeds.initialisation).to(dtype) for spec in specs
         ]
         optimizer = stack_settings([spec.optimizer for spec in specs], dtype)
-        self.model = (StackModel if stacked else LoopModel)(modules, optimizer)
+        regularises = bool(self.method.weight_state)
+        self.model = (StackModel if stacked else LoopModel)(modules, optimizer, fuse=not regularises)
+        self.regulariser = Regulariser(self.method, self.model.optimizer.params) if regularises else None
+        self.frozen: Forward | None = None  # the networks as the last task left them, where somebody asks for them
         self.joins = self.method.joint_forward or not self.model.mixes_rows
         memory = first.memory
         self.memories: list[MemoryState | None] = [
@@ -132,9 +138,13 @@ class Population:
         """
         plan = self.plan(task)
         self.train_steps(task, plan.steps(), on_steps=on_steps, on_evaluation=on_evaluation)
+        if self.regulariser is not None:
+            self.regulariser.end_task(self.model.optimizer.params, lambda count: self._fisher(task, count))
         if self.specs[0].memory is not None and self.specs[0].memory.policy == "herding":
             for k in range(self.num_members):
                 self._herd(k, task)
+        if self.method.needs_teacher or self.method.cfgm is not None:
+            self.frozen = self.model.freeze()
 
     def train_steps(
         self,
@@ -150,18 +160,33 @@ class Population:
         store_after = getattr(self.method, "store", "before") == "after"
         every = self.training.evaluate_every if on_evaluation is not None else None
         losses = torch.zeros(self.lead, dtype=self.inputs.dtype)
+        synthesis = self._synthesis(task, steps)
+        joint = synthesis is not None and synthesis.cfgm.update == "joint"
+        old = (self.task_of_class >= 0) & (self.task_of_class < task)
         for s, step in enumerate(steps):
             inputs = self._gather(step)
-            logits = self._forward(inputs, step.sizes)
+            stream = inputs.narrow(len(self.lead), 0, step.sizes[0])
+            sizes, made, target = step.sizes, None, None
+            if joint and synthesis is not None:
+                made, target = synthesis.make(stream, s)
+                inputs, sizes = torch.cat([inputs, made], len(self.lead)), (*step.sizes, step.sizes[0])
+            logits = self._forward(inputs, sizes)
+            own = logits if made is None else logits.narrow(-2, 0, sum(step.sizes))
             stored = tuple(None if z is None else self._stored(z) for z in step.stored)
-            loss = self.method.loss(Step(logits, step.labels, step.sizes, stored, *masking(step)))
+            teacher = self._teach(stream) if self.method.needs_teacher else None
+            loss = self.method.loss(Step(own, step.labels, step.sizes, stored, *masking(step), teacher, old))
+            if made is not None and synthesis is not None and target is not None:
+                loss = loss + synthesis.loss(logits.narrow(-2, sum(step.sizes), step.sizes[0]), target)
             losses += loss.detach()
             if step.written is not None and not store_after:
                 self._store(step, logits.detach())
-            self.model.update(loss)
+            self.model.update(loss, self.regulariser)
+            if synthesis is not None and not joint:
+                made, target = synthesis.make(stream, s)
+                self.model.update(synthesis.loss(self.model.forward(made), target), self.regulariser)
             if step.written is not None and store_after:
                 with torch.no_grad():
-                    self._store(step, self.model.forward(inputs.narrow(len(self.lead), 0, step.sizes[0])))
+                    self._store(step, self.model.forward(stream))
             self.num_steps += 1
             if on_steps is not None and (s + 1) % TICK == 0:
                 on_steps(TICK)
@@ -191,6 +216,33 @@ class Population:
     def _stored(self, slots: Tensor) -> Tensor:
         """Stored logits of a draw, [..., R, C]."""
         return self.logits.index_select(0, slots).view(*self.lead, -1, self.logits.shape[1])
+
+    def _synthesis(self, task: int, steps: Sequence[StepPlan]) -> Synthesis | None:
+        """What makes samples of old classes in this task, if anything."""
+        cfgm = self.method.cfgm
+        if cfgm is None or task < cfgm.from_task or self.frozen is None:
+            return None
+        sizes = [step.sizes[0] for step in steps]
+        old = [c for classes in self.scenario.tasks[:task] for c in classes]
+        labels = np.stack(
+            [plan_old_labels(old, sizes, draw=cfgm.draw, seed=spec.seeds.stream, task=task) for spec in self.specs]
+        )
+        parts = torch.from_numpy(labels if self.stacked else labels[0]).split(sizes, -1)
+        bounds = self.scenario.dataset.input_range
+        return Synthesis(cfgm, parts, current=self.model.current, frozen=self.frozen, bounds=bounds)
+
+    @torch.no_grad()
+    def _teach(self, stream: Tensor) -> Tensor | None:
+        """Logits of the frozen previous networks on stream rows, [..., B, C]."""
+        return None if self.frozen is None else self.frozen(stream)
+
+    def _fisher(self, task: int, count: int) -> list[Tensor]:
+        """Mean squared per-row gradients of log p of the label over up to `count` rows of a task, like the weights."""
+        members = []
+        for k, spec in enumerate(self.specs):
+            rows = generator(spec.seeds.stream, "fisher", task).permutation(self.scenario.train_rows[task])[:count]
+            members.append(self.model.squared_gradients(k, self.inputs[rows], torch.from_numpy(self.labels[rows])))
+        return [torch.stack(parts) for parts in zip(*members, strict=True)] if self.stacked else members[0]
 
     def _store(self, step: StepPlan, logits: Tensor) -> None:
         """Keep the logits of the stream rows that enter the memory."""
@@ -255,6 +307,11 @@ class Population:
         index = torch.tensor(members)
         self.method = cut_settings(self.method, index)
         self.model.keep(members)
+        if self.regulariser is not None:
+            self.regulariser.method = self.method
+            self.regulariser.keep(index)
+        if self.frozen is not None:
+            self.frozen = self.model.freeze()  # between tasks the networks are as the last one left them
         self.loss_sum = self.loss_sum[index]
         if len(self.logits):
             self.logits = self.logits.view(-1, self.memory_size, self.logits.shape[1])[index].flatten(0, 1)

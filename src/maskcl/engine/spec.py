@@ -93,6 +93,11 @@ class RunSpec:
             check(first == 0 or first < scenario.num_tasks, f"method.{name}",
                   f"must be below the number of tasks, {scenario.num_tasks}", first)  # fmt: skip
         self._check_mask()
+        cfgm = method.cfgm
+        if cfgm is not None:
+            check(method.trains_on == "task", "cfgm", f"has no old classes to make with method '{method.key}'", cfgm.label)
+            check(cfgm.from_task < scenario.num_tasks, "cfgm.from_task",
+                  f"must be below the number of tasks, {scenario.num_tasks}", cfgm.from_task)  # fmt: skip
 
     def _check_mask(self) -> None:
         mask, tasks = self.method.mask, self.scenario.tasks

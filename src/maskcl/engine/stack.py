@@ -7,7 +7,7 @@ pass, so that no gradient is ever written to memory (docs/design/stacking.md has
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from maskcl.engine.dials import cut_settings
-from maskcl.engine.loop import mixes_rows, optimizer_tensors
+from maskcl.engine.loop import descend, mixes_rows, optimizer_tensors, squared_gradients
+from maskcl.engine.regulariser import Regulariser
 from maskcl.optim import Optimizer, OptimizerConfig
 
 __all__ = ["StackModel"]
@@ -26,12 +27,12 @@ ELEMENTWISE = (nn.ReLU, nn.Tanh, nn.GELU, nn.SiLU, nn.LeakyReLU, nn.Sigmoid, nn.
 class StackModel:
     """K networks and their optimisers, with a leading member dimension."""
 
-    def __init__(self, modules: Sequence[nn.Module], optimizer: OptimizerConfig) -> None:
+    def __init__(self, modules: Sequence[nn.Module], optimizer: OptimizerConfig, *, fuse: bool = True) -> None:
         self.template = modules[0].train()
         self.mixes_rows = mixes_rows(self.template)
         self.params, self.buffers = stack_module_state(list(modules))
         self.is_linear_chain = _is_linear_chain(self.template)
-        self.fused = self.is_linear_chain and optimizer.is_plain_sgd
+        self.fused = fuse and self.is_linear_chain and optimizer.is_plain_sgd
         self._set_optimizer(optimizer)
 
     def _set_optimizer(self, config: OptimizerConfig) -> None:
@@ -41,31 +42,49 @@ class StackModel:
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Map inputs [K, B, ...] to logits [K, B, C], in training mode, with a graph to the parameters."""
-        if not self.is_linear_chain:
-            return vmap(self._one, randomness="different")(self.params, self.buffers, inputs)
+        if self.is_linear_chain:
+            return self._chain(self.params, inputs, fused=self.fused)
+        return vmap(self._one, randomness="different")(self.params, self.buffers, inputs)
+
+    def _chain(self, params: dict[str, Tensor], inputs: Tensor, *, fused: bool) -> Tensor:
         for name, layer in self.template.named_children():
             if isinstance(layer, nn.Flatten):
                 inputs = inputs.flatten(2)
             elif isinstance(layer, nn.Linear):
-                weight, bias = self.params[f"{name}.weight"], self.params.get(f"{name}.bias")
-                if self.fused:
-                    inputs = _FusedLinear.apply(inputs, weight, bias, self._lr)
-                else:
-                    inputs = _linear(inputs, weight, bias)
+                weight, bias = params[f"{name}.weight"], params.get(f"{name}.bias")
+                inputs = _FusedLinear.apply(inputs, weight, bias, self._lr) if fused else _linear(inputs, weight, bias)
             else:
                 inputs = layer(inputs)
         return inputs
 
+    def current(self, inputs: Tensor) -> Tensor:
+        """Logits of the networks as they are, in evaluation mode, with a graph to the inputs alone."""
+        return self._fixed({n: p.detach() for n, p in self.params.items()}, self.buffers, inputs)
+
+    def freeze(self) -> Callable[[Tensor], Tensor]:
+        """Return the networks as they are now, as a function of inputs [K, B, ...]; what follows does not move it."""
+        params = {n: p.detach().clone() for n, p in self.params.items()}
+        buffers = {n: b.clone() for n, b in self.buffers.items()}
+        return lambda inputs: self._fixed(params, buffers, inputs)
+
+    def _fixed(self, params: dict[str, Tensor], buffers: dict[str, Tensor], inputs: Tensor) -> Tensor:
+        if self.is_linear_chain:
+            return self._chain(params, inputs, fused=False)
+        self.template.eval()
+        try:
+            return vmap(self._one)(params, buffers, inputs)
+        finally:
+            self.template.train()
+
     def _one(self, params: dict[str, Tensor], buffers: dict[str, Tensor], inputs: Tensor) -> Tensor:
         return functional_call(self.template, (params, buffers), (inputs,))
 
-    def update(self, loss: Tensor) -> None:
+    def update(self, loss: Tensor, regulariser: Regulariser | None = None) -> None:
         """One optimiser step on losses [K]; the sum over members is differentiated, so members never mix."""
         if self.fused:
             loss.sum().backward()
-            return
-        params = self.optimizer.params
-        self.optimizer.step(torch.autograd.grad(loss.sum(), params, allow_unused=True, materialize_grads=True))
+        else:
+            descend(self.optimizer, loss.sum(), regulariser)
 
     @torch.no_grad()
     def predict(self, member: int, inputs: Tensor) -> Tensor:
@@ -77,6 +96,14 @@ class StackModel:
         """What one member's classifier sees, [N, D]. Needs an nn.Sequential that ends in the classifier."""
         assert isinstance(self.template, nn.Sequential)
         return self._evaluating(self.template[:-1], member, inputs)
+
+    def squared_gradients(self, member: int, inputs: Tensor, labels: Tensor) -> list[Tensor]:
+        """One member's mean squared per-row gradients of log p of the label, in evaluation mode."""
+        self.template.eval()
+        state = {n: t[member] for n, t in (self.params | self.buffers).items()}
+        out = squared_gradients(self.template, state, list(self.params), inputs, labels)
+        self.template.train()
+        return out
 
     def _evaluating(self, module: nn.Module, member: int, inputs: Tensor) -> Tensor:
         wanted = {name for name, _ in [*module.named_parameters(), *module.named_buffers()]}

@@ -1,5 +1,6 @@
 """Pure functions of tensors: the masked softmax family and the losses on memory rows."""
 
+from maskcl.functional.cfgm import cfgm
 from maskcl.functional.replay import distillation, logit_mse
 from maskcl.functional.softmax import (
     cross_entropy,
@@ -12,6 +13,7 @@ from maskcl.functional.softmax import (
 )
 
 __all__ = [
+    "cfgm",
     "cross_entropy",
     "distillation",
     "leaky_logits",

@@ -83,8 +83,7 @@ def leaky_logits(logits: Tensor, active: Tensor, *, leak: Dial) -> Tensor:
         weight = leak.detach()[..., None, None] if leak.ndim else leak.detach()
         shift = torch.where(active, 0.0, weight.log().to(logits.dtype))
     else:
-        shift = torch.zeros(active.shape, dtype=logits.dtype, device=logits.device)
-        shift = shift.masked_fill(~active, math.log(leak) if leak > 0 else -math.inf)
+        shift = torch.where(active, logits.new_zeros(()), math.log(leak) if leak > 0 else -math.inf)
     return logits + shift
 
 
@@ -207,6 +206,8 @@ def cross_entropy(
         check(targets.shape == logits.shape[:-1], "labels", f"must have shape {tuple(logits.shape[:-1])}",
               tuple(targets.shape), error=ShapeError)  # fmt: skip
         if label_smoothing == 0.0:
+            if logits.ndim == 2:
+                return F.cross_entropy(logits, targets, reduction="none")
             # F.cross_entropy wants the classes in dimension 1: flattening is free, transposing is not.
             flat = F.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1), reduction="none")
             return flat.reshape(targets.shape)

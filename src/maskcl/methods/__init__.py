@@ -12,16 +12,29 @@ from maskcl.methods.derpp import DarkExperienceReplayPlus
 from maskcl.methods.er import ExperienceReplay
 from maskcl.methods.er_ace import ErAce
 from maskcl.methods.finetune import FineTune
+from maskcl.methods.ewc import OnlineEwc
 from maskcl.methods.joint import Joint
+from maskcl.methods.lwf import LearningWithoutForgetting
+from maskcl.methods.si import SynapticIntelligence
 
 __all__ = ["REGISTRY", "Draw", "Method", "Step", "describe", "find"]
 
 REGISTRY: dict[str, type[Method]] = {
     method.key: method
-    for method in (FineTune, Joint, ExperienceReplay, DarkExperienceReplay, DarkExperienceReplayPlus, ErAce)
+    for method in (
+        FineTune,
+        Joint,
+        ExperienceReplay,
+        DarkExperienceReplay,
+        DarkExperienceReplayPlus,
+        ErAce,
+        LearningWithoutForgetting,
+        OnlineEwc,
+        SynapticIntelligence,
+    )
 }
 
-ALIASES = {"der++": "derpp", "er-ace": "er_ace", "sgd": "finetune"}
+ALIASES = {"der++": "derpp", "er-ace": "er_ace", "sgd": "finetune", "oewc": "ewc"}
 
 
 def find(key: str) -> type[Method]:

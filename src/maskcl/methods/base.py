@@ -6,17 +6,22 @@ sees the executor, the memory or the optimiser. So it is written once, for one r
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
 
 from maskcl import functional as MF
+from maskcl.cfgm import Cfgm
 from maskcl.errors import check
 from maskcl.mask import Mask
 
-__all__ = ["Draw", "Method", "Step", "check_weight", "option"]
+__all__ = ["Draw", "Method", "Step", "WeightState", "check_weight", "lead", "option"]
+
+WeightState: TypeAlias = dict[str, list[Tensor]]
+"""What a penalty on weights remembers: by name, one tensor a parameter."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,9 @@ class Step:
         stored: For each draw, the logits stored with its rows, [..., R, C]; None where the draw did not ask for them.
         active: Classes left alone by the mask, bool, [n, C] or [..., n, C]: all of them for memory rows; None: no mask.
         visible: Classes in the softmax at all, bool, [n, C]; None: all.
+        teacher: Logits of the frozen previous network on the stream rows, [..., B, C]; None in the first task, and for
+            methods that do not ask for them.
+        old: Classes of earlier tasks, bool [C]; None where there is no teacher.
     """
 
     logits: Tensor
@@ -51,6 +59,8 @@ class Step:
     stored: tuple[Tensor | None, ...] = ()
     active: Tensor | None = None
     visible: Tensor | None = None
+    teacher: Tensor | None = None
+    old: Tensor | None = None
 
     @property
     def replays(self) -> bool:
@@ -88,7 +98,13 @@ class Method:
     joint_forward: ClassVar[bool] = False
     """Whether stream and memory rows pass the network in one batch: with BatchNorm that changes the result."""
 
+    needs_teacher: ClassVar[bool] = False
+    """Whether losses look at the frozen previous network's logits on the stream rows."""
+    weight_state: ClassVar[tuple[str, ...]] = ()
+    """Names of what a penalty on weights remembers, one tensor a parameter each, "anchor" among them."""
+
     mask: Mask | None = option(None, "the mask on stream rows; none: plain softmax")
+    cfgm: Cfgm | None = option(None, "samples of old classes made from stream rows; none: not made")
 
     def __post_init__(self) -> None:
         for name in ("replay_batch", "replay_from_task"):
@@ -104,6 +120,18 @@ class Method:
 
     def loss(self, step: Step) -> Tensor:
         """Return the loss of one step, [...]."""
+        raise NotImplementedError
+
+    def penalty_gradients(self, state: WeightState, weights: Sequence[Tensor]) -> list[Tensor]:
+        """Gradient of the penalty on weights, one tensor a parameter; with `weight_state` only."""
+        raise NotImplementedError
+
+    def after_step(self, state: WeightState, grads: Sequence[Tensor], moves: Sequence[Tensor]) -> None:
+        """Take note of a step: gradients of the loss without the penalty, and how the weights moved."""
+        raise NotImplementedError
+
+    def end_task(self, state: WeightState, weights: Sequence[Tensor], fisher: Callable[[int], list[Tensor]]) -> None:
+        """Take stock at a task's end; `fisher(n)` gives mean squared per-row gradients over n rows of the task."""
         raise NotImplementedError
 
     def losses(self, step: Step) -> Tensor:
@@ -123,6 +151,11 @@ class Method:
         return MF.masked_cross_entropy(
             logits, step.labels, active, value=mask.value, mass=mask.mass, leak=mask.leak, visible=step.visible
         )
+
+
+def lead(dial: Any, like: Tensor) -> Any:
+    """Give a value a member, [K], as many trailing dimensions as a parameter [K, ...] has."""
+    return dial.view(-1, *[1] * (like.ndim - 1)) if isinstance(dial, Tensor) else dial
 
 
 def _is_one(dial: Any) -> bool:

@@ -1,0 +1,89 @@
+"""CFGM in the training loop: which old class each row is moved to, the samples, what they are held to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from maskcl import functional as MF
+from maskcl.cfgm import Cfgm
+from maskcl.rng import generator
+
+__all__ = ["Synthesis", "plan_old_labels"]
+
+Forward = Callable[[Tensor], Tensor]
+
+
+def plan_old_labels(
+    old_classes: Sequence[int], sizes: Sequence[int], *, draw: str, seed: int, task: int
+) -> NDArray[np.int64]:
+    """Return the old class that each stream row of a task is moved to, int64 [sum(sizes)].
+
+    Args:
+        old_classes: Classes of earlier tasks, one or more.
+        sizes: Stream rows of each step.
+        draw: "uniform", or "balanced": within a step every class comes once before any comes twice.
+        seed: The run's stream seed.
+        task: Current task.
+    """
+    rng, classes = generator(seed, "cfgm", task), np.asarray(old_classes, np.int64)
+    if draw == "uniform":
+        return classes[rng.integers(len(classes), size=sum(sizes))]
+    rounds = -(-max(sizes) // len(classes))
+    order = rng.permuted(np.tile(classes, (len(sizes), rounds, 1)), axis=2).reshape(len(sizes), -1)
+    return np.concatenate([row[:size] for row, size in zip(order, sizes, strict=True)])
+
+
+class Synthesis:
+    """Samples of old classes for the steps of one task."""
+
+    def __init__(
+        self,
+        cfgm: Cfgm,
+        labels: Sequence[Tensor],
+        *,
+        current: Forward,
+        frozen: Forward,
+        bounds: tuple[float, float],
+    ) -> None:
+        """Set up for a task.
+
+        Args:
+            cfgm: The settings; numbers may be tensors [K].
+            labels: Old class of each stream row, for each step, int64 [..., B].
+            current: The network as it is, in evaluation mode, without a graph to its parameters.
+            frozen: The network as the last task left it.
+            bounds: Range of the data.
+        """
+        self.cfgm, self.labels, self.frozen = cfgm, labels, frozen
+        self._follow = frozen if cfgm.generator == "frozen" else current
+        self._bounds = bounds if cfgm.clamp else None
+
+    def make(self, inputs: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """Return samples [..., B, *shape] made from a step's stream rows, and what they should give.
+
+        The target is frozen logits [..., B, C], or classes [..., B].
+        """
+        cfgm, labels = self.cfgm, self.labels[step]
+        made = MF.cfgm(self._follow, inputs, labels, step=cfgm.step, num_steps=cfgm.num_steps, norm=cfgm.norm,
+                       bounds=self._bounds)  # fmt: skip
+        if cfgm.target == "label":
+            return made, labels
+        with torch.no_grad():
+            return made, self.frozen(made)
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Weighted loss of the samples, [...]."""
+        cfgm: Any = self.cfgm
+        if cfgm.target == "label":
+            losses = MF.cross_entropy(logits, target)
+        elif cfgm.loss == "mse":
+            losses = MF.logit_mse(logits, target)
+        else:
+            losses = MF.distillation(logits, target, temperature=cfgm.temperature)
+        return cfgm.weight * losses.mean(-1)
