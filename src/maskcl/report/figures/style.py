@@ -1,0 +1,113 @@
+"""How all figures look: colours that colour-blind readers can tell apart, one colour a method, one marker a mask."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from maskcl.results import Dial, Family
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "GREY",
+    "INK",
+    "LIGHT",
+    "MOST_PANELS",
+    "canvas",
+    "colours",
+    "left_out",
+    "look",
+    "marker",
+    "percent_axis",
+    "png",
+]
+
+DPI = 170
+MOST_PANELS = 12
+"""Families that get a panel of their own; more make a figure that nobody scrolls through."""
+INK, GREY, LIGHT = "#22262b", "#6b7280", "#d7dbe0"
+_PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#5b6770")
+"""Okabe and Ito's colours, the dark ones first, without yellow (too faint for lines)."""
+_MARKERS = {"none": "*", "leak": "^", "value": "o", "mass": "D", "full": "s", "own": "P"}
+
+
+@contextmanager
+def look() -> Iterator[None]:
+    """Matplotlib's settings for our figures, and nobody else's."""
+    import matplotlib as mpl
+
+    settings: Any = {
+        "font.family": "DejaVu Sans",  # comes with matplotlib
+        "font.size": 9.5,
+        "axes.titlesize": 10.5,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.labelsize": 9.5,
+        "axes.labelcolor": INK,
+        "axes.edgecolor": GREY,
+        "axes.linewidth": 0.8,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": "#e8eaed",
+        "grid.linewidth": 0.8,
+        "xtick.color": GREY,
+        "ytick.color": GREY,
+        "xtick.labelcolor": INK,
+        "ytick.labelcolor": INK,
+        "text.color": INK,
+        "legend.frameon": False,
+        "axes.unicode_minus": True,
+        "lines.solid_capstyle": "round",
+    }
+    with mpl.rc_context():
+        mpl.rcdefaults()  # whatever the user's own configuration says
+        mpl.rcParams.update(settings)
+        yield
+
+
+def canvas(num_rows: int, num_columns: int, *, size: tuple[float, float], **share: Any) -> tuple[Figure, Any]:
+    """Return a figure and its axes [num_rows, num_columns], without pyplot's global state."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained", dpi=DPI)
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(num_rows, num_columns, squeeze=False, **share)
+
+
+def png(figure: Figure) -> bytes:
+    """Draw a figure; the same numbers give the same bytes."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", metadata={"Software": None})
+    return content.getvalue()
+
+
+def colours(families: Sequence[Family]) -> dict[str, str]:
+    """One colour for each family name, the same in every figure."""
+    return {family.name: _PALETTE[i % len(_PALETTE)] for i, family in enumerate(families)}
+
+
+def left_out(families: Sequence[Family]) -> str:
+    """A sentence, if some families get no panel."""
+    more = len(families) - MOST_PANELS
+    return f" The first {MOST_PANELS} of {len(families)} combinations are shown." if more > 0 else ""
+
+
+def marker(dial: Dial) -> str:
+    """The marker of a kind of mask."""
+    return _MARKERS[dial.kind]
+
+
+def percent_axis(axes: Axes, which: str) -> None:
+    """Ticks of a fraction in percent, without the sign (the label says it)."""
+    from matplotlib.ticker import FuncFormatter
+
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}".replace("-", "−")))

@@ -1,0 +1,65 @@
+"""How masks and amounts read in sentences and figures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from maskcl.results import Dial
+
+__all__ = ["amount", "joined", "pretty", "short_name", "symbol"]
+
+
+def symbol(dial: Dial) -> str:
+    """A mask as a tick on its own axis: ".1", "−2", "m = −∞".
+
+    >>> symbol(Dial("leak", 0.1, "")), symbol(Dial("value", -2.0, ""))
+    ('.1', '−2')
+    """
+    if dial.kind in ("none", "own", "full"):
+        return {"none": "no\nmask", "own": "own", "full": "m =\n−∞"}[dial.kind]
+    text = f"{dial.number:g}".replace("-", "−")
+    return text[1:] if text.startswith("0.") else text
+
+
+def short_name(dial: Dial) -> str:
+    """A mask as a label inside a figure.
+
+    >>> short_name(Dial("leak", 0.1, "")), short_name(Dial("full", float("nan"), "policy=batch"))
+    ('leak .1', 'm = −∞ (policy=batch)')
+    """
+    name = {"none": "no mask", "own": "its own mask", "full": "m = −∞", "leak": f"leak {symbol(dial)}"}.get(dial.kind)
+    name = name or f"{'m' if dial.kind == 'value' else dial.kind} = {symbol(dial)}"
+    return f"{name} ({dial.extras})" if dial.extras else name
+
+
+def pretty(text: str) -> str:
+    """Set dials and amounts for reading: "m=-inf" becomes "m = −∞"; neither breaks at a line's end.
+
+    >>> pretty("ER, m=-2").replace(chr(160), " ")
+    'ER, m = −2'
+    """
+
+    def set_one(found: re.Match[str]) -> str:
+        return f"{found[1]}\u00a0=\u00a0{found[2].replace('inf', '∞').replace('-', '−')}"
+
+    text = re.sub(r"\b(m|leak|mass)=(-?(?:inf|[\d.]+(?:e-?\d+)?))", set_one, text)
+    return text.replace(" ± ", "\u00a0±\u00a0").replace(" %", "\u00a0%")
+
+
+def joined(parts: Sequence[str]) -> str:
+    """Join as in a sentence.
+
+    >>> joined(["a", "b", "c"])
+    'a, b and c'
+    """
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def amount(number: int, thing: str, plural: str | None = None) -> str:
+    """Count things.
+
+    >>> amount(1, "seed"), amount(5, "seed"), amount(2, "class", "classes")
+    ('1 seed', '5 seeds', '2 classes')
+    """
+    return f"{number:,} {thing if number == 1 else plural or thing + 's'}"

@@ -1,0 +1,147 @@
+"""One table, five ways to print it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+from maskcl.results import HEADLINE, Results, Table
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+__all__ = ["latex", "markdown", "rich_table", "terminal", "to_csv"]
+
+_NAMES = ("label", "config_hash", "method", "mask", "seeds", "diverged")
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "±": r"$\pm$",
+    "−": "$-$",
+    "–": "--",
+    "%": r"\%",
+    "_": r"\_",
+    "&": r"\&",
+    "#": r"\#",
+}
+
+
+def rich_table(table: Table) -> RichTable:
+    """Return the table for a `rich` console: the best of each family bold, clear differences in colour."""
+    from rich import box
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    found = RichTable(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        caption="\n".join(table.notes),
+        caption_justify="left",
+        caption_style="dim",
+    )
+    for i, name in enumerate(table.header):
+        number = i >= table.num_names
+        title = name.replace(" ", "\n", 1) if number else name  # so that the table fits 80 columns
+        found.add_column(title, justify="right" if number else "left", no_wrap=number or i == 0, vertical="bottom")
+    for row in table.rows:
+        if row.first and row is not table.rows[0]:
+            found.add_section()
+        cells = [Text(cell, style="bold" if table.is_bold(row, i) else "") for i, cell in enumerate(row.cells)]
+        if row.clear:
+            cells[-2].stylize("green" if row.cells[-2].startswith("+") else "red")
+        found.add_row(*cells)
+    return found
+
+
+def terminal(table: Table, *, width: int | None = None, colour: bool | None = None) -> str:
+    """Print the table as text.
+
+    Args:
+        table: The table.
+        width: Columns; None: those of the terminal, and at least what the table needs.
+        colour: Whether to use terminal colours; None: if standard output is a terminal.
+    """
+    from rich.console import Console
+
+    colour = sys.stdout.isatty() if colour is None else colour
+    console = Console(file=io.StringIO(), force_terminal=colour, no_color=not colour, width=width, highlight=False)
+    drawn = rich_table(table)
+    if width is None:  # a table cut to the width of a pipe has lost its numbers
+        console.width = max(console.width, console.measure(drawn, options=console.options.update(width=400)).maximum)
+    console.print(drawn)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n") + "\n"
+
+
+def to_csv(results: Results) -> str:
+    """Return every metric of every setting in percent; empty where undefined.
+
+    Columns: names, then for each metric `x_percent` and `x_percent_interval` (half the 95 % interval); for those of
+    the table also `x_percent_difference` (to no mask, paired by seed) and `x_percent_difference_interval`.
+    """
+    headline = {f"{metric}{suffix}" for metric in HEADLINE for suffix in ("_difference", "_difference_interval")}
+    rows = [
+        {
+            name if name in _NAMES else _percent_name(name): value if name in _NAMES else _percent_value(value)
+            for name, value in row.items()
+            if "_difference" not in name or name in headline
+        }
+        for row in results.summary()
+    ]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def markdown(table: Table) -> str:
+    """Return a GitHub-flavoured table, the best of each family bold, with its notes below."""
+
+    def line(cells: Any) -> str:
+        return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+    rule = ("---" if i < table.num_names else "---:" for i in range(len(table.header)))
+    body = [
+        line(f"**{cell}**" if table.is_bold(row, i) else cell for i, cell in enumerate(row.cells)) for row in table.rows
+    ]
+    return "\n".join([line(table.header), line(rule), *body, "", " ".join([*table.notes, *table.key])]) + "\n"
+
+
+def latex(table: Table) -> str:
+    """Return a booktabs table, the best of each family bold, its notes as the caption."""
+
+    def escape(text: str) -> str:
+        plain = "".join(_LATEX.get(character, character) for character in text)
+        return re.sub(r"\bm=(-?[\w.]+)", lambda found: f"$m={found[1]}$".replace("inf", r"\infty"), plain)
+
+    columns = "l" * table.num_names + "r" * (len(table.header) - table.num_names)
+    lines = [
+        r"% needs \usepackage{booktabs}",
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{escape(' '.join([*table.notes, *table.key]))}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        " & ".join(map(escape, table.header)) + r" \\",
+    ]
+    for row in table.rows:
+        if row.first:
+            lines.append(r"\midrule")
+        cells = [rf"\textbf{{{escape(c)}}}" if table.is_bold(row, i) else escape(c) for i, c in enumerate(row.cells)]
+        lines.append(" & ".join(cells) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
+
+
+def _percent_name(name: str) -> str:
+    for suffix in ("_difference_interval", "_difference", "_interval"):
+        if name.endswith(suffix):
+            return f"{name.removesuffix(suffix)}_percent{suffix}"
+    return f"{name}_percent"
+
+
+def _percent_value(value: float) -> str:
+    return "" if math.isnan(value) else f"{100 * value:.4f}"

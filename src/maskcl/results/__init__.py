@@ -1,0 +1,148 @@
+"""What came out: result files, and the object that `maskcl.run` returns and reports stand on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from maskcl.errors import MaskclError, check
+from maskcl.metrics import interval
+from maskcl.results.files import (
+    config_hash,
+    document,
+    load_results,
+    read_result,
+    result_path,
+    slug,
+    write_atomically,
+    write_result,
+)
+from maskcl.results.masks import Dial
+from maskcl.results.settings import Family, Setting, difference, families, flat_config, group
+from maskcl.results.table import DASH, HEADLINE, Row, Table, build, divergences, percent
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = [
+    "DASH",
+    "HEADLINE",
+    "Dial",
+    "Family",
+    "Results",
+    "Row",
+    "Setting",
+    "Table",
+    "config_hash",
+    "difference",
+    "divergences",
+    "document",
+    "flat_config",
+    "load_results",
+    "percent",
+    "read_result",
+    "result_path",
+    "slug",
+    "write_atomically",
+    "write_result",
+]
+
+
+class Results:
+    """The runs of one or more experiments.
+
+    Args:
+        runs: Documents, as `load_results` returns them or `document` makes them.
+    """
+
+    def __init__(self, runs: Iterable[Mapping[str, Any]]) -> None:
+        self.runs = tuple(dict(run) for run in runs)
+        check(len(self.runs) > 0, "results", "must hold at least one run", 0)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Results:
+        """Read every result file in a folder and below."""
+        return cls(load_results(folder))
+
+    @cached_property
+    def settings(self) -> tuple[Setting, ...]:
+        """The runs by configuration: by method, then from no mask to the strongest."""
+        return group(self.runs)
+
+    @cached_property
+    def families(self) -> tuple[Family, ...]:
+        """The settings that differ in their mask alone, together."""
+        return families(self.settings)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One flat dict a run: names, seed, status, seconds, and every metric as a fraction."""
+        return [
+            {
+                "experiment": run["experiment"],
+                "label": s.label,
+                "config_hash": s.config_hash,
+                "method": s.method,
+                "mask": s.mask,
+                "seed": run["seed"],
+                "status": run["status"],
+                "seconds": run.get("seconds", float("nan")),
+                **run["metrics"],
+            }
+            for s in self.settings
+            for run in s.runs
+        ]
+
+    def frame(self) -> pandas.DataFrame:
+        """`rows()` as a pandas DataFrame.
+
+        Raises:
+            MaskclError: If pandas is not installed; it is an extra.
+        """
+        try:
+            import pandas
+        except ImportError:
+            hint = "pip install pandas, or use .rows(), a list of dicts with the same content"
+            raise MaskclError(f"Results.frame: needs pandas, which is not installed.\nhint: {hint}") from None
+        return pandas.DataFrame(self.rows())
+
+    def summary(self) -> list[dict[str, Any]]:
+        """One flat dict a setting: for each metric its mean, half interval, and paired difference to no mask.
+
+        Fractions: `x`, `x_interval`, `x_difference`, `x_difference_interval`; NaN where undefined. `seeds` is how many
+        runs finished, `diverged` how many did not.
+        """
+        return [self._summary(setting, family.plain) for family in self.families for setting in family.settings]
+
+    def _summary(self, setting: Setting, plain: Setting | None) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "label": setting.label,
+            "config_hash": setting.config_hash,
+            "method": setting.method,
+            "mask": setting.mask,
+            "seeds": setting.num_finished,
+            "diverged": len(setting.diverged),
+        }
+        for metric in self.metrics:
+            own = setting.interval(metric)
+            change = interval([]) if plain is None or plain is setting else difference(setting, plain, metric)
+            found |= {
+                metric: float(own.mean),
+                f"{metric}_interval": float(own.half),
+                f"{metric}_difference": float(change.mean),
+                f"{metric}_difference_interval": float(change.half),
+            }
+        return found
+
+    @cached_property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of all metrics that any run has, in the order of the files."""
+        return tuple(dict.fromkeys(name for run in self.runs for name in run["metrics"]))
+
+    def table(self) -> Table:
+        """Final accuracy, forgetting and learning accuracy of every setting; `print` it."""
+        return build(self)
+
+    def __repr__(self) -> str:
+        return f"Results({len(self.runs)} runs, {len(self.settings)} settings)"

@@ -1,0 +1,136 @@
+"""Figures and the page: drawn for whatever is there, whole, and without torch."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from report.fabricate import MASKS, fabricate
+
+from maskcl import report
+from maskcl.report.figures import draw, style
+from maskcl.report.figures.placement import place_labels
+from maskcl.results import Results
+
+VOID = {"meta", "img", "br", "link", "hr", "input"}
+
+
+class Checker(HTMLParser):
+    """Every tag closed in order; no resource from outside."""
+
+    def __init__(self):
+        super().__init__()
+        self.open = []
+
+    def handle_starttag(self, tag, attributes):
+        for name, value in attributes:
+            assert name not in ("src", "srcset") or value.startswith("data:"), value
+        assert tag not in ("script", "link", "iframe")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def check_page(html):
+    checker = Checker()
+    checker.feed(html)
+    assert checker.open == []
+    assert "url(" not in html
+    assert "nan" not in re.sub(r"base64,[^\"]*", "", html)
+
+
+CASES = {
+    "one method, one setting, one seed": lambda: fabricate(methods=("er",), masks=[None], num_seeds=1),
+    "no plain setting": lambda: fabricate(methods=("er",), masks=MASKS[1:4], num_seeds=2),
+    "all diverged": lambda: fabricate(methods=("er",), masks=[None], num_seeds=2, diverge={("er", 0, 0), ("er", 0, 1)}),
+    "one task": lambda: fabricate(masks=[None, {"leak": 0.1}], num_tasks=1, num_seeds=2),
+    "a mass, a policy, a method unheard of": lambda: fabricate(
+        methods=("novel",), masks=[None, {"mass": 3.0}, {"value": "-inf", "policy": "batch"}], num_seeds=2
+    ),
+}
+
+
+@pytest.mark.parametrize("runs", CASES.values(), ids=CASES)
+def test_page_is_right_for_lonely_results(runs):
+    check_page(report.render(runs(), "html"))
+
+
+def test_write_makes_page_table_and_figures_and_nothing_half_written(tmp_path):
+    runs = fabricate(masks=[None, {"value": "-inf"}, {"leak": 0.1}], num_seeds=3, anytime=True, diverge={("er", 2, 0)})
+    path = report.write(tmp_path / "out", runs, command="maskcl run a.toml --set 'x=<1>'")
+    names = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    figures = {f"figures/{name}.png" for name in ("plane", "dial", "accuracy", "confidence")}
+    assert path == tmp_path / "out" / "report.html"
+    assert names == {"report.html", "table.csv"} | figures
+    html = path.read_text(encoding="utf-8")
+    check_page(html)
+    assert html.count("data:image/png;base64,") == 4
+    for words in (
+        "digits_masks",
+        "learnt digits",
+        "maskcl run a.toml --set &#39;x=&lt;1&gt;&#39;",
+        "torch 2.13.0+cpu",
+        "groups of 16",
+    ):
+        assert words in html
+    for name in figures:
+        assert (tmp_path / "out" / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_results_give_the_same_page():
+    runs = fabricate(methods=("er",), masks=[None, {"leak": 0.1}], num_seeds=2)
+    assert report.render(runs, "html") == report.render(runs, "html")
+
+
+def test_figures_appear_only_where_there_is_something_to_show():
+    def names(runs):
+        return [figure.name for figure in draw(Results(runs))]
+
+    assert names(fabricate(methods=("er",), masks=[None], num_seeds=1)) == ["plane", "accuracy", "confidence"]
+    assert names(fabricate(methods=("er",), masks=[None], num_tasks=1)) == []
+    joint = fabricate(methods=("joint",), masks=[None], num_seeds=2)
+    for run in joint:
+        for matrix in ("class_incremental", "task_incremental", "confidence"):
+            run[matrix][:-1] = np.nan
+        run["metrics"]["forgetting"] = run["metrics"]["learning_accuracy"] = np.nan
+    assert names(joint) == []
+
+
+def test_two_hundred_tasks_are_drawn():
+    assert len(draw(Results(fabricate(methods=("er",), masks=[None, {"leak": 0.1}], num_seeds=1, num_tasks=200)))) == 4
+
+
+def test_labels_of_crowded_points_do_not_overlap():
+    points = np.random.default_rng(0).normal(0.5, 0.06, (14, 2))
+    with style.look():
+        figure, axes = style.canvas(1, 1, size=(5, 5))
+        axes[0, 0].set(xlim=(0, 1), ylim=(0, 1))
+        figure.draw_without_rendering()
+        place_labels(axes[0, 0], points, [f"label {i}" for i in range(14)], ["k"] * 14, fontsize=8)
+        boxes = [text.get_window_extent() for text in axes[0, 0].texts]
+    overlapping = [(i, j) for i, a in enumerate(boxes) for j, b in enumerate(boxes) if i < j and a.overlaps(b)]
+    assert overlapping == []
+
+
+def test_figures_leave_matplotlibs_settings_alone():
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    draw(Results(fabricate(methods=("er",), masks=[None], num_seeds=1)))
+    assert dict(mpl.rcParams) == before
+
+
+def test_report_and_results_import_no_torch_and_nothing_heavy():
+    code = """
+import sys
+import maskcl.report.figures.plane, maskcl.report.page, maskcl.report.tables, maskcl.results
+heavy = {"torch", "matplotlib", "scipy", "jinja2", "rich", "pandas"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

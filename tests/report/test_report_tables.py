@@ -1,0 +1,86 @@
+"""The table in each format."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+from report.fabricate import MASKS, fabricate
+
+from maskcl import report
+from maskcl.errors import ConfigError
+from maskcl.report import tables
+from maskcl.results import Results
+
+
+@pytest.fixture(scope="module")
+def results():
+    return Results(fabricate(diverge={("er", 1, 0)}))
+
+
+def test_terminal_table_fits_eighty_columns_and_is_plain_when_it_goes_to_a_file(results):
+    text = report.render(results, "table")
+    assert max(map(len, text.splitlines())) <= 80
+    assert "\x1b" not in text
+    for setting in results.settings:
+        assert f" {setting.mask} " in text
+
+
+def test_terminal_table_has_colours_on_request(results):
+    assert "\x1b[32m" in tables.terminal(results.table(), colour=True, width=100)
+
+
+def test_terminal_table_is_never_cut():
+    runs = [
+        r for size in (50, 200) for r in fabricate(masks=[None, {"value": "-inf", "policy": "batch"}], memory_size=size)
+    ]
+    text = report.render(runs, "table")
+    assert text.count("m=-inf policy=batch") == 4
+    assert "…" not in text
+
+
+def test_csv_has_one_row_a_setting_in_percent_and_is_empty_where_undefined(results):
+    rows = list(csv.DictReader(io.StringIO(report.render(results, "csv"))))
+    assert [row["mask"] for row in rows] == [s.mask for s in results.settings]
+    row, setting = rows[1], results.settings[1]
+    assert float(row["final_accuracy_percent"]) == pytest.approx(
+        100 * setting.interval("final_accuracy").mean, abs=1e-4
+    )
+    assert float(row["forgetting_percent_difference"]) < 0
+    assert rows[0]["final_accuracy_percent_difference"] == ""
+    assert (rows[9]["seeds"], rows[9]["diverged"]) == ("4", "1")
+    assert "final_accuracy_task_incremental_percent" in row
+
+
+def test_markdown_has_as_many_cells_in_every_line(results):
+    lines = [line for line in report.render(results, "markdown").splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + 20
+    assert {line.count("|") for line in lines} == {8}
+    assert sum("**" in line for line in lines) == 2
+
+
+def test_latex_is_a_booktabs_table_without_bare_special_characters(results):
+    text = report.render(results, "latex")
+    assert text.count(r"\midrule") == 2
+    assert text.count(r" \\") == 21
+    assert r"$m=-\infty$" in text
+    assert not [c for c in text if c in "±−–"]
+    assert all(text[i - 1] == "\\" for i, c in enumerate(text) if c == "%" and i > 0)
+
+
+def test_formats_escape_what_a_configuration_may_hold():
+    runs = fabricate(methods=("er",), masks=[None], num_seeds=1) + fabricate(methods=("er",), masks=[None], num_seeds=1)
+    for run, name in zip(runs, ("a|b_c", "<b>&%"), strict=True):
+        run["config"]["scenario"]["dataset"] = run["label"] = name
+        run["config_hash"] = name
+    assert r"a\|b_c" in report.render(runs, "markdown")
+    assert r"a|b\_c" in report.render(runs, "latex")
+    html = report.render(runs, "html")
+    assert "<b>&%" not in html
+    assert "&lt;b&gt;&amp;%" in html
+
+
+def test_an_unknown_format_is_refused_with_the_nearest_one():
+    with pytest.raises(ConfigError, match="Did you mean 'markdown'"):
+        report.render(fabricate(masks=MASKS[:1]), "mardown")

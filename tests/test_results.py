@@ -1,0 +1,335 @@
+"""Result files and what is made of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import sys
+
+import numpy as np
+import pytest
+from report.fabricate import MASKS, fabricate
+
+from maskcl import metrics
+from maskcl.errors import ConfigError, DataError, MaskclError, MissingDataError
+from maskcl.mask import Mask
+from maskcl.results import (
+    Results,
+    config_hash,
+    difference,
+    load_results,
+    read_result,
+    result_path,
+    slug,
+    write_atomically,
+    write_result,
+)
+
+
+@pytest.fixture(scope="module")
+def many():
+    return Results(fabricate())
+
+
+def save(folder, runs):
+    for run in runs:
+        write_result(result_path(folder, run["label"], run["config"], run["seed"]), run)
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_result_comes_back_as_it_was_written(tmp_path):
+    (run,) = fabricate(methods=("er",), masks=[{"leak": 0.1}], num_seeds=1, anytime=True)
+    run["class_incremental"][0, 4] = math.nan
+    run["metrics"]["forgetting"] = math.nan
+    write_result(tmp_path / "seed-0.json", run)
+    back = read_result(tmp_path / "seed-0.json")
+    assert back.keys() == run.keys()
+    for name in ("class_incremental", "task_incremental", "confidence", "newest_share"):
+        np.testing.assert_array_equal(back[name], run[name])
+    np.testing.assert_array_equal(back["anytime"]["confidence"], run["anytime"]["confidence"])
+    assert back["anytime"]["task"].dtype == np.int64
+    assert math.isnan(back["metrics"]["forgetting"])
+    assert back["metrics"]["final_accuracy"] == run["metrics"]["final_accuracy"]
+    assert back["config"] == run["config"]
+
+
+def test_files_are_strict_json_with_null_for_nan_and_words_for_infinities(tmp_path):
+    (run,) = fabricate(methods=("er",), masks=[{"value": -math.inf}], num_seeds=1, diverge={("er", 0, 0)})
+    write_result(tmp_path / "a.json", run)
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    raw = json.loads((tmp_path / "a.json").read_text(), parse_constant=refuse)
+    assert raw["class_incremental"][4][0] is None
+    assert raw["metrics"]["final_accuracy"] is None
+    assert raw["config"]["mask"]["value"] == "-inf"
+
+
+def test_a_path_names_setting_and_seed_and_is_shared_by_seeds(tmp_path):
+    first, second = fabricate(methods=("derpp",), masks=[{"value": "-inf"}], num_seeds=2)
+    a, b = (result_path(tmp_path, run["label"], run["config"], run["seed"]) for run in (first, second))
+    assert a.parent == b.parent
+    assert a.relative_to(tmp_path).as_posix() == f"derpp_m=-inf-{first['config_hash']}/seed-0.json"
+    assert slug("../a b/ö") == "a_b"
+
+
+def test_config_hash_ignores_seeds_and_order_and_nothing_else():
+    config = {"method": {"name": "er", "a": 1}, "mask": {"value": -math.inf}, "seeds": {"stream": 0}}
+    reordered = {"seeds": {"stream": 5}, "mask": {"value": "-inf"}, "method": {"a": 1, "name": "er"}}
+    assert config_hash(config) == config_hash(reordered)
+    assert config_hash(config) != config_hash({**config, "mask": None})
+    assert len(config_hash(config)) == 8
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    write_atomically(tmp_path / "a.json", b"old")
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(ConfigError, match="No space left"):
+        write_atomically(tmp_path / "a.json", b"new")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+    assert (tmp_path / "a.json").read_bytes() == b"old"
+
+
+def test_loading_is_recursive_and_sorted_by_seed_number_and_skips_hidden_files(tmp_path):
+    save(tmp_path / "deep" / "er", fabricate(methods=("er",), masks=[None], num_seeds=12))
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / ".cache" / "x.json").write_text("{}")
+    assert [run["seed"] for run in load_results(tmp_path)] == list(range(12))
+
+
+def _valid():
+    (run,) = fabricate(methods=("er",), masks=[None], num_seeds=1)
+    return run
+
+
+BROKEN = {
+    "cut": (b'{"schema": 1, "lab', "must be JSON"),
+    "binary": (b"\xff\xfe\x00", "must be JSON"),
+    "list": (b"[1, 2]", "no 'schema'"),
+    "foreign": (b'{"name": "package"}', "no 'schema'"),
+    "newer": (b'{"schema": 2}', "schema must be 1, not 2"),
+}
+
+
+@pytest.mark.parametrize(("content", "said"), BROKEN.values(), ids=BROKEN)
+def test_a_file_that_is_no_result_is_one_sentence_that_names_it(tmp_path, content, said):
+    (tmp_path / "odd.json").write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        load_results(tmp_path)
+    first = str(caught.value).splitlines()[0]
+    assert first.startswith(str(tmp_path / "odd.json"))
+    assert said in first
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"label": None}, "'label' is None"),
+        ({"seed": "zero"}, "'seed' is 'zero'"),
+        ({"seed": True}, "'seed' is True"),
+        ({"status": "crashed"}, "finished, diverged"),
+        ({"metrics": {"forgetting": "low"}}, "metric 'forgetting' is 'low'"),
+        ({"class_incremental": [[1, 2]]}, "'class_incremental' is not a square matrix"),
+        ({"confidence": [["a"]]}, "'confidence' is not a square matrix"),
+        ({"anytime": [1]}, "must be the result of a run"),
+    ],
+)
+def test_a_result_with_a_wrong_value_is_refused_by_name(tmp_path, change, said):
+    write_result(tmp_path / "seed-0.json", {**_valid(), **change})
+    with pytest.raises(DataError, match=r"seed-0\.json: must be") as caught:
+        read_result(tmp_path / "seed-0.json")
+    assert said in str(caught.value)
+
+
+def test_a_result_without_a_key_is_refused_by_name(tmp_path):
+    run = _valid()
+    del run["config"]
+    write_result(tmp_path / "a.json", run)
+    with pytest.raises(DataError, match="its 'config' is missing"):
+        read_result(tmp_path / "a.json")
+
+
+def test_missing_and_empty_folders_say_how_to_get_results(tmp_path):
+    with pytest.raises(MissingDataError, match="hint: maskcl run"):
+        load_results(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="holds none"):
+        load_results(tmp_path)
+
+
+def test_one_run_twice_is_refused(tmp_path):
+    save(tmp_path / "a", [_valid()])
+    save(tmp_path / "b", [_valid()])
+    with pytest.raises(DataError, match=r"each run once.*seed 0"):
+        load_results(tmp_path)
+
+
+# -- settings ---------------------------------------------------------------------------------------------------------
+
+
+def test_settings_go_from_no_mask_to_minus_infinity_whatever_the_order_of_files(many):
+    shuffled = Results(np.random.default_rng(0).permutation(np.array(many.runs, dtype=object)))
+    expected = ["no mask", "leak=0.3", "leak=0.1", "leak=0.03", "m=5", "m=2", "m=0", "m=-2", "m=-5", "m=-inf"]
+    for results in (many, shuffled):
+        assert [s.mask for s in results.settings] == expected * 2
+        assert [s.title for s in results.settings] == ["ER"] * 10 + ["DER++"] * 10
+        assert all(s.seeds == [0, 1, 2, 3, 4] for s in results.settings)
+
+
+def test_the_dial_has_one_name_for_the_full_mask():
+    masks = [{"leak": 0}, {"value": "-inf"}, {"mass": 3.0}, {"value": "-inf", "policy": "batch", "from_task": 1}]
+    found = Results(fabricate(methods=("er",), masks=masks, num_seeds=1)).settings
+    assert {s.mask for s in found} == {"mass=3", "m=-inf", "m=-inf policy=batch from_task=1"}
+
+
+def test_a_whole_mask_with_default_fields_is_named_as_a_short_one():
+    whole = {field.name: field.default for field in dataclasses.fields(Mask)} | {"leak": 0.1}
+    (setting,) = Results(fabricate(methods=("er",), masks=[whole], num_seeds=1)).settings
+    assert setting.mask == "leak=0.1"
+
+
+def test_er_ace_without_further_words_has_a_mask_of_its_own():
+    (setting,) = Results(fabricate(methods=("er_ace",), masks=[None], num_seeds=1)).settings
+    assert (setting.title, setting.mask) == ("ER-ACE", "its own mask")
+    (family,) = Results([*setting.runs]).families
+    assert family.plain is None
+
+
+def test_differences_pair_the_seeds_that_both_have():
+    runs = fabricate(methods=("er",), masks=[None, {"leak": 0.1}])
+    kept = [r for r in runs if (r["config"]["mask"] is None) <= (r["seed"] > 0)]
+    plain, masked = Results(kept).settings
+    found = difference(masked, plain, "final_accuracy")
+    assert found.n == 4
+    by_hand = metrics.paired_difference(masked.values("final_accuracy")[1:], plain.values("final_accuracy"))
+    assert found == by_hand
+
+
+def test_each_memory_size_is_held_against_its_own_plain_setting():
+    runs = [r for size in (50, 200) for r in fabricate(methods=("er",), masks=[None, {"leak": 0.1}], memory_size=size)]
+    small, large = Results(runs).families
+    assert (small.name, large.name) == ("ER (memory.size=50)", "ER (memory.size=200)")
+    assert all(f.plain is not None and f.plain.varies == f.masked[0].varies for f in (small, large))
+
+
+def test_a_part_that_only_some_settings_have_is_named_as_a_whole():
+    runs = [r for size in (50, 200) for r in fabricate(methods=("er",), masks=[None], num_seeds=1, memory_size=size)]
+    runs[0]["config"]["cfgm"] = {"step": 2.0, "clamp": True}
+    runs[1]["config"]["cfgm"] = None
+    assert [s.varies for s in Results(runs).settings] == ["cfgm memory.size=50", "no cfgm memory.size=200"]
+
+
+def test_a_mask_with_other_settings_falls_back_on_the_only_plain_setting_of_its_method():
+    runs = fabricate(methods=("er", "derpp"), masks=[None, {"leak": 0.1}], num_seeds=2)
+    for run in runs:
+        if run["config"]["mask"] and run["config"]["method"]["name"] == "er":
+            run["config"]["optimizer"]["lr"] = 0.05
+    first, second = Results(runs).families
+    assert [len(f.masked) for f in (first, second)] == [1, 1]
+    assert first.plain.method == first.masked[0].method == "er"
+
+
+def test_diverged_runs_leave_the_means_and_are_counted():
+    results = Results(fabricate(methods=("er",), masks=[None], diverge={("er", 0, 1), ("er", 0, 3)}))
+    (setting,) = results.settings
+    assert (setting.num_finished, len(setting.diverged)) == (3, 2)
+    assert setting.interval("final_accuracy").n == 3
+    (row,) = results.summary()
+    assert (row["seeds"], row["diverged"]) == (3, 2)
+
+
+# -- results ----------------------------------------------------------------------------------------------------------
+
+
+def test_rows_are_one_flat_dict_a_run(many):
+    rows = many.rows()
+    assert len(rows) == 100
+    assert {"label", "method", "mask", "seed", "status", "final_accuracy", "forgetting"} < set(rows[0])
+
+
+def test_summary_is_mean_interval_and_paired_difference(many):
+    row = next(r for r in many.summary() if r["label"] == "derpp leak=0.1")
+    plain, masked = (next(s for s in many.settings if s.label == f"derpp {m}") for m in ("no mask", "leak=0.1"))
+    assert row["forgetting"] == pytest.approx(masked.values("forgetting").mean())
+    assert row["forgetting_interval"] == pytest.approx(float(metrics.interval(masked.values("forgetting")).half))
+    expected = metrics.paired_difference(masked.values("forgetting"), plain.values("forgetting"))
+    assert row["forgetting_difference"] == pytest.approx(float(expected.mean))
+    assert row["forgetting_difference_interval"] == pytest.approx(float(expected.half))
+    reference = next(r for r in many.summary() if r["label"] == "derpp no mask")
+    assert math.isnan(reference["forgetting_difference"])
+
+
+def test_frame_without_pandas_says_what_to_do(many, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(MaskclError, match="pip install pandas"):
+        many.frame()
+
+
+def test_frame_holds_the_rows(many):
+    pytest.importorskip("pandas")
+    assert many.frame().to_dict("records") == many.rows()
+
+
+def test_results_need_runs():
+    with pytest.raises(ConfigError, match="at least one run"):
+        Results([])
+
+
+def test_loaded_results_equal_those_in_memory(tmp_path):
+    runs = fabricate(methods=("er",), masks=MASKS[:3], num_seeds=2)
+    save(tmp_path, runs)
+    assert str(Results.load(tmp_path).table()) == str(Results(runs).table())
+
+
+# -- table ------------------------------------------------------------------------------------------------------------
+
+
+def test_table_shows_percent_with_interval_and_marks_the_best(many):
+    table = many.table()
+    assert table.header == (
+        "Method",
+        "Mask",
+        "Final accuracy",
+        "Forgetting",
+        "Learning accuracy",
+        "vs no mask",
+        "Seeds",
+    )
+    for setting, row in zip(many.settings, table.rows, strict=True):
+        found = setting.interval("final_accuracy")
+        assert row.cells[2] == f"{100 * found.mean:.1f} ± {100 * found.half:.1f}"
+    best = {row.cells[0]: row.cells[1] for row in table.rows if row.best}
+    assert best == {f.name: f.best.mask for f in many.families}
+    assert [row.cells[5] for row in table.rows if row.first] == ["reference"] * 2
+
+
+def test_table_of_one_seed_has_no_interval_and_says_so():
+    table = Results(fabricate(masks=[None, {"leak": 0.1}], num_seeds=1)).table()
+    assert "±" not in "".join(cell for row in table.rows for cell in row.cells)
+    assert not any(row.clear for row in table.rows)
+    assert any(note.startswith("One seed: there is no interval") for note in table.notes)
+
+
+def test_table_shows_a_dash_where_a_number_is_undefined():
+    table = Results(fabricate(methods=("er",), masks=[None], num_tasks=1)).table()
+    assert table.rows[0].cells[3] == "–"
+
+
+def test_table_names_diverged_members():
+    table = Results(fabricate(methods=("er",), masks=MASKS[:2], diverge={("er", 1, 0), ("er", 1, 3)})).table()
+    assert table.rows[1].cells[-1] == "3 of 5"
+    assert "ER, m=-inf, seeds 0, 3 in task 3 of 5: its loss or its weights are not finite" in table.notes[-1]
+
+
+def test_table_adds_a_column_only_for_what_else_varies():
+    runs = [r for size in (50, 200) for r in fabricate(methods=("er",), masks=[None], memory_size=size)]
+    table = Results(runs).table()
+    assert table.header[2] == "Varied"
+    assert [row.cells[2] for row in table.rows] == ["memory.size=50", "memory.size=200"]
