@@ -27,6 +27,7 @@ class Cfgm:
         clamp: Cut the samples to the range of the data after each step.
         draw: Old class of each row: "uniform" over the classes of earlier tasks, or "balanced" (as many rows of each
             as the batch allows).
+        per_row: Samples made from each stream row, each towards a class of its own draw, 1 or more.
         generator: Network whose gradient is followed: the "current" one, or the "frozen" one of the last task's end.
         target: What samples are to give: "frozen" logits of the previous network, or the "label" c.
         loss: "mse" of logits or "kl" of softmaxes; for target "frozen" (target "label" takes cross-entropy).
@@ -47,6 +48,7 @@ class Cfgm:
     norm: str = "raw"
     clamp: bool = False
     draw: str = "uniform"
+    per_row: int = 1
     generator: str = "current"
     target: str = "frozen"
     loss: str = "mse"
@@ -61,7 +63,7 @@ class Cfgm:
             good = isinstance(number, (int, float)) and not isinstance(number, bool) and math.isfinite(number)
             good = good and (number > 0 if low is None else number >= low)
             check(good, f"cfgm.{name}", f"must be a finite number, {'above 0' if low is None else '0 or more'}", number)
-        for name in ("num_steps", "from_task"):
+        for name in ("num_steps", "per_row", "from_task"):
             number = getattr(self, name)
             good = isinstance(number, int) and not isinstance(number, bool) and number >= 1
             hint = "the first task has no old class, and no network before it" if name == "from_task" else None

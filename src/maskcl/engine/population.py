@@ -169,14 +169,15 @@ class Population:
             sizes, made, target = step.sizes, None, None
             if joint and synthesis is not None:
                 made, target = synthesis.make(stream, s)
-                inputs, sizes = torch.cat([inputs, made], len(self.lead)), (*step.sizes, step.sizes[0])
+                inputs = torch.cat([inputs, made], len(self.lead))
+                sizes = (*step.sizes, made.shape[len(self.lead)])
             logits = self._forward(inputs, sizes)
             own = logits if made is None else logits.narrow(-2, 0, sum(step.sizes))
             stored = tuple(None if z is None else self._stored(z) for z in step.stored)
             teacher = self._teach(stream) if self.method.needs_teacher else None
             loss = self.method.loss(Step(own, step.labels, step.sizes, stored, *masking(step), teacher, old))
             if made is not None and synthesis is not None and target is not None:
-                loss = loss + synthesis.loss(logits.narrow(-2, sum(step.sizes), step.sizes[0]), target)
+                loss = loss + synthesis.loss(logits.narrow(-2, sum(step.sizes), sizes[-1]), target)
             losses += loss.detach()
             if step.written is not None and not store_after:
                 self._store(step, logits.detach())
@@ -222,7 +223,7 @@ class Population:
         cfgm = self.method.cfgm
         if cfgm is None or task < cfgm.from_task or self.frozen is None:
             return None
-        sizes = [step.sizes[0] for step in steps]
+        sizes = [step.sizes[0] * cfgm.per_row for step in steps]
         old = [c for classes in self.scenario.tasks[:task] for c in classes]
         labels = np.stack(
             [plan_old_labels(old, sizes, draw=cfgm.draw, seed=spec.seeds.stream, task=task) for spec in self.specs]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -237,7 +236,7 @@ class _Record:
             names = ("step", "task", "class_incremental", "confidence")
             anytime = {name: np.array(column) for name, column in zip(names, zip(*self.anytime, strict=True), strict=True)}
         return Outcome(
-            spec=replace(self.spec),
+            spec=self.spec,
             status="finished" if diverged is None else "diverged",
             diverged=diverged,
             **self.matrices,

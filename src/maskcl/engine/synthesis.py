@@ -22,11 +22,11 @@ Forward = Callable[[Tensor], Tensor]
 def plan_old_labels(
     old_classes: Sequence[int], sizes: Sequence[int], *, draw: str, seed: int, task: int
 ) -> NDArray[np.int64]:
-    """Return the old class that each stream row of a task is moved to, int64 [sum(sizes)].
+    """Return the old class that each sample of a task is moved to, int64 [sum(sizes)].
 
     Args:
         old_classes: Classes of earlier tasks, one or more.
-        sizes: Stream rows of each step.
+        sizes: Samples of each step.
         draw: "uniform", or "balanced": within a step every class comes once before any comes twice.
         seed: The run's stream seed.
         task: Current task.
@@ -55,7 +55,7 @@ class Synthesis:
 
         Args:
             cfgm: The settings; numbers may be tensors [K].
-            labels: Old class of each stream row, for each step, int64 [..., B].
+            labels: Old class of each sample, for each step, int64 [..., B * per_row].
             current: The network as it is, in evaluation mode, without a graph to its parameters.
             frozen: The network as the last task left it.
             bounds: Range of the data.
@@ -65,11 +65,13 @@ class Synthesis:
         self._bounds = bounds if cfgm.clamp else None
 
     def make(self, inputs: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """Return samples [..., B, *shape] made from a step's stream rows, and what they should give.
+        """Return samples [..., n, *shape] made from a step's stream rows, n = B * per_row, and what they should give.
 
-        The target is frozen logits [..., B, C], or classes [..., B].
+        The target is frozen logits [..., n, C], or classes [..., n].
         """
         cfgm, labels = self.cfgm, self.labels[step]
+        if cfgm.per_row > 1:
+            inputs = inputs.repeat_interleave(cfgm.per_row, labels.ndim - 1)
         made = MF.cfgm(self._follow, inputs, labels, step=cfgm.step, num_steps=cfgm.num_steps, norm=cfgm.norm,
                        bounds=self._bounds)  # fmt: skip
         if cfgm.target == "label":

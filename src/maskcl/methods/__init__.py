@@ -17,7 +17,7 @@ from maskcl.methods.joint import Joint
 from maskcl.methods.lwf import LearningWithoutForgetting
 from maskcl.methods.si import SynapticIntelligence
 
-__all__ = ["REGISTRY", "Draw", "Method", "Step", "describe", "find"]
+__all__ = ["ALIASES", "REGISTRY", "Draw", "Method", "Step", "describe", "find"]
 
 REGISTRY: dict[str, type[Method]] = {
     method.key: method
