@@ -1,0 +1,45 @@
+# Every target does its own set-up: it makes .venv and installs into it what constraints.txt pins.
+# Needs Python >= 3.10 with venv, make and git. Another Python: make test PYTHON=python3.12
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+
+# One thread a process: two processes with two threads each would fight for the cores.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow check bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(INSTALLED) ## what masking does to ER and DER++ on built-in data; report in runs/demo
+	$(BIN)/maskcl demo
+
+test: $(INSTALLED) ## the fast tests, doctests included
+	$(PYTEST) -m "not slow"
+
+test-slow: $(INSTALLED) ## the tests that take minutes: published figures
+	$(PYTEST) -m slow
+
+check: $(INSTALLED) ## lint, format, types, layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(INSTALLED) ## speed, as ratios to a bare PyTorch loop
+	$(BIN)/maskcl bench
+
+clean: ## remove .venv and caches; results in runs/ stay
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("maskcl needs Python >= 3.10, got " + sys.version.split()[0] + "\nhint: make PYTHON=python3.12 ...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV), PyTorch among it: minutes the first time" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
