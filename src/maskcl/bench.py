@@ -210,7 +210,9 @@ def bench_flat(*, say: Callable[[str], None]) -> list[Line]:
 BENCHMARKS = ("er", "derpp", "flat")
 
 
-def run_benchmarks(names: Sequence[str], *, threads: int, say: Callable[[str], None]) -> Iterator[tuple[str, list[Line]]]:
+def run_benchmarks(
+    names: Sequence[str], *, threads: int, say: Callable[[str], None]
+) -> Iterator[tuple[str, list[Line]]]:
     """Run benchmarks by name, one after another."""
     for name in names:
         check_choice(name, "maskcl bench", BENCHMARKS)
@@ -228,14 +230,18 @@ def main(names: Sequence[str]) -> int:
 
     out, progress = Console(), Console(stderr=True)
     threads = free_cores()
-    out.print(f"torch {torch.__version__}, {threads} threads, {MEMBERS} members, medians of {ROUNDS} rounds, range in brackets")
+    out.print(
+        f"torch {torch.__version__}, {threads} threads, {MEMBERS} members, medians of {ROUNDS} rounds, range in brackets"
+    )
     for name, lines in run_benchmarks(names or BENCHMARKS, threads=threads, say=lambda text: progress.print(text)):
         table = Table(title=f"maskcl bench {name}")
         for column in ("", "stream rows / s", "ratio to bare loop" if name != "flat" else "ratio to task 1", "limit"):
             table.add_column(column, justify="left" if column == "" else "right")
         for line in lines:
             low, high = line.spread
-            table.add_row(line.name, f"{line.samples_per_second:,.0f}", f"{line.ratio:.2f} ({low:.2f} to {high:.2f})", line.aim)
+            table.add_row(
+                line.name, f"{line.samples_per_second:,.0f}", f"{line.ratio:.2f} ({low:.2f} to {high:.2f})", line.aim
+            )
         out.print(table)
     out.print(f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
     return 0

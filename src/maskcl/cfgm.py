@@ -77,7 +77,12 @@ class Cfgm:
             check_choice(getattr(self, name), f"cfgm.{name}", allowed)
         check(self.target == "frozen" or self.loss == "mse", "cfgm.loss",
               "acts only with target 'frozen' (target 'label' takes cross-entropy)", self.loss)  # fmt: skip
-        check(self.loss == "kl" or self.temperature == 1.0, "cfgm.temperature", "acts only with loss 'kl'", self.temperature)
+        check(
+            self.loss == "kl" or self.temperature == 1.0,
+            "cfgm.temperature",
+            "acts only with loss 'kl'",
+            self.temperature,
+        )
 
     @classmethod
     def authors(cls, batch_size: int, **changes: Any) -> Cfgm:

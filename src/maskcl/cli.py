@@ -31,7 +31,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(help="Data sets: what there is, whether the files are whole, getting them.", no_args_is_help=True)
+data_app = typer.Typer(
+    help="Data sets: what there is, whether the files are whole, getting them.", no_args_is_help=True
+)
 app.add_typer(data_app, name="data")
 
 Out = Annotated[Path, typer.Option("--out", help="Folder of result files; finished runs in it are not run again.")]
@@ -51,9 +53,7 @@ def _top(
 
 
 @app.command()
-def demo(
-    out: Out = Path("runs/demo"), seeds: Seeds = None, executor: Executor = "auto", quiet: Quiet = False
-) -> None:
+def demo(out: Out = Path("runs/demo"), seeds: Seeds = None, executor: Executor = "auto", quiet: Quiet = False) -> None:
     """Run the paper's central experiment on built-in data: what masking does to ER and DER++."""
     planned = _plan(_shipped("digits_masks.toml"), out=out, seeds=seeds)
     _run(planned, out, executor=executor, quiet=quiet, command="maskcl demo")
@@ -62,10 +62,13 @@ def demo(
 @app.command()
 def run(
     file: Annotated[Path, typer.Argument(help="Experiment file (TOML).", metavar="FILE")],
-    out: Annotated[Optional[Path], typer.Option("--out", help="Folder of result files; default runs/NAME OF THE FILE.")] = None,
+    out: Annotated[
+        Optional[Path], typer.Option("--out", help="Folder of result files; default runs/NAME OF THE FILE.")
+    ] = None,
     seeds: Seeds = None,
     overrides: Annotated[
-        Optional[list[str]], typer.Option("--set", help="KEY=VALUE, e.g. optimizer.lr=0.1; may be repeated.", metavar="KEY=VALUE")
+        Optional[list[str]],
+        typer.Option("--set", help="KEY=VALUE, e.g. optimizer.lr=0.1; may be repeated.", metavar="KEY=VALUE"),
     ] = None,
     data_root: DataRoot = None,
     executor: Executor = "auto",
@@ -84,7 +87,9 @@ def run(
 @app.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder of result files.", metavar="DIR")],
-    format: Annotated[str, typer.Option("--format", help="table, csv, markdown, latex, or html (writes the page).")] = "table",
+    format: Annotated[
+        str, typer.Option("--format", help="table, csv, markdown, latex, or html (writes the page).")
+    ] = "table",
 ) -> None:
     """Print a table of results, or write the page with its figures."""
     from maskcl import report as reports
@@ -107,11 +112,16 @@ def methods(
     from maskcl.methods import REGISTRY, describe, find
 
     if name is None:
-        _print_table(["key", "method", "paper"], [[m.key, m.title, m.paper and f"arXiv {m.paper}"] for m in REGISTRY.values()])
+        _print_table(
+            ["key", "method", "paper"], [[m.key, m.title, m.paper and f"arXiv {m.paper}"] for m in REGISTRY.values()]
+        )
         return
     method = find(name)
     print((sys.modules[method.__module__].__doc__ or "").strip() + "\n")
-    rows = [[o["name"], "none" if o["default"] is None else str(getattr(o["default"], "label", o["default"])), o["doc"]] for o in describe(name)]
+    rows = [
+        [o["name"], "none" if o["default"] is None else str(getattr(o["default"], "label", o["default"])), o["doc"]]
+        for o in describe(name)
+    ]
     _print_table(["setting", "default", "what"], rows)
 
 
@@ -133,7 +143,9 @@ def data_list(data_root: DataRoot = None) -> None:
     rows = []
     for found in data.available(_text(data_root)):
         info = found.info
-        rows.append([info.name, info.description, f"{info.num_train} + {info.num_test}", str(info.num_classes), found.state])
+        rows.append(
+            [info.name, info.description, f"{info.num_train} + {info.num_test}", str(info.num_classes), found.state]
+        )
     _print_table(["name", "what", "rows", "classes", "state"], rows)
 
 

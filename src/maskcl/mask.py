@@ -73,7 +73,9 @@ class Mask:
         check_choice(self.memory_rows, "mask.memory_rows", ("plain", "own-task"))
         check((self.recent_rows is not None) == (self.policy == "recent"), "mask.recent_rows",
               "is needed with policy 'recent', and only there", self.recent_rows)  # fmt: skip
-        check(self.recent_rows is None or self.recent_rows >= 1, "mask.recent_rows", "must be 1 or more", self.recent_rows)
+        check(
+            self.recent_rows is None or self.recent_rows >= 1, "mask.recent_rows", "must be 1 or more", self.recent_rows
+        )
         check(self.from_task >= 0, "mask.from_task", "must be 0 or more", self.from_task)
         self._warn()
 

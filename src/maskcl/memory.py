@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 
 from maskcl.errors import check, check_choice
 
-__all__ = ["POLICIES", "MemoryConfig", "MemoryState", "draw_slots", "fill_order", "herding_order", "plan_writes", "rows_in_slots"]
+__all__ = [
+    "POLICIES",
+    "MemoryConfig",
+    "MemoryState",
+    "draw_slots",
+    "fill_order",
+    "herding_order",
+    "plan_writes",
+    "rows_in_slots",
+]
 
 Ints = NDArray[np.int64]
 

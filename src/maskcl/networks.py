@@ -37,7 +37,12 @@ class NetworkConfig:
         check_choice(self.classifier, "network.classifier", ("linear", "cosine"))
         check_choice(self.initialisation, "network.initialisation", ("default", "xavier"))
         object.__setattr__(self, "hidden", tuple(self.hidden))
-        check(all(isinstance(w, int) and w > 0 for w in self.hidden), "network.hidden", "must be widths above 0", self.hidden)
+        check(
+            all(isinstance(w, int) and w > 0 for w in self.hidden),
+            "network.hidden",
+            "must be widths above 0",
+            self.hidden,
+        )
         check(self.name == "mlp" or len(self.hidden) > 0, "network.hidden", "needs a width for 'convnet'", self.hidden)
 
 

@@ -41,8 +41,12 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         check_choice(self.name, "optimizer.name", ("sgd", "adam"))
         check(_number(self.lr) and 0 < self.lr < math.inf, "optimizer.lr", "must be a number above 0", self.lr)
-        check(_number(self.momentum) and 0 <= self.momentum < 1, "optimizer.momentum", "must be in [0, 1)", self.momentum)
-        check(self.name == "sgd" or self.momentum == 0, "optimizer.momentum", "acts only with name 'sgd'", self.momentum)
+        check(
+            _number(self.momentum) and 0 <= self.momentum < 1, "optimizer.momentum", "must be in [0, 1)", self.momentum
+        )
+        check(
+            self.name == "sgd" or self.momentum == 0, "optimizer.momentum", "acts only with name 'sgd'", self.momentum
+        )
         check(_number(self.weight_decay) and 0 <= self.weight_decay < math.inf, "optimizer.weight_decay",
               "must be 0 or more", self.weight_decay)  # fmt: skip
         check(self.clip_norm is None or (_number(self.clip_norm) and self.clip_norm > 0), "optimizer.clip_norm",

@@ -42,7 +42,9 @@ TICK = 50
 class Population:
     """Runs that are trained together."""
 
-    def __init__(self, specs: Sequence[RunSpec], *, stacked: bool, data: tuple[Tensor, Evaluator] | None = None) -> None:
+    def __init__(
+        self, specs: Sequence[RunSpec], *, stacked: bool, data: tuple[Tensor, Evaluator] | None = None
+    ) -> None:
         """Set up initial weights, an empty memory, optimisers.
 
         Args:
@@ -122,13 +124,13 @@ class Population:
         for member, last_seen in zip(members, self.last_seen, strict=True):
             np.maximum.at(last_seen, self.labels[member.order], self.position + np.arange(len(member.order)))
         self.position += int(offsets[-1])
-        plan = TaskPlan(
-            members, offsets, self.labels, method.draws, stacked=self.stacked, memory_size=self.memory_size
-        )
+        plan = TaskPlan(members, offsets, self.labels, method.draws, stacked=self.stacked, memory_size=self.memory_size)
         self.timings["planning"] += time.perf_counter() - began
         return plan
 
-    def fit_task(self, task: int, *, on_steps: OnSteps | None = None, on_evaluation: OnEvaluation | None = None) -> None:
+    def fit_task(
+        self, task: int, *, on_steps: OnSteps | None = None, on_evaluation: OnEvaluation | None = None
+    ) -> None:
         """Train one task.
 
         Args:
@@ -143,8 +145,7 @@ class Population:
         if self.specs[0].memory is not None and self.specs[0].memory.policy == "herding":
             for k in range(self.num_members):
                 self._herd(k, task)
-        if self.method.needs_teacher or self.method.cfgm is not None:
-            self.frozen = self.model.freeze()
+        self._freeze()
 
     def train_steps(
         self,
@@ -279,9 +280,7 @@ class Population:
         """Evaluate every member after (or within) task `task`."""
         began = time.perf_counter()
         visible = TaskMasking(self.method, self.task_of_class, task).visible
-        out = [
-            self.evaluator(lambda x, k=k: self.model.predict(k, x), task, visible) for k in range(self.num_members)
-        ]
+        out = [self.evaluator(lambda x, k=k: self.model.predict(k, x), task, visible) for k in range(self.num_members)]
         self.timings["evaluation"] += time.perf_counter() - began
         return out
 
@@ -311,17 +310,20 @@ class Population:
         if self.regulariser is not None:
             self.regulariser.method = self.method
             self.regulariser.keep(index)
-        if self.frozen is not None:
-            self.frozen = self.model.freeze()  # between tasks the networks are as the last one left them
+        self._freeze()  # the frozen networks are the present ones: members end between tasks
         self.loss_sum = self.loss_sum[index]
         if len(self.logits):
             self.logits = self.logits.view(-1, self.memory_size, self.logits.shape[1])[index].flatten(0, 1)
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that training changes, by name; the tensors themselves."""
+        found = self.model.tensors() | {"memory.logits": self.logits}
+        return found if self.regulariser is None else found | self.regulariser.tensors()
+
     def state_dict(self) -> dict[str, Any]:
         """The whole state between two tasks: tensors by name, memories, counters (copies)."""
-        tensors = {name: tensor.detach().clone() for name, tensor in self.model.tensors().items()}
         return {
-            "tensors": tensors | {"memory.logits": self.logits.clone()},
+            "tensors": {name: tensor.detach().clone() for name, tensor in self.tensors().items()},
             "memories": list(self.memories),
             "last_seen": [seen.copy() for seen in self.last_seen],
             "position": self.position,
@@ -332,12 +334,18 @@ class Population:
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a state made by `state_dict` of a population of the same specs."""
-        for name, tensor in {**self.model.tensors(), "memory.logits": self.logits}.items():
+        for name, tensor in self.tensors().items():
             tensor.copy_(state["tensors"][name])
         self.memories = list(state["memories"])
         self.last_seen = [seen.copy() for seen in state["last_seen"]]
         self.position, self.num_steps = state["position"], state["num_steps"]
         self.model.optimizer.num_steps = state["optimizer_steps"]
+        self._freeze()
+
+    def _freeze(self) -> None:
+        """Keep the networks as they are at a task's end, where something asks for them."""
+        if self.position and (self.method.needs_teacher or self.method.cfgm is not None):
+            self.frozen = self.model.freeze()
 
 
 def load_data(spec: RunSpec) -> tuple[Tensor, Evaluator]:

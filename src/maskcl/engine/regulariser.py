@@ -25,10 +25,14 @@ class Regulariser:
             anchor.copy_(p.detach())
 
     @torch.no_grad()
-    def step(self, params: Sequence[Tensor], grads: Sequence[Tensor], descend: Callable[[Sequence[Tensor]], None]) -> None:
+    def step(
+        self, params: Sequence[Tensor], grads: Sequence[Tensor], descend: Callable[[Sequence[Tensor]], None]
+    ) -> None:
         """An optimiser step on the gradient of the loss and of the penalty."""
         before = [p.detach().clone() for p in params] if "path" in self.state else None
-        descend([g + penalty for g, penalty in zip(grads, self.method.penalty_gradients(self.state, params), strict=True)])
+        descend(
+            [g + penalty for g, penalty in zip(grads, self.method.penalty_gradients(self.state, params), strict=True)]
+        )
         if before is not None:
             moves = [p - b for p, b in zip(params, before, strict=True)]
             self.method.after_step(self.state, grads, moves)
@@ -46,3 +50,7 @@ class Regulariser:
     def keep(self, index: Tensor) -> None:
         """Go on with these members alone."""
         self.state = {name: [t[index] for t in tensors] for name, tensors in self.state.items()}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The state's tensors by name."""
+        return {f"{name}.{i}": t for name, tensors in self.state.items() for i, t in enumerate(tensors)}

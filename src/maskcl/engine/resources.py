@@ -40,7 +40,9 @@ def member_bytes(spec: RunSpec) -> int:
     Weights, optimiser and gradients; a step's rows and activations with their gradients; the plan of a task.
     """
     item = 8 if spec.training.dtype == "float64" else 4
-    network = build_network(spec.network, spec.scenario.dataset.train_inputs.shape[1:], spec.scenario.num_classes, seed=0)
+    network = build_network(
+        spec.network, spec.scenario.dataset.train_inputs.shape[1:], spec.scenario.num_classes, seed=0
+    )
     weights = sum(p.numel() for p in network.parameters())
     copies = 1 if spec.optimizer.is_plain_sgd else 2 + {"sgd": 1, "adam": 2}[spec.optimizer.name]
     shape = spec.scenario.dataset.train_inputs.shape[1:]

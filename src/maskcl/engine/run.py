@@ -68,7 +68,11 @@ def run_population(
         workers = max(1, min(cores, len(groups)))
         # One thread a population makes results independent of grouping and cores, to the last bit; networks of
         # large layers need the cores more.
-        inner = 1 if all(isinstance(s.network, NetworkConfig) and s.network.name == "mlp" for s in specs) else max(1, cores // workers)
+        inner = (
+            1
+            if all(isinstance(s.network, NetworkConfig) and s.network.name == "mlp" for s in specs)
+            else max(1, cores // workers)
+        )
         torch.set_num_threads(inner)
         report = _Reporter(outcomes, on_progress, on_outcome)
 
@@ -234,7 +238,9 @@ class _Record:
         anytime = None
         if self.anytime:
             names = ("step", "task", "class_incremental", "confidence")
-            anytime = {name: np.array(column) for name, column in zip(names, zip(*self.anytime, strict=True), strict=True)}
+            anytime = {
+                name: np.array(column) for name, column in zip(names, zip(*self.anytime, strict=True), strict=True)
+            }
         return Outcome(
             spec=self.spec,
             status="finished" if diverged is None else "diverged",

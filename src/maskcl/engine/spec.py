@@ -95,7 +95,9 @@ class RunSpec:
         self._check_mask()
         cfgm = method.cfgm
         if cfgm is not None:
-            check(method.trains_on == "task", "cfgm", f"has no old classes to make with method '{method.key}'", cfgm.label)
+            check(
+                method.trains_on == "task", "cfgm", f"has no old classes to make with method '{method.key}'", cfgm.label
+            )
             check(cfgm.from_task < scenario.num_tasks, "cfgm.from_task",
                   f"must be below the number of tasks, {scenario.num_tasks}", cfgm.from_task)  # fmt: skip
 

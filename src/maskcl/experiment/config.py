@@ -175,7 +175,9 @@ def _blamed(where: str, make: Any) -> Any:
 def _sentence(error: ValidationError, raw: Mapping[str, Any], where: str) -> str:
     """The first thing that is wrong, in one sentence with the nearest valid name."""
     first = _telling(error.errors(), raw)
-    path = [str(part) for part in first["loc"] if not str(part).endswith("Section") and str(part) not in method_sections]
+    path = [
+        str(part) for part in first["loc"] if not str(part).endswith("Section") and str(part) not in method_sections
+    ]
     path = [part for part in path if part not in ("literal['none']", "literal['none','authors']")]
     got, section = first.get("input"), path[0] if path else ""
     place = f"{where}: " + (f"[{section}] " if len(path) > 1 else "") + ".".join(path[1:] or path)

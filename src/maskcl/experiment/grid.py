@@ -84,7 +84,9 @@ def _zipped(rows: Any, where: str) -> list[dict[str, Any]]:
     for row in rows:
         if set(row) != first:
             odd = sorted(first ^ set(row))[0]
-            raise ConfigError(message(f"{where}: [[grid.zip]]", f"must set the same keys in every table; {odd!r} is not in all"))
+            raise ConfigError(
+                message(f"{where}: [[grid.zip]]", f"must set the same keys in every table; {odd!r} is not in all")
+            )
     return [dict(row) for row in rows]
 
 

@@ -133,7 +133,9 @@ def _telling(changes: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in changes.items():
         flat |= {f"{key}.{inner}": v for inner, v in value.items()} if isinstance(value, Mapping) else {key: value}
-    told = {k: v for k, v in flat.items() if k.split(".")[0] not in ("mask", "cfgm") and k not in ("method", "method.name")}
+    told = {
+        k: v for k, v in flat.items() if k.split(".")[0] not in ("mask", "cfgm") and k not in ("method", "method.name")
+    }
     return dict(sorted(told.items(), key=lambda item: item[0] != "memory.size"))
 
 

@@ -99,7 +99,9 @@ class ExperimentFile(BaseModel):
 
     model_config = STRICT
     name: str = Field("experiment", description="Name of the experiment in its results.")
-    seeds: int | tuple[int, ...] = Field(5, description="How many runs of each setting (seeds 0, 1, ...), or which seeds.")
+    seeds: int | tuple[int, ...] = Field(
+        5, description="How many runs of each setting (seeds 0, 1, ...), or which seeds."
+    )
     scenario: ScenarioSection = ScenarioSection()
     method: _AnyMethod = Field(..., description="What a step does: name, and the method's own settings.")
     mask: Literal["none"] | MaskSection | None = Field(  # type: ignore[valid-type]

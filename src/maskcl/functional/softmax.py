@@ -266,4 +266,6 @@ def _check_active(logits: Tensor, active: Tensor, *, name: str = "active") -> No
     if active.dtype != torch.bool:
         raise ShapeError(f"{name}: must be bool, got {active.dtype}.")
     if active.ndim < 1 or active.shape[-1] != logits.shape[-1]:
-        raise ShapeError(f"{name}: must have {logits.shape[-1]} classes in its last dimension, got {tuple(active.shape)}.")
+        raise ShapeError(
+            f"{name}: must have {logits.shape[-1]} classes in its last dimension, got {tuple(active.shape)}."
+        )

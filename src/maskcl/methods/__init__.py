@@ -55,6 +55,5 @@ def describe(key: str) -> list[dict[str, Any]]:
     'replay_batch'
     """
     return [
-        {"name": f.name, "default": f.default, "doc": f.metadata.get("doc", "")}
-        for f in dataclasses.fields(find(key))
+        {"name": f.name, "default": f.default, "doc": f.metadata.get("doc", "")} for f in dataclasses.fields(find(key))
     ]

@@ -36,7 +36,8 @@ class ErAce(Method):
     needs_memory: ClassVar[bool] = True
 
     mask: Mask | None = option(
-        Mask(value=-math.inf, policy="batch", from_task=1), "the asymmetric part: m = -inf over the classes of the batch"
+        Mask(value=-math.inf, policy="batch", from_task=1),
+        "the asymmetric part: m = -inf over the classes of the batch",
     )
     replay_batch: int = option(10, "memory rows a step, 1 or more")
     replay_from_task: int = option(1, "first task (0-based) in which memory rows are drawn")

@@ -1,0 +1,233 @@
+"""`ReplayMemory`: the replay memory as an object, for one's own training loop.
+
+The mathematics is that of `maskcl.memory`; here are the tensors, and the counters that random numbers are functions of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from maskcl.errors import ConfigError, DataError, ShapeError, check, check_choice, message
+from maskcl.memory import POLICIES, MemoryState, draw_slots, plan_writes
+from maskcl.rng import generator
+
+__all__ = ["Replay", "ReplayMemory"]
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """Rows drawn from a memory; a field stored under a name is also an attribute, e.g. `replay.logits`.
+
+    Attributes:
+        inputs: [n, ...].
+        labels: int64 [n].
+        fields: What was stored with the rows, by name, [n, ...] each.
+    """
+
+    inputs: Tensor
+    labels: Tensor
+    fields: Mapping[str, Tensor]
+
+    def __getattr__(self, name: str) -> Tensor:  # asked only where there is no attribute of that name
+        fields = self.__dict__.get("fields", {})  # unpickling asks before there are any
+        if name not in fields:
+            raise AttributeError(f"'Replay' has no field {name!r}; there are: {', '.join(fields) or 'none'}")
+        return fields[name]
+
+
+class ReplayMemory:
+    """A memory of stream rows of bounded size: add each batch after training on it, draw rows to replay.
+
+    Draw before adding, or a row may replay itself. Everything is a function of `seed` and of what was added: two
+    memories of one seed that were given the same rows and asked as often give the same draws.
+
+    Args:
+        size: Slots, 1 or more.
+        policy: "reservoir" (uniform over the stream), "ring" (the last rows of each class) or "class_balanced"
+            (uniform within each class, classes as equal as the stream allows).
+        num_classes: Classes that labels may name; needed by "ring" and "class_balanced".
+        seed: Any integer.
+
+    Raises:
+        ConfigError: A setting that cannot be used.
+
+    >>> import torch
+    >>> from maskcl.functional import cross_entropy, masked_cross_entropy
+    >>> _ = torch.manual_seed(0)
+    >>> network, tasks = torch.nn.Linear(3, 4), [[0, 1], [2, 3]]
+    >>> optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    >>> memory = ReplayMemory(8, seed=0)
+    >>> for classes in tasks:
+    ...     active = torch.isin(torch.arange(4), torch.tensor(classes))
+    ...     for _ in range(5):
+    ...         inputs, labels = torch.randn(6, 3), torch.tensor(classes * 3)
+    ...         logits = network(inputs)
+    ...         loss = masked_cross_entropy(logits, labels, active, leak=0.1).mean()
+    ...         if len(memory) > 0:
+    ...             old = memory.draw(6)
+    ...             now = network(old.inputs)
+    ...             loss = loss + cross_entropy(now, old.labels).mean() + 0.5 * (now - old.logits).square().mean()
+    ...         optimizer.zero_grad()
+    ...         loss.backward()
+    ...         optimizer.step()
+    ...         memory.add(inputs, labels, logits=logits)
+    >>> len(memory), memory.num_bytes
+    (8, 288)
+    """
+
+    def __init__(self, size: int, *, policy: str = "reservoir", num_classes: int | None = None, seed: int = 0) -> None:
+        check(_is_whole(size) and size >= 1, "ReplayMemory: size", "must be a whole number of slots, 1 or more", size)
+        if policy == "herding":
+            must, hint = "must not need the network's features", "the engine's memory herds at task ends: maskcl.run"
+            raise ConfigError(message("ReplayMemory: policy", must, policy, hint=hint))
+        check_choice(policy, "ReplayMemory: policy", [name for name in POLICIES if name != "herding"])
+        good = num_classes is None or (_is_whole(num_classes) and num_classes >= 1)
+        check(good, "ReplayMemory: num_classes", "must be a whole number, 1 or more", num_classes)
+        must = f"must be given with policy {policy!r}"
+        check(num_classes is not None or policy == "reservoir", "ReplayMemory: num_classes", must, num_classes)
+        if policy == "ring" and num_classes is not None:
+            must = f"must be {num_classes} or more with policy 'ring': a slot for each class"
+            check(size >= num_classes, "ReplayMemory: size", must, size)
+        check(_is_whole(seed), "ReplayMemory: seed", "must be a whole number", seed)
+        self.size, self.policy, self.num_classes, self.seed = size, policy, num_classes, seed
+        self._state, self._num_draws = MemoryState.empty(size, num_classes or 1), 0
+        self._slots: dict[str, Tensor] = {}
+
+    def __len__(self) -> int:
+        """Rows in the memory."""
+        return self._state.filled
+
+    def __repr__(self) -> str:
+        return f"ReplayMemory({len(self)} of {self.size} slots, policy={self.policy!r}, seed={self.seed})"
+
+    @property
+    def num_seen(self) -> int:
+        """Rows offered so far."""
+        return self._state.num_seen
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of inputs, labels and fields in all slots, empty ones included; 0 before the first `add`."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in self._slots.values())
+
+    def add(self, inputs: Tensor, labels: Tensor, **fields: Tensor) -> None:
+        """Offer the next rows of the stream; the policy decides which enter, and into whose place.
+
+        Args:
+            inputs: Rows, shape [B, ...].
+            labels: Their classes, int64, shape [B].
+            **fields: Further tensors [B, ...] to keep with the rows, e.g. logits; the same names at every call. They
+                are kept without a graph.
+
+        Raises:
+            ShapeError: Shapes, types or names differ from each other's or from the first call's.
+            DataError: A label outside the range of classes.
+        """
+        rows = {"inputs": inputs, "labels": labels, **fields}
+        self._check_rows(rows)
+        classes = labels.detach().cpu().numpy()
+        if self.num_classes is None:  # a reservoir does not look at classes
+            classes = np.zeros_like(classes)
+        before = self._state
+        slots = plan_writes(self.policy, before, classes, generator(self.seed, "memory", before.num_seen))
+        self._state = before.after(slots, before.num_seen + np.arange(len(classes)), classes)
+        written = np.flatnonzero(self._state.rows >= before.num_seen)
+        sources = self._state.rows[written] - before.num_seen
+        for name, tensor in rows.items():
+            if name not in self._slots:
+                self._slots[name] = tensor.new_zeros(self.size, *tensor.shape[1:])
+            at, source = (torch.from_numpy(index).to(tensor.device) for index in (written, sources))
+            self._slots[name].index_copy_(0, at, tensor.detach().index_select(0, source))
+
+    def draw(self, n: int) -> Replay:
+        """Draw rows, each set of `n` distinct ones as likely as any other; with replacement while there are fewer.
+
+        Args:
+            n: Rows, 1 or more.
+
+        Returns:
+            Copies of the rows, on the device they were given on.
+
+        Raises:
+            DataError: The memory is empty.
+        """
+        check(_is_whole(n) and n >= 1, "ReplayMemory.draw: n", "must be a whole number, 1 or more", n)
+        must, hint = "needs rows in the memory", "draw only if len(memory) > 0"
+        check(len(self) > 0, "ReplayMemory.draw", must, len(self), error=DataError, hint=hint)
+        filled = np.flatnonzero(self._state.rows >= 0)
+        picks = draw_slots(np.array([len(filled)]), n, generator(self.seed, "draws", self._num_draws))[0]
+        self._num_draws += 1
+        index = torch.from_numpy(filled[picks])
+        rows = {name: slots.index_select(0, index.to(slots.device)) for name, slots in self._slots.items()}
+        return Replay(rows.pop("inputs"), rows.pop("labels"), rows)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that later draws depend on: numbers, strings and copies of tensors."""
+        state = self._state
+        return {
+            "size": self.size, "policy": self.policy, "num_classes": self.num_classes, "seed": self.seed,
+            "num_seen": state.num_seen, "num_draws": self._num_draws,
+            "rows": torch.tensor(state.rows), "row_labels": torch.tensor(state.labels),
+            "class_counts": torch.tensor(state.class_counts),
+            "slots": {name: tensor.clone() for name, tensor in self._slots.items()},
+        }  # fmt: skip
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where another memory of the same size, policy and classes was, its seed included.
+
+        Args:
+            state: From `state_dict`; tensors stay on the device they are on.
+
+        Raises:
+            ConfigError: It is the state of another kind of memory, or not one at all.
+        """
+        where, missing = "ReplayMemory.load_state_dict", sorted(self.state_dict().keys() - state.keys())
+        check(not missing, where, f"must be given what state_dict returned; missing: {', '.join(missing)}")
+        for name in ("size", "policy", "num_classes"):
+            must = f"must be that of this memory, {getattr(self, name)!r}"
+            check(state[name] == getattr(self, name), f"{where}: {name}", must, state[name])
+        arrays = {name: state[name].cpu().numpy().copy() for name in ("rows", "row_labels", "class_counts")}
+        self.seed, self._num_draws = int(state["seed"]), int(state["num_draws"])
+        self._state = MemoryState(arrays["rows"], arrays["row_labels"], int(state["num_seen"]), arrays["class_counts"])
+        self._slots = {name: tensor.clone() for name, tensor in state["slots"].items()}
+
+    def _check_rows(self, rows: dict[str, Tensor]) -> None:
+        for name, tensor in rows.items():
+            where = f"ReplayMemory.add: {name}"
+            check(isinstance(tensor, Tensor), where, "must be a tensor", type(tensor).__name__, error=ShapeError)
+            check(tensor.ndim >= 1, where, "must have rows in its first dimension", (), error=ShapeError)
+        inputs, labels = rows["inputs"], rows["labels"]
+        good = labels.dtype == torch.int64 and labels.ndim == 1
+        check(good, "ReplayMemory.add: labels", "must be int64 of shape [B]",
+              (labels.dtype, tuple(labels.shape)), error=ShapeError)  # fmt: skip
+        if self._slots:
+            names, given = list(self._slots)[2:], list(rows)[2:]
+            must = f"must be those of the first call, {names}"
+            check(sorted(given) == sorted(names), "ReplayMemory.add: fields", must, given, error=ShapeError)
+        for name, tensor in rows.items():
+            must = f"must have as many rows as inputs, {len(inputs)}"
+            check(len(tensor) == len(inputs), f"ReplayMemory.add: {name}", must, len(tensor), error=ShapeError)
+            if name in self._slots:
+                now, first = _row_kind(tensor), _row_kind(self._slots[name])
+                must = f"must have rows like the first call's, {first}"
+                check(now == first, f"ReplayMemory.add: {name}", must, now, error=ShapeError)
+        if labels.numel() > 0:
+            low, high = (int(label) for label in labels.aminmax())
+            top = "" if self.num_classes is None else f" to {self.num_classes - 1}"
+            good = low >= 0 and (self.num_classes is None or high < self.num_classes)
+            check(good, "ReplayMemory.add: labels", f"must be classes from 0{top or ' on'}",
+                  low if low < 0 else high, error=DataError)  # fmt: skip
+
+
+def _row_kind(tensor: Tensor) -> str:
+    return f"{list(tensor.shape[1:])} {str(tensor.dtype).removeprefix('torch.')} on {tensor.device}"
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)

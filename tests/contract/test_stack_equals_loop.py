@@ -1,0 +1,198 @@
+"""For every method, mask, CFGM and optimiser: K stacked runs are K runs, weights, memory and all."""
+
+from __future__ import annotations
+
+import math
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
+from small import SCENARIO, logits, members, scenario, spec, train
+
+from maskcl.cfgm import Cfgm
+from maskcl.engine import Population, RunSpec, run_population
+from maskcl.errors import MaskclWarning
+from maskcl.mask import Mask
+from maskcl.memory import MemoryConfig
+from maskcl.methods import REGISTRY
+from maskcl.networks import NetworkConfig
+
+MASKS = {
+    "none": [None, None, None],
+    "minus inf": [Mask(value=-math.inf)] * 3,
+    "value": [Mask(value=v) for v in (-math.inf, -2.0, 1.5)],
+    "mass": [Mask(mass=m) for m in (-3.0, 0.0, 2.0)],
+    "leak": [Mask(leak=w) for w in (0.0, 0.1, 1.0)],
+    "scales": [Mask(leak=0.3, old_scale=s, new_scale=0.5) for s in (0.2, 0.5, 2.0)],
+    "batch": [Mask(value=v, policy="batch") for v in (-5.0, 0.0, 1.0)],
+    "recent": [Mask(leak=w, policy="recent", recent_rows=9) for w in (0.1, 0.2, 0.5)],
+    "from task 1": [Mask(leak=w, from_task=1) for w in (0.1, 0.2, 0.5)],
+    "seen": [Mask(leak=w, visible="seen") for w in (0.1, 0.2, 0.5)],
+    "future": [Mask(value=v, policy="batch", from_task=1, keep_future=True) for v in (-math.inf, -5.0, 0.0)],
+}
+OPTIMIZERS = {
+    "sgd": [{"lr": lr} for lr in (0.05, 0.1, 0.2)],
+    "momentum": [{"lr": lr, "momentum": 0.9, "weight_decay": 1e-2, "clip_norm": 0.5} for lr in (0.01, 0.02, 0.05)],
+    "adam": [{"name": "adam", "lr": lr} for lr in (1e-3, 3e-3, 1e-2)],
+}
+CFGMS = {
+    "authors": [Cfgm.authors(4)] * 3,
+    "dials": [Cfgm(step=s, weight=w, clamp=True, draw="balanced") for s, w in ((0.5, 1.0), (2.0, 0.5), (4.0, 2.0))],
+    "joint kl": [Cfgm(step=1.0, update="joint", loss="kl", temperature=t) for t in (1.0, 2.0, 3.0)],
+    "label": [Cfgm(step=s, target="label", generator="frozen", norm="l2") for s in (0.5, 1.0, 2.0)],
+    "many": [Cfgm(step=0.5, num_steps=3, per_row=2, norm="sign", from_task=2)] * 3,
+}
+
+
+def assert_equal_runs(specs: list[RunSpec]) -> None:
+    """Train stacked and one by one, all tasks; compare everything that training changes."""
+    stacked = train(Population(specs, stacked=True))
+    for k, one in enumerate(specs):
+        alone = train(Population([one], stacked=False))
+        for name, tensor in members(alone)[0].items():
+            torch.testing.assert_close(members(stacked)[k][name], tensor, rtol=0, atol=1e-8, msg=f"{one.name}: {name}")
+        mine, theirs = stacked.memories[k], alone.memories[0]
+        if mine is not None and theirs is not None:
+            np.testing.assert_array_equal(mine.rows, theirs.rows)
+        torch.testing.assert_close(logits(stacked, k), logits(alone, 0), rtol=0, atol=1e-8)
+        torch.testing.assert_close(stacked.loss_sum[k], alone.loss_sum[0], rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("key", REGISTRY)
+def test_every_method_mask_and_optimizer(key: str, mask: str, optimizer: str) -> None:
+    masks = MASKS[mask]
+    if key == "joint" and masks[0] is not None and masks[0].policy == "task":
+        pytest.skip("joint training has no old classes: a mask by task is refused")
+    tasks = range(3)
+    options = [{} if key == "er_ace" and masks[k] is None else {"mask": masks[k]} for k in tasks]
+    assert_equal_runs([spec(key, seed=k, optimizer=OPTIMIZERS[optimizer][k], **options[k]) for k in tasks])
+
+
+@pytest.mark.parametrize("key", [key for key in REGISTRY if key != "joint"])
+@pytest.mark.parametrize("cfgm", CFGMS)
+def test_every_method_with_cfgm(key: str, cfgm: str) -> None:
+    specs = [spec(key, seed=k, cfgm=CFGMS[cfgm][k], optimizer={"lr": 0.02 * (k + 1)}) for k in range(3)]
+    assert_equal_runs(specs)
+
+
+@pytest.mark.parametrize("policy", ["ring", "class_balanced", "herding"])
+@pytest.mark.parametrize("key", ["er", "derpp"])
+def test_every_memory_policy(key: str, policy: str) -> None:
+    assert_equal_runs([spec(key, seed=k, memory=MemoryConfig(size=9, policy=policy)) for k in range(3)])
+
+
+def test_dials_of_methods_and_logits_stored_after_the_update() -> None:
+    assert_equal_runs(
+        [spec("derpp", seed=k, alpha=a, beta=1.0 - a / 2, store="after") for k, a in enumerate((0.1, 0.5, 1.0))]
+    )
+    assert_equal_runs([spec("lwf", seed=k, alpha=a, temperature=1.0 + a) for k, a in enumerate((0.1, 0.5, 1.0))])
+    assert_equal_runs([spec("ewc", seed=k, strength=a) for k, a in enumerate((0.1, 1.0, 3.0))])
+    assert_equal_runs([spec("si", seed=k, c=a, xi=0.1 + a) for k, a in enumerate((0.1, 0.5, 1.0))])
+
+
+def test_memory_rows_masked_by_their_own_task() -> None:
+    with pytest.warns(MaskclWarning, match="own-task"):
+        masks = [Mask(value=v, memory_rows="own-task") for v in (-math.inf, -2.0, 0.0)]
+    assert_equal_runs([spec("er", seed=k, mask=masks[k]) for k in range(3)])
+
+
+def test_stop_gradient_without_replacement() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MaskclWarning)
+        mask = Mask(leak=1.0, old_scale=0.0)
+    assert_equal_runs([spec("derpp", seed=k, mask=mask) for k in range(3)])
+
+
+def test_unequal_tasks_several_epochs_and_a_cosine_classifier() -> None:
+    network = NetworkConfig(hidden=(6,), classifier="cosine")
+    assert_equal_runs([spec("er_ace", seed=k, network=network, training={"epochs": 2}) for k in range(3)])
+
+
+@pytest.mark.parametrize("key", ["er", "derpp", "finetune"])
+def test_convolutions_with_batch_norm_on_images(key: str) -> None:
+    tasks = scenario(2, rows=8, shape=(3, 32, 32), classes=4)
+    network = NetworkConfig(name="convnet", hidden=(4, 6))
+    cfgm = Cfgm(step=0.5) if key == "finetune" else None
+    assert_equal_runs(
+        [spec(key, seed=k, tasks=tasks, network=network, cfgm=cfgm, mask=Mask(leak=0.1)) for k in range(2)]
+    )
+
+
+def test_results_do_not_depend_on_grouping_threads_or_executor() -> None:
+    specs = [spec("derpp", seed=k, training={"dtype": "float32"}, mask=Mask(leak=0.1 * (k + 1))) for k in range(5)]
+    expected = run_population(specs, executor="loop", threads=1)
+    for options in ({"group_size": 2, "threads": 2}, {"group_size": 5, "threads": 1}, {"group_size": 3, "threads": 2}):
+        for mine, other in zip(run_population(specs, executor="stack", **options), expected, strict=True):
+            np.testing.assert_allclose(mine.class_incremental, other.class_incremental)
+            np.testing.assert_allclose(mine.confidence, other.confidence, atol=1e-6)
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+@pytest.mark.parametrize("key", REGISTRY)
+def test_state_taken_at_a_task_boundary_resumes_exactly(key: str, stacked: bool) -> None:
+    if key == "joint":
+        pytest.skip("joint training has one task")
+    specs = [spec(key, seed=k, optimizer={"momentum": 0.9, "lr": 0.02}) for k in range(2 if stacked else 1)]
+    whole = train(Population(specs, stacked=stacked))
+    first = train(Population(specs, stacked=stacked), range(2))
+    second = Population(specs, stacked=stacked)
+    second.load_state_dict(first.state_dict())
+    train(second, range(2, 3))
+    for k in range(len(specs)):
+        for name, tensor in members(whole)[k].items():
+            assert torch.equal(members(second)[k][name], tensor), name
+        assert torch.equal(logits(second, k), logits(whole, k))
+
+
+def test_a_diverging_member_ends_alone_and_is_named() -> None:
+    specs = [spec("derpp", seed=k, optimizer={"lr": lr}) for k, lr in enumerate((0.1, 1e12, 0.05))]
+    outcomes = run_population(specs, executor="stack", threads=1)
+    assert [outcome.status for outcome in outcomes] == ["finished", "diverged", "finished"]
+    assert outcomes[1].diverged is not None
+    assert "not finite" in outcomes[1].diverged["reason"]
+    assert np.isnan(outcomes[1].class_incremental[-1]).all()
+    for k in (0, 2):
+        alone = run_population([specs[k]], executor="loop", threads=1)[0]
+        np.testing.assert_allclose(outcomes[k].class_incremental, alone.class_incremental)
+        np.testing.assert_allclose(outcomes[k].confidence, alone.confidence, atol=1e-9)
+
+
+def test_er_ace_is_er_with_policy_batch_and_minus_inf() -> None:
+    mask = Mask(value=-math.inf, policy="batch", from_task=1)
+    ace = train(Population([spec("er_ace")], stacked=False))
+    er = train(Population([spec("er", mask=mask, reduction="sum", replay_from_task=1)], stacked=False))
+    for name, tensor in members(ace)[0].items():
+        assert torch.equal(members(er)[0][name], tensor)
+
+
+def test_der_is_derpp_without_labels() -> None:
+    der = train(Population([spec("der", alpha=0.7)], stacked=False))
+    derpp = train(Population([spec("derpp", alpha=0.7, beta=0.0)], stacked=False))
+    for name, tensor in members(der)[0].items():
+        torch.testing.assert_close(members(derpp)[0][name], tensor, rtol=0, atol=1e-12)
+
+
+def test_minus_inf_mask_leaves_inactive_classifier_rows_unchanged() -> None:
+    population = Population([spec("finetune", mask=Mask(value=-math.inf))], stacked=False)
+    before = population.model.module[-1].weight.detach().clone()
+    population.fit_task(0)
+    after = population.model.module[-1].weight.detach()
+    new = list(SCENARIO.tasks[0])
+    old = [c for c in range(6) if c not in new]
+    assert torch.equal(after[old], before[old])
+    assert not torch.equal(after[new], before[new])
+
+
+def test_step_0_of_cfgm_holds_stream_rows_to_the_frozen_network() -> None:
+    """x_c is x: the second update is LwF-like distillation, and changes the run."""
+    plain = train(Population([spec("finetune")], stacked=False))
+    held = train(Population([spec("finetune", cfgm=Cfgm(step=0.0))], stacked=False))
+    first = next(iter(members(plain)[0]))
+    assert not torch.equal(members(plain)[0][first], members(held)[0][first])

@@ -1,0 +1,80 @@
+"""Small runs for tests of the engine: random data, few rows, a tiny network, float64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from maskcl import class_incremental, from_arrays
+from maskcl.engine import Population, RunSpec, Seeds, TrainingConfig
+from maskcl.memory import MemoryConfig
+from maskcl.methods import find
+from maskcl.networks import NetworkConfig
+from maskcl.optim import OptimizerConfig
+from maskcl.scenario import Scenario
+
+
+def scenario(num_tasks: int = 3, *, rows: int = 13, shape: tuple[int, ...] = (7,), classes: int = 6) -> Scenario:
+    """`classes` clusters of `rows` rows: tasks end in a partial batch of 4 or so."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(classes), rows)
+    centres = rng.random((classes, *shape))
+    inputs = (0.6 * centres[labels] + 0.4 * rng.random((len(labels), *shape))).astype(np.float32)
+    data = from_arrays(inputs, labels, inputs[::3], labels[::3], input_range=(0.0, 1.0))
+    return class_incremental(data, num_tasks=num_tasks)
+
+
+def spec(
+    method: str = "er",
+    *,
+    seed: int = 0,
+    tasks: Scenario | None = None,
+    memory: MemoryConfig | None = None,
+    optimizer: dict[str, Any] | None = None,
+    network: NetworkConfig | None = None,
+    training: dict[str, Any] | None = None,
+    **options: Any,
+) -> RunSpec:
+    """A run of a method on the small scenario."""
+    kind = find(method)
+    if kind.needs_memory:
+        options = {"replay_batch": 3} | options
+    if method == "ewc":  # on few rows importance is large, and the default strength unstable
+        options = {"strength": 2.0, "fisher_rows": 10} | options
+    return RunSpec(
+        name=f"{method} seed {seed}",
+        scenario=tasks if tasks is not None else SCENARIO,
+        method=kind(**options),
+        network=network or NetworkConfig(hidden=(8, 5)),
+        memory=memory or (MemoryConfig(size=8) if kind.needs_memory else None),
+        optimizer=OptimizerConfig(**({"lr": 0.1} | (optimizer or {}))),
+        training=TrainingConfig(**({"batch_size": 4, "epochs": 1, "dtype": "float64"} | (training or {}))),
+        seeds=Seeds(initialisation=seed, stream=seed),
+    )
+
+
+SCENARIO = scenario()
+
+
+def train(population: Population, tasks: range | None = None) -> Population:
+    """Train some tasks, by default all."""
+    for task in tasks if tasks is not None else range(population.scenario.num_tasks):
+        if len(population.task_rows(task)):
+            population.fit_task(task)
+    return population
+
+
+def members(population: Population) -> list[dict[str, torch.Tensor]]:
+    """Each member's tensors by name, without the member dimension."""
+    tensors = population.model.tensors()
+    if not population.stacked:
+        return [{name: tensor.detach() for name, tensor in tensors.items()}]
+    return [{name: tensor[k].detach() for name, tensor in tensors.items()} for k in range(population.num_members)]
+
+
+def logits(population: Population, member: int) -> torch.Tensor:
+    """One member's stored logits [M, C]."""
+    stored = population.logits.view(-1, max(1, population.memory_size), population.logits.shape[1])
+    return stored[member] if len(stored) else stored
