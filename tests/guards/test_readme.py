@@ -1,0 +1,63 @@
+"""README says what is true: its Python runs, and its commands exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+import typer.main
+
+from maskcl.cli import app
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[tuple[int, str]]:
+    """The fenced blocks of a language: line of the first line of code, code."""
+    found = re.finditer(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    return [(README.count("\n", 0, match.start(1)) + 1, match[1]) for match in found]
+
+
+def commands() -> list[str]:
+    """What the reader is to type: lines after "$ ", or all lines of a block that has none."""
+    found = []
+    for _, text in blocks("console"):
+        lines = [line.strip() for line in text.replace("\\\n", " ").splitlines() if line.strip()]
+        typed = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")] or lines
+        found += [command for line in typed for command in re.split(r"\s(?:&&|;|\|)\s", line)]
+    return found
+
+
+def words_after(program: str) -> list[list[str]]:
+    """The arguments of each command that calls a program, wherever that lies."""
+    split = [shlex.split(command, comments=True) for command in commands()]
+    return [words[1:] for words in split if words and Path(words[0]).name == program]
+
+
+def test_python_blocks_run_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+    monkeypatch.chdir(tmp_path)  # what they write must not land in the checkout
+    namespace = {"__name__": "readme"}
+    for line, code in blocks("python"):
+        exec(compile("\n" * (line - 1) + code, str(ROOT / "README.md"), "exec"), namespace)
+
+
+@pytest.mark.parametrize("words", words_after("make"), ids=" ".join)
+def test_make_targets_exist(words: list[str]) -> None:
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {word for word in words if "=" not in word and not word.startswith("-")} <= set(targets)
+
+
+@pytest.mark.parametrize("words", words_after("maskcl"), ids=" ".join)
+def test_commands_options_and_files_exist(words: list[str]) -> None:
+    command: click.Command = typer.main.get_command(app)
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        assert words[0] in command.commands
+        command, words = command.commands[words[0]], words[1:]
+    options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    assert {word.partition("=")[0] for word in words if word.startswith("-")} <= {*options, "--help", "-h"}
+    assert [word for word in words if word.startswith("experiments/") and not (ROOT / word).is_file()] == []
