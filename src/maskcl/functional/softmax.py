@@ -21,8 +21,8 @@ from maskcl.errors import ShapeError, check
 __all__ = [
     "cross_entropy",
     "leaky_logits",
-    "mass_to_value",
     "masked_cross_entropy",
+    "mass_to_value",
     "present_classes",
     "replace_logits",
     "scale_gradient",
@@ -55,7 +55,8 @@ def replace_logits(logits: Tensor, active: Tensor, *, value: Dial) -> Tensor:
     limit = torch.finfo(logits.dtype).max
     if isinstance(value, Tensor):
         level = value.detach()[..., None, None] if value.ndim else value.detach()
-        level = torch.where(level.isinf(), level, level.clamp(-limit, limit)).to(logits.dtype)
+        cast = level.to(logits.dtype)
+        level = torch.where(level.isinf(), cast, cast.clamp(-limit, limit))
         return torch.where(active, logits, level)
     return torch.where(active, logits, value if math.isinf(value) else max(-limit, min(limit, value)))
 

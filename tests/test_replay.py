@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import io
+import pickle
+import re
+from typing import Any
+
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+
+from maskcl import ReplayMemory
+from maskcl.errors import ConfigError, DataError, ShapeError
+
+
+def _rows(start: int, count: int, num_classes: int = 3) -> tuple[Tensor, Tensor]:
+    """Inputs that say which row they are; labels take turns."""
+    row = torch.arange(start, start + count)
+    return row[:, None].float(), row % num_classes
+
+
+def _filled(
+    *, policy: str = "reservoir", num_classes: int | None = None, seed: int = 0, rows: int = 40
+) -> ReplayMemory:
+    memory = ReplayMemory(9, policy=policy, num_classes=num_classes, seed=seed)
+    for start in range(0, rows, 8):
+        inputs, labels = _rows(start, 8)
+        memory.add(inputs, labels, logits=inputs.expand(8, 3) * 0.5)
+    return memory
+
+
+def _everything(memory: ReplayMemory) -> Tensor:
+    return memory.draw(len(memory)).inputs[:, 0].sort().values
+
+
+KINDS = [("reservoir", None), ("ring", 3), ("class_balanced", 3)]
+
+
+@pytest.mark.parametrize(("policy", "num_classes"), KINDS)
+def test_a_row_keeps_its_label_and_fields(policy: str, num_classes: int | None) -> None:
+    replay = _filled(policy=policy, num_classes=num_classes).draw(9)
+    row = replay.inputs[:, 0]
+    assert torch.equal(replay.labels, row.long() % 3)
+    assert torch.equal(replay.logits, (row * 0.5)[:, None].expand(9, 3))
+    assert set(replay.fields) == {"logits"}
+
+
+def test_draws_are_distinct_rows_while_there_are_enough() -> None:
+    memory = _filled()
+    for _ in range(50):
+        assert len(set(memory.draw(7).inputs[:, 0].tolist())) == 7
+
+
+def test_draws_repeat_rows_below_the_replay_batch() -> None:
+    memory = ReplayMemory(9)
+    memory.add(*_rows(0, 2))
+    rows = memory.draw(64).inputs[:, 0]
+    assert set(rows.tolist()) == {0.0, 1.0}
+
+
+def test_a_reservoir_is_uniform_over_the_stream_whatever_the_batches() -> None:
+    kept = torch.zeros(30)
+    for seed in range(1500):
+        memory = ReplayMemory(6, seed=seed)
+        for start, count in [(0, 4), (4, 13), (17, 1), (18, 12)]:
+            memory.add(*_rows(start, count))
+        kept[_everything(memory).long()] += 1
+    assert stats.chisquare(kept).pvalue > 0.01
+
+
+def test_a_ring_keeps_the_last_rows_of_each_class() -> None:
+    assert _everything(_filled(policy="ring", num_classes=3)).tolist() == [31, 32, 33, 34, 35, 36, 37, 38, 39]
+
+
+def test_class_balanced_slots_are_shared_equally_between_unequal_classes() -> None:
+    memory = ReplayMemory(9, policy="class_balanced", num_classes=3)
+    for label, count in [(0, 50), (1, 5), (2, 20)]:
+        memory.add(torch.zeros(count, 1), torch.full((count,), label))
+    assert torch.bincount(memory.draw(9).labels).tolist() == [3, 3, 3]
+
+
+def test_the_last_of_two_rows_of_one_batch_for_one_slot_stays() -> None:
+    memory = ReplayMemory(3, policy="ring", num_classes=3)
+    memory.add(torch.arange(6.0)[:, None], torch.tensor([0, 0, 0, 1, 1, 2]))
+    assert _everything(memory).tolist() == [2, 4, 5]
+
+
+def test_fields_are_kept_without_a_graph_and_copied() -> None:
+    memory = ReplayMemory(4)
+    inputs, labels = _rows(0, 4)
+    memory.add(inputs, labels, logits=torch.ones(4, 3, requires_grad=True) * 2)
+    inputs.fill_(-1)
+    replay = memory.draw(4)
+    assert not replay.logits.requires_grad
+    assert (replay.inputs >= 0).all()
+    replay.inputs.fill_(-1)
+    assert (memory.draw(4).inputs >= 0).all()
+
+
+def test_bytes_are_those_of_all_slots() -> None:
+    memory = ReplayMemory(10)
+    assert memory.num_bytes == 0
+    memory.add(torch.zeros(2, 3, 4), torch.tensor([0, 1]), logits=torch.zeros(2, 5, dtype=torch.float16))
+    assert memory.num_bytes == 10 * (3 * 4 * 4 + 8 + 5 * 2)
+
+
+def test_seeds_repeat_exactly_and_differ_from_each_other() -> None:
+    first, again, other = _filled(seed=3), _filled(seed=3), _filled(seed=4)
+    assert torch.equal(first.draw(9).inputs, again.draw(9).inputs)
+    assert not torch.equal(_everything(first), _everything(other))
+
+
+def test_the_global_random_state_is_neither_used_nor_moved() -> None:
+    torch.manual_seed(0)
+    before, first = torch.get_rng_state(), _filled()
+    rows = first.draw(5).inputs
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(1)
+    assert torch.equal(_filled().draw(5).inputs, rows)
+
+
+@pytest.mark.parametrize(("policy", "num_classes"), KINDS)
+def test_resuming_gives_the_same_draws_as_going_on(policy: str, num_classes: int | None) -> None:
+    memory = _filled(policy=policy, num_classes=num_classes, seed=5)
+    memory.draw(4)
+    file = io.BytesIO()
+    torch.save(memory.state_dict(), file)
+    file.seek(0)
+    resumed = ReplayMemory(9, policy=policy, num_classes=num_classes, seed=77)
+    resumed.load_state_dict(torch.load(file, weights_only=True))
+    for start in (40, 48):
+        for each in (memory, resumed):
+            inputs, labels = _rows(start, 8)
+            each.add(inputs, labels, logits=inputs.expand(8, 3) * 0.5)
+        assert torch.equal(memory.draw(4).inputs, resumed.draw(4).inputs)
+    assert (len(resumed), resumed.num_seen) == (9, 56)
+
+
+def test_a_state_is_a_copy_both_ways() -> None:
+    memory, resumed = _filled(), ReplayMemory(9)
+    state = memory.state_dict()
+    resumed.load_state_dict(state)
+    rows = _everything(memory)
+    for start in range(100, 200, 8):
+        inputs, labels = _rows(start, 8)
+        resumed.add(inputs, labels, logits=inputs.expand(8, 3))
+    assert torch.equal(_everything(memory), rows)
+    assert torch.equal(state["slots"]["inputs"], memory.state_dict()["slots"]["inputs"])
+
+
+def test_a_replay_pickles() -> None:
+    replay = _filled().draw(3)
+    assert torch.equal(pickle.loads(pickle.dumps(replay)).logits, replay.logits)
+
+
+def test_an_unknown_field_is_named_with_those_that_are_there() -> None:
+    with pytest.raises(AttributeError, match="no field 'logit'; there are: logits"):
+        _ = _filled().draw(3).logit
+
+
+BAD_SETTINGS: list[tuple[dict[str, Any], str]] = [
+    ({"size": 0}, "size: must be a whole number of slots, 1 or more, got 0"),
+    ({"size": 2.0}, "size: must be a whole number"),
+    ({"size": True}, "size: must be a whole number"),
+    ({"policy": "resevoir"}, "policy: must be one of reservoir, ring, class_balanced, .* Did you mean 'reservoir'"),
+    ({"policy": "herding"}, "policy: must not need the network's features, got 'herding'"),
+    ({"policy": "ring"}, "num_classes: must be given with policy 'ring', got None"),
+    ({"policy": "class_balanced"}, "num_classes: must be given with policy 'class_balanced'"),
+    ({"policy": "ring", "num_classes": 9}, "size: must be 9 or more with policy 'ring': a slot for each class, got 5"),
+    ({"num_classes": 0}, "num_classes: must be a whole number, 1 or more, got 0"),
+    ({"seed": 0.5}, "seed: must be a whole number, got 0.5"),
+]
+
+
+@pytest.mark.parametrize(("settings", "text"), BAD_SETTINGS)
+def test_bad_settings_are_refused_by_name(settings: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        ReplayMemory(**{"size": 5, **settings})
+
+
+X, Y, Z = torch.zeros(4, 2), torch.tensor([0, 1, 2, 0]), torch.zeros(4, 3)
+BAD_ROWS: list[tuple[dict[str, Any], str]] = [
+    ({"inputs": X.numpy()}, "inputs: must be a tensor, got 'ndarray'"),
+    ({"inputs": torch.tensor(1.0)}, r"inputs: must have rows in its first dimension, got \(\)"),
+    (
+        {"inputs": torch.zeros(4, 3)},
+        r"inputs: must have rows like the first call's, \[2\] float32 on cpu, got '\[3\] flo",
+    ),
+    ({"inputs": X.double()}, "inputs: must have rows like the first call's, .* got .*float64"),
+    ({"inputs": X[:3]}, "labels: must have as many rows as inputs, 3, got 4"),
+    ({"labels": Y.float()}, r"labels: must be int64 of shape \[B\], got \(torch.float32, \(4,\)\)"),
+    ({"labels": Y.int()}, "labels: must be int64"),
+    ({"labels": Y[:, None]}, "labels: must be int64"),
+    ({"labels": Y + 1}, "labels: must be classes from 0 to 2, got 3"),
+    ({"labels": Y - 1}, "labels: must be classes from 0 to 2, got -1"),
+    ({"logits": Z[:1]}, "logits: must have as many rows as inputs, 4, got 1"),
+    ({"logits": Z[:, :2]}, "logits: must have rows like the first call's"),
+    ({"logit": Z}, r"fields: must be those of the first call, \['logits'\], got \['logits', 'logit'\]"),
+]
+
+
+@pytest.mark.parametrize(("change", "text"), BAD_ROWS)
+def test_bad_rows_are_refused_and_change_nothing(change: dict[str, Any], text: str) -> None:
+    memory = ReplayMemory(8, num_classes=3)
+    memory.add(X, Y, logits=Z)
+    with pytest.raises((ShapeError, DataError), match=text):
+        memory.add(**{"inputs": X, "labels": Y, "logits": Z, **change})
+    assert (len(memory), memory.num_seen) == (4, 4)
+
+
+def test_a_field_must_not_go_missing() -> None:
+    memory = ReplayMemory(8)
+    memory.add(X, Y, logits=Z)
+    with pytest.raises(ShapeError, match=re.escape("fields: must be those of the first call, ['logits'], got [].")):
+        memory.add(X, Y)
+
+
+def test_an_empty_memory_gives_nothing() -> None:
+    with pytest.raises(DataError, match="draw: needs rows in the memory, got 0"):
+        ReplayMemory(4).draw(1)
+
+
+@pytest.mark.parametrize("n", [0, -1, 2.0])
+def test_a_draw_has_one_row_or_more(n: Any) -> None:
+    with pytest.raises(ConfigError, match="draw: n: must be a whole number, 1 or more"):
+        _filled().draw(n)
+
+
+def test_a_state_of_another_memory_is_refused() -> None:
+    state = _filled().state_dict()
+    with pytest.raises(ConfigError, match="load_state_dict: size: must be that of this memory, 10, got 9"):
+        ReplayMemory(10).load_state_dict(state)
+    del state["rows"], state["seed"]
+    with pytest.raises(ConfigError, match="must be given what state_dict returned; missing: rows, seed"):
+        ReplayMemory(9).load_state_dict(state)
