@@ -6,7 +6,6 @@ import re
 import shlex
 from pathlib import Path
 
-import click
 import pytest
 import typer.main
 
@@ -54,8 +53,8 @@ def test_make_targets_exist(words: list[str]) -> None:
 
 @pytest.mark.parametrize("words", words_after("maskcl"), ids=" ".join)
 def test_commands_options_and_files_exist(words: list[str]) -> None:
-    command: click.Command = typer.main.get_command(app)
-    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+    command = typer.main.get_command(app)
+    while hasattr(command, "commands") and words and not words[0].startswith("-"):
         assert words[0] in command.commands
         command, words = command.commands[words[0]], words[1:]
     options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
