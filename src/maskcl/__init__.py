@@ -11,6 +11,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Cfgm": "maskcl.cfgm",
     "Mask": "maskcl.mask",
     "ReplayMemory": "maskcl.replay",
     "class_incremental": "maskcl.scenario",
@@ -19,7 +20,19 @@ _HOMES = {
 }
 _MODULES = ("data", "engine", "functional", "methods", "metrics")
 
-__all__ = ["Mask", "ReplayMemory", "class_incremental", "data", "engine", "from_arrays", "functional", "methods", "metrics", "run"]
+__all__ = [
+    "Cfgm",
+    "Mask",
+    "ReplayMemory",
+    "class_incremental",
+    "data",
+    "engine",
+    "from_arrays",
+    "functional",
+    "methods",
+    "metrics",
+    "run",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,8 +1,9 @@
 """How fast training is: ratios to a bare PyTorch loop, beside the arithmetic limit, all measured in one run.
 
 The bare loop does the same arithmetic on tensors that lie ready (forward, loss, backward, `torch.optim.SGD`) and
-nothing else: no gathering, no memory, no mask; the faster of one thread and all is what counts. The limit is the matrix products of the same steps alone. Data are
-random, of Split MNIST's shape: speed does not depend on their values. Needs idle cores to mean anything.
+nothing else: no gathering, no memory, no mask; the faster of one thread and all is what counts. The limit is the
+matrix products of the same steps alone. Data are random, of Split MNIST's shape: speed does not depend on their
+values. Needs idle cores to mean anything.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskcl.data import from_arrays
-from maskcl.engine.population import Population, load_data
+from maskcl.engine.evaluate import load_data
+from maskcl.engine.population import Population
 from maskcl.engine.resources import free_cores
 from maskcl.engine.run import run_population
 from maskcl.engine.spec import RunSpec, Seeds, TrainingConfig
@@ -230,9 +232,8 @@ def main(names: Sequence[str]) -> int:
 
     out, progress = Console(), Console(stderr=True)
     threads = free_cores()
-    out.print(
-        f"torch {torch.__version__}, {threads} threads, {MEMBERS} members, medians of {ROUNDS} rounds, range in brackets"
-    )
+    about = f"torch {torch.__version__}, {threads} threads, {MEMBERS} members"
+    out.print(f"{about}; medians of {ROUNDS} rounds, range in brackets")
     for name, lines in run_benchmarks(names or BENCHMARKS, threads=threads, say=lambda text: progress.print(text)):
         table = Table(title=f"maskcl bench {name}")
         for column in ("", "stream rows / s", "ratio to bare loop" if name != "flat" else "ratio to task 1", "limit"):

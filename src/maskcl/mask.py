@@ -55,7 +55,7 @@ class Mask:
     def __post_init__(self) -> None:
         given = {name: v for name in ("value", "mass", "leak") if (v := getattr(self, name)) is not None}
         check(len(given) == 1, "mask", "needs exactly one of value, mass and leak", given,
-              hint="value = -inf or a number, leak = 0..1; for stop-gradient without replacement: leak = 1, old_scale = 0")  # fmt: skip
+              hint="value = -inf or a number; leak from 0 to 1; stop-gradient: leak = 1, old_scale = 0")  # fmt: skip
         for name, number in {**given, "old_scale": self.old_scale, "new_scale": self.new_scale}.items():
             check(_is_number(number) and not math.isnan(number), f"mask.{name}", "must be a number", number)
         if self.value is not None:
@@ -84,8 +84,8 @@ class Mask:
             _warn(f"mask.leak = {self.leak} is above 1: old classes are pushed down harder than without a mask.")
         if self.leak is not None and self.leak > 0 and self.old_scale == 0:
             _warn(
-                "mask.old_scale = 0 stops the gradient without replacing the logits, which is the gradient of no loss: new "
-                "logits are lifted against old ones that no longer answer, and both levels can run away. "
+                "mask.old_scale = 0 stops the gradient without replacing the logits, which is the gradient of no loss: "
+                "new logits are lifted against old ones that no longer answer, and both levels can run away. "
                 "leak alone, or value, is the safe form."
             )
         if self.memory_rows == "own-task":

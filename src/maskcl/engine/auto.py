@@ -13,6 +13,7 @@ from maskcl.engine.evaluate import Evaluator
 from maskcl.engine.population import Population
 from maskcl.engine.resources import available_bytes, member_bytes
 from maskcl.engine.spec import RunSpec
+from maskcl.engine.training import TaskTraining
 
 __all__ = ["Choice", "choose"]
 
@@ -65,7 +66,8 @@ def choose(
     if len(specs) == 1 or fits == 1:
         return Choice(False, 1, "a single run" if len(specs) == 1 else "two members do not fit in memory")
     times = {"loop": _seconds_per_step(specs[:1], data, stacked=False)}
-    sizes = sorted({min(size, len(specs), fits, share) for size in GROUP_SIZES if group_size is None} or {min(group_size or 1, len(specs), fits)})  # fmt: skip
+    wanted = GROUP_SIZES if group_size is None else (group_size,)
+    sizes = sorted({min(size, len(specs), fits, share) for size in wanted})
     for size in sizes:
         if size > 1:
             times[f"stack of {size}"] = _seconds_per_step(specs[:size], data, stacked=True)
@@ -81,7 +83,7 @@ def _seconds_per_step(specs: Sequence[RunSpec], data: tuple[Tensor, Evaluator], 
     times = []
     for _ in range(2):  # the first warms up
         began = time.perf_counter()
-        population.train_steps(population.first_task, steps)
+        TaskTraining(population, population.first_task, steps).run()
         times.append(time.perf_counter() - began)
     return times[-1] / len(steps) / len(specs)
 

@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from maskcl.engine.spec import RunSpec
 from maskcl.scenario import Scenario
 
-__all__ = ["Evaluation", "Evaluator"]
+__all__ = ["Evaluation", "Evaluator", "load_data"]
 
 CHUNK = 4096
 """Rows at once: enough for full speed, little memory even for convolutional networks."""
@@ -72,3 +73,9 @@ class Evaluator:
             newest += int(((self.task_of_class[chosen] == task) & (tasks <= task)).sum())
         means = sums.numpy() / self.sizes
         return Evaluation(means[0], means[1], means[2], newest / int(self.sizes[: task + 1].sum()))
+
+
+def load_data(spec: RunSpec) -> tuple[Tensor, Evaluator]:
+    """Return the image table and the evaluator of a run's scenario, to be shared by all its populations."""
+    dtype = getattr(torch, spec.training.dtype)
+    return torch.from_numpy(spec.scenario.dataset.train_inputs).to(dtype), Evaluator(spec.scenario, dtype)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -169,10 +170,11 @@ class TaskPlan:
         self._labels = labels
         self._order = np.stack([member.order for member in members])
         self._draw_rows = [np.stack([m.draw_rows[d] for m in members], 1) for d in range(len(draws))]
-        self._draw_slots = [
-            np.stack([m.draw_slots[d] + k * memory_size for k, m in enumerate(members)], 1) if draw.stored_logits else None
-            for d, draw in enumerate(draws)
-        ] if members[0].draw_slots else [None] * len(draws)  # fmt: skip
+        self._draw_slots: list[Ints | None] = [None] * len(draws)
+        for d, draw in enumerate(draws):
+            if draw.stored_logits and members[0].draw_slots:
+                slots = [member.draw_slots[d] + k * memory_size for k, member in enumerate(members)]
+                self._draw_slots[d] = np.stack(slots, 1)
         self._active = None
         if members[0].active is not None:
             active = torch.from_numpy(np.stack([m.active for m in members if m.active is not None], 1))
@@ -193,7 +195,7 @@ class TaskPlan:
         cuts = np.flatnonzero(np.diff(sizes)) + 1
         edges = np.unique(np.concatenate([[start, self.num_steps], cuts, [self.first_replay]]))
         edges = edges[(edges >= start) & (edges <= self.num_steps)]
-        return [(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        return [(int(a), int(b)) for a, b in pairwise(edges)]
 
     def _segment(self, begin: int, end: int) -> list[StepPlan]:
         count, members = end - begin, self.num_members
@@ -229,7 +231,7 @@ class TaskPlan:
 def _writes_by_step(
     members: Sequence[MemberPlan], offsets: Ints, memory_size: int
 ) -> list[tuple[Tensor, Tensor] | None]:
-    """For each step, the slots whose logits change and the stream rows they come from; the last write of a slot wins."""
+    """For each step, the slots whose logits change and the stream rows they come from; a slot's last write wins."""
     sizes = np.diff(offsets)
     step_of_row = np.repeat(np.arange(len(sizes)), sizes)
     steps, slots, sources = [], [], []

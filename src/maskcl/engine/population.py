@@ -1,42 +1,37 @@
-"""One run, or K runs at once, over the tasks: state, the training loop, evaluation.
+"""One run, or K runs at once, over the tasks: their state, and what happens at task ends.
 
-There is one training loop for both: with a `StackModel` every tensor has a leading member dimension, with a
-`LoopModel` none has. The engine's unit is a task, `fit_task(t)`; between tasks the whole state is one tree of tensors
-and memory states.
+With a `StackModel` every tensor has a leading member dimension, with a `LoopModel` none has. The engine's unit is a
+task, `fit_task(t)`; between tasks the whole state is one tree of tensors and memory states.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from maskcl.engine.dials import cut_settings, stack_settings
-from maskcl.engine.evaluate import Evaluation, Evaluator
+from maskcl.engine.evaluate import Evaluation, Evaluator, load_data
+from maskcl.engine.herding import herd
 from maskcl.engine.loop import LoopModel
 from maskcl.engine.masking import TaskMasking
-from maskcl.engine.plan import StepPlan, TaskPlan, plan_member, step_offsets
+from maskcl.engine.plan import TaskPlan, plan_member, step_offsets
 from maskcl.engine.regulariser import Regulariser
 from maskcl.engine.spec import RunSpec
 from maskcl.engine.stack import StackModel
-from maskcl.engine.synthesis import Forward, Synthesis, plan_old_labels
-from maskcl.memory import MemoryState, herding_order
-from maskcl.methods import Method, Step
+from maskcl.engine.synthesis import Forward
+from maskcl.engine.training import OnEvaluation, OnSteps, TaskTraining
+from maskcl.memory import MemoryState
+from maskcl.methods import Method
 from maskcl.networks import build_network
 from maskcl.rng import generator
 
-__all__ = ["Population", "load_data"]
-
-OnSteps: TypeAlias = Callable[[int], None]
-OnEvaluation: TypeAlias = Callable[[int, int, list[Evaluation]], None]
-
-TICK = 50
-"""Steps between two reports of progress."""
+__all__ = ["Population"]
 
 
 class Population:
@@ -68,7 +63,6 @@ class Population:
         self.model = (StackModel if stacked else LoopModel)(modules, optimizer, fuse=not regularises)
         self.regulariser = Regulariser(self.method, self.model.optimizer.params) if regularises else None
         self.frozen: Forward | None = None  # the networks as the last task left them, where somebody asks for them
-        self.joins = self.method.joint_forward or not self.model.mixes_rows
         memory = first.memory
         self.memories: list[MemoryState | None] = [
             MemoryState.empty(memory.size, num_classes) if memory is not None else None for _ in specs
@@ -78,7 +72,6 @@ class Population:
         self.logits = torch.zeros(self.memory_size * len(specs) * self.stores_logits, num_classes, dtype=dtype)
         self.last_seen = [np.full(num_classes, -1) for _ in specs]
         self.position = self.num_steps = 0
-        self._buffers: dict[int, Tensor] = {}
         self.loss_sum = torch.zeros(len(specs), dtype=torch.float64)
         self.timings = {"planning": 0.0, "training": 0.0, "evaluation": 0.0}
         self.task_of_class = torch.from_numpy(self.scenario.task_of_class)
@@ -139,104 +132,13 @@ class Population:
             on_evaluation: Told (steps of all tasks so far, task, members' evaluations) every `evaluate_every` steps.
         """
         plan = self.plan(task)
-        self.train_steps(task, plan.steps(), on_steps=on_steps, on_evaluation=on_evaluation)
+        TaskTraining(self, task, plan.steps()).run(on_steps=on_steps, on_evaluation=on_evaluation)
         if self.regulariser is not None:
             self.regulariser.end_task(self.model.optimizer.params, lambda count: self._fisher(task, count))
         if self.specs[0].memory is not None and self.specs[0].memory.policy == "herding":
             for k in range(self.num_members):
-                self._herd(k, task)
+                self._refill(k, task)
         self._freeze()
-
-    def train_steps(
-        self,
-        task: int,
-        steps: Sequence[StepPlan],
-        *,
-        on_steps: OnSteps | None = None,
-        on_evaluation: OnEvaluation | None = None,
-    ) -> None:
-        """Train planned steps of a task: the one training loop, for one run and for a population."""
-        began, evaluating = time.perf_counter(), 0.0
-        masking = TaskMasking(self.method, self.task_of_class, task)
-        store_after = getattr(self.method, "store", "before") == "after"
-        every = self.training.evaluate_every if on_evaluation is not None else None
-        losses = torch.zeros(self.lead, dtype=self.inputs.dtype)
-        synthesis = self._synthesis(task, steps)
-        joint = synthesis is not None and synthesis.cfgm.update == "joint"
-        old = (self.task_of_class >= 0) & (self.task_of_class < task)
-        for s, step in enumerate(steps):
-            inputs = self._gather(step)
-            stream = inputs.narrow(len(self.lead), 0, step.sizes[0])
-            sizes, made, target = step.sizes, None, None
-            if joint and synthesis is not None:
-                made, target = synthesis.make(stream, s)
-                inputs = torch.cat([inputs, made], len(self.lead))
-                sizes = (*step.sizes, made.shape[len(self.lead)])
-            logits = self._forward(inputs, sizes)
-            own = logits if made is None else logits.narrow(-2, 0, sum(step.sizes))
-            stored = tuple(None if z is None else self._stored(z) for z in step.stored)
-            teacher = self._teach(stream) if self.method.needs_teacher else None
-            loss = self.method.loss(Step(own, step.labels, step.sizes, stored, *masking(step), teacher, old))
-            if made is not None and synthesis is not None and target is not None:
-                loss = loss + synthesis.loss(logits.narrow(-2, sum(step.sizes), sizes[-1]), target)
-            losses += loss.detach()
-            if step.written is not None and not store_after:
-                self._store(step, logits.detach())
-            self.model.update(loss, self.regulariser)
-            if synthesis is not None and not joint:
-                made, target = synthesis.make(stream, s)
-                self.model.update(synthesis.loss(self.model.forward(made), target), self.regulariser)
-            if step.written is not None and store_after:
-                with torch.no_grad():
-                    self._store(step, self.model.forward(stream))
-            self.num_steps += 1
-            if on_steps is not None and (s + 1) % TICK == 0:
-                on_steps(TICK)
-            if every is not None and self.num_steps % every == 0:
-                paused = time.perf_counter()
-                on_evaluation(self.num_steps, task, self.evaluate(task))  # type: ignore[misc]
-                evaluating += time.perf_counter() - paused
-        if on_steps is not None:
-            on_steps(len(steps) % TICK)
-        self.loss_sum = losses.double().reshape(-1)
-        self.timings["training"] += time.perf_counter() - began - evaluating
-
-    def _gather(self, step: StepPlan) -> Tensor:
-        """The step's inputs [..., n, *shape]. index_select is five times faster than indexing."""
-        count = len(step.rows)
-        if count not in self._buffers:  # a fresh batch each step would cost page faults: 2 MB at 32 x 20 rows
-            self._buffers[count] = torch.empty(count, *self.inputs.shape[1:], dtype=self.inputs.dtype)
-        torch.index_select(self.inputs, 0, step.rows, out=self._buffers[count])
-        return self._buffers[count].view(*self.lead, -1, *self.inputs.shape[1:])
-
-    def _forward(self, inputs: Tensor, sizes: tuple[int, ...]) -> Tensor:
-        if self.joins or len(sizes) == 1:
-            return self.model.forward(inputs)
-        rows = len(self.lead)
-        return torch.cat([self.model.forward(part) for part in inputs.split(sizes, rows)], rows)
-
-    def _stored(self, slots: Tensor) -> Tensor:
-        """Stored logits of a draw, [..., R, C]."""
-        return self.logits.index_select(0, slots).view(*self.lead, -1, self.logits.shape[1])
-
-    def _synthesis(self, task: int, steps: Sequence[StepPlan]) -> Synthesis | None:
-        """What makes samples of old classes in this task, if anything."""
-        cfgm = self.method.cfgm
-        if cfgm is None or task < cfgm.from_task or self.frozen is None:
-            return None
-        sizes = [step.sizes[0] * cfgm.per_row for step in steps]
-        old = [c for classes in self.scenario.tasks[:task] for c in classes]
-        labels = np.stack(
-            [plan_old_labels(old, sizes, draw=cfgm.draw, seed=spec.seeds.stream, task=task) for spec in self.specs]
-        )
-        parts = torch.from_numpy(labels if self.stacked else labels[0]).split(sizes, -1)
-        bounds = self.scenario.dataset.input_range
-        return Synthesis(cfgm, parts, current=self.model.current, frozen=self.frozen, bounds=bounds)
-
-    @torch.no_grad()
-    def _teach(self, stream: Tensor) -> Tensor | None:
-        """Logits of the frozen previous networks on stream rows, [..., B, C]."""
-        return None if self.frozen is None else self.frozen(stream)
 
     def _fisher(self, task: int, count: int) -> list[Tensor]:
         """Mean squared per-row gradients of log p of the label over up to `count` rows of a task, like the weights."""
@@ -246,41 +148,25 @@ class Population:
             members.append(self.model.squared_gradients(k, self.inputs[rows], torch.from_numpy(self.labels[rows])))
         return [torch.stack(parts) for parts in zip(*members, strict=True)] if self.stacked else members[0]
 
-    def _store(self, step: StepPlan, logits: Tensor) -> None:
-        """Keep the logits of the stream rows that enter the memory."""
-        assert step.written is not None
-        slots, sources = step.written
-        stream = logits[..., : step.sizes[0], :].reshape(-1, logits.shape[-1])
-        self.logits.index_copy_(0, slots, stream.index_select(0, sources))
-
-    def _herd(self, k: int, task: int) -> None:
-        """Refill one member's memory with the rows nearest to their class means, as many of each class seen."""
-        state, size = self.memories[k], self.memory_size
+    def _refill(self, k: int, task: int) -> None:
+        """Herding: choose one member's memory anew at a task's end."""
+        state = self.memories[k]
         assert state is not None
-        seen = [c for classes in self.scenario.tasks[: task + 1] for c in classes]
-        quota = max(1, size // len(seen))
-        new = set(self.scenario.tasks[task])
-        kept = [np.flatnonzero(state.labels == c)[:quota] for c in seen if c not in new]  # a prefix of herding's order
-        slots = np.concatenate([np.zeros(0, np.int64), *kept])
-        rows = [state.rows[slots]]
-        for c in self.scenario.tasks[task]:
-            own = self.scenario.train_rows[task][self.labels[self.scenario.train_rows[task]] == c]
-            features = torch.nn.functional.normalize(self.model.features(k, self.inputs[own]).double(), dim=1)
-            rows.append(own[herding_order(features.numpy(), quota)])
-        chosen = np.concatenate(rows)[:size]
-        refilled = MemoryState.empty(size, self.scenario.num_classes)
-        refilled.rows[: len(chosen)], refilled.labels[: len(chosen)] = chosen, self.labels[chosen]
-        self.memories[k] = replace(refilled, num_seen=state.num_seen, class_counts=state.class_counts)
+        kept, after = herd(
+            state, self.scenario, task, lambda rows: self.model.features(k, self.inputs[rows]).double().numpy()
+        )
+        self.memories[k] = after
         if self.stores_logits:
-            mine, count = self.logits.view(-1, size, self.logits.shape[1])[k], min(len(slots), size)
-            mine[:count] = mine[torch.from_numpy(slots[:count])].clone()
-            mine[count : len(chosen)] = self.model.predict(k, self.inputs[chosen[count:]])
+            mine, count = self.logits.view(-1, self.memory_size, self.logits.shape[1])[k], len(kept)
+            mine[:count] = mine[torch.from_numpy(kept)].clone()
+            mine[count : after.filled] = self.model.predict(k, self.inputs[after.rows[count : after.filled]])
 
     def evaluate(self, task: int) -> list[Evaluation]:
         """Evaluate every member after (or within) task `task`."""
         began = time.perf_counter()
         visible = TaskMasking(self.method, self.task_of_class, task).visible
-        out = [self.evaluator(lambda x, k=k: self.model.predict(k, x), task, visible) for k in range(self.num_members)]
+        members = range(self.num_members)
+        out = [self.evaluator(partial(self.model.predict, k), task, visible) for k in members]
         self.timings["evaluation"] += time.perf_counter() - began
         return out
 
@@ -301,9 +187,9 @@ class Population:
 
     def keep(self, members: Sequence[int]) -> None:
         """Go on with these members alone."""
-        self.specs, self.memories, self.last_seen = (
-            [items[k] for k in members] for items in (self.specs, self.memories, self.last_seen)
-        )
+        self.specs = [self.specs[k] for k in members]
+        self.memories = [self.memories[k] for k in members]
+        self.last_seen = [self.last_seen[k] for k in members]
         index = torch.tensor(members)
         self.method = cut_settings(self.method, index)
         self.model.keep(members)
@@ -346,9 +232,3 @@ class Population:
         """Keep the networks as they are at a task's end, where something asks for them."""
         if self.position and (self.method.needs_teacher or self.method.cfgm is not None):
             self.frozen = self.model.freeze()
-
-
-def load_data(spec: RunSpec) -> tuple[Tensor, Evaluator]:
-    """Return the image table and the evaluator of a run's scenario, to be shared by all its populations."""
-    dtype = getattr(torch, spec.training.dtype)
-    return torch.from_numpy(spec.scenario.dataset.train_inputs).to(dtype), Evaluator(spec.scenario, dtype)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from torch import Tensor
 
 from maskcl.engine.auto import choose, describe
 from maskcl.engine.dials import structure
-from maskcl.engine.evaluate import Evaluation, Evaluator
-from maskcl.engine.population import Population, load_data
+from maskcl.engine.evaluate import Evaluation, Evaluator, load_data
+from maskcl.engine.population import Population
 from maskcl.engine.resources import free_cores
 from maskcl.engine.spec import Outcome, RunSpec
 from maskcl.errors import check, check_choice
@@ -99,7 +100,7 @@ def run_population(
     return [outcomes[i] for i in range(len(specs))]
 
 
-class _Stopped(Exception):
+class _StoppedError(Exception):
     """Another worker failed, or the user pressed Ctrl-C."""
 
 
@@ -107,14 +108,12 @@ class _Reporter:
     """Passes progress and outcomes on, one at a time."""
 
     def __init__(self, outcomes: dict[int, Outcome], on_progress: Any, on_outcome: Any) -> None:
-        from threading import Lock
-
         self.outcomes, self._on_progress, self._on_outcome = outcomes, on_progress, on_outcome
         self._lock, self.stopped = Lock(), False
 
     def progress(self, runs: float) -> None:
         if self.stopped:
-            raise _Stopped
+            raise _StoppedError
         if self._on_progress is not None:
             with self._lock:
                 self._on_progress(runs)
@@ -173,17 +172,14 @@ def _run_group(
         done += count
         report.progress(len(alive) * count / total)
 
+    def on_evaluation(step: int, task: int, found: list[Evaluation]) -> None:
+        for member, evaluation in zip(alive, found, strict=True):
+            records[member].add_anytime(step, task, evaluation)
+
     for task in range(num_tasks):
         if len(population.task_rows(task)) == 0:
             continue
-        population.fit_task(
-            task,
-            on_steps=on_steps,
-            on_evaluation=lambda step, t, found: [
-                records[member].add_anytime(step, t, evaluation)
-                for member, evaluation in zip(alive, found, strict=True)
-            ] and None,
-        )  # fmt: skip
+        population.fit_task(task, on_steps=on_steps, on_evaluation=on_evaluation)
         finite = population.finite()
         if not all(finite):
             for k, good in enumerate(finite):

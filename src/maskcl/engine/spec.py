@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maskcl.errors import ConfigError, check, check_choice, message
+from maskcl.errors import check, check_choice
 from maskcl.memory import MemoryConfig
 from maskcl.methods import Method
 from maskcl.networks import NetworkConfig
@@ -78,13 +78,14 @@ class RunSpec:
 
     def __post_init__(self) -> None:
         method, memory, scenario = self.method, self.memory, self.scenario
-        if method.needs_memory and (memory is None or memory.size == 0):
-            raise ConfigError(message("memory.size", f"must be 1 or more with method '{method.key}'", 0 if memory is None else memory.size,
-                                      hint="method 'finetune' learns without a memory"))  # fmt: skip
+        size = 0 if memory is None else memory.size
+        check(not method.needs_memory or size > 0, "memory.size", f"must be 1 or more with method '{method.key}'", size,
+              hint="method 'finetune' learns without a memory")  # fmt: skip
         check(method.needs_memory or memory is None, "memory", f"is not used by method '{method.key}'", memory)
         if memory is not None and memory.policy == "ring":
-            check(memory.size >= scenario.num_classes, "memory.size",
-                  f"must be {scenario.num_classes} or more with policy 'ring': a slot for each class", memory.size)  # fmt: skip
+            least = scenario.num_classes
+            must = f"must be {least} or more with policy 'ring': a slot for each class"
+            check(memory.size >= least, "memory.size", must, memory.size)
         smallest = min(len(rows) for rows in scenario.train_rows)
         check(self.training.batch_size <= smallest, "training.batch_size",
               f"must not be above the smallest task's {smallest} rows", self.training.batch_size)  # fmt: skip
@@ -108,11 +109,11 @@ class RunSpec:
         check(mask.from_task == 0 or mask.from_task < len(tasks) or self.method.key == "er_ace", "mask.from_task",
               f"must be below the number of tasks, {len(tasks)}", mask.from_task)  # fmt: skip
         if mask.removes_inactive and not mask.keep_future and mask.policy == "task":
+            name, dial = ("value", mask.value) if mask.leak is None else ("leak", mask.leak)
             for t, classes in enumerate(tasks):
-                if len(classes) == 1 and t >= mask.from_task:
-                    raise ConfigError(message(f"mask.{'value' if mask.leak is None else 'leak'}",
-                        f"must keep some old class in the softmax: task {t} has one class, so that its loss is 0 for any logits",
-                        mask.value if mask.leak is None else mask.leak, hint="use a finite value, or a leak above 0"))  # fmt: skip
+                check(len(classes) > 1 or t < mask.from_task, f"mask.{name}",
+                      f"must leave old classes in the softmax: task {t} has one class, and its loss would be 0", dial,
+                      hint="use a finite value, or a leak above 0")  # fmt: skip
         check(not (mask.removes_inactive and mask.policy == "batch" and self.training.batch_size == 1),
               "training.batch_size", "must be 2 or more with mask policy 'batch' and m = -inf, or no class is compared",
               self.training.batch_size)  # fmt: skip

@@ -60,8 +60,8 @@ def cfgm(
           inputs.dtype, error=ShapeError, hint="divide 8-bit images by 255")  # fmt: skip
     check(norm in NORMS, "cfgm: norm", f"must be one of {', '.join(NORMS)}", norm, error=ShapeError)
     lead, shape = labels.shape, inputs.shape[labels.ndim :]
-    check(inputs.shape[: labels.ndim] == lead, "cfgm: labels", f"must have the leading shape of the inputs, {tuple(inputs.shape)}",
-          tuple(lead), error=ShapeError)  # fmt: skip
+    must = f"must have the leading shape of the inputs, {tuple(inputs.shape)}"
+    check(inputs.shape[: labels.ndim] == lead, "cfgm: labels", must, tuple(lead), error=ShapeError)
     pace = step
     if isinstance(step, Tensor) and step.ndim:
         pace = step.to(inputs.dtype).reshape(*step.shape, *[1] * (inputs.ndim - step.ndim))

@@ -11,8 +11,8 @@ from maskcl.methods.der import DarkExperienceReplay
 from maskcl.methods.derpp import DarkExperienceReplayPlus
 from maskcl.methods.er import ExperienceReplay
 from maskcl.methods.er_ace import ErAce
-from maskcl.methods.finetune import FineTune
 from maskcl.methods.ewc import OnlineEwc
+from maskcl.methods.finetune import FineTune
 from maskcl.methods.joint import Joint
 from maskcl.methods.lwf import LearningWithoutForgetting
 from maskcl.methods.si import SynapticIntelligence

@@ -67,6 +67,12 @@ class Step:
         """Whether there are memory rows in this step."""
         return len(self.sizes) > 1
 
+    def stored_logits(self, draw: int) -> Tensor:
+        """Logits stored with the rows of a draw that asked for them, [..., R, C]."""
+        stored = self.stored[draw]
+        assert stored is not None
+        return stored
+
     def split(self, rows: Tensor, dim: int = -1) -> tuple[Tensor, ...]:
         """Cut something with one entry a row into the sources: stream, draw 0, draw 1, ..."""
         return rows.split(self.sizes, dim)

@@ -52,4 +52,4 @@ class DarkExperienceReplay(Method):
         if not step.replays:
             return new.mean(-1)
         _, dark = step.split(step.logits, -2)
-        return new.mean(-1) + self.alpha * logit_mse(dark, step.stored[0]).mean(-1)
+        return new.mean(-1) + self.alpha * logit_mse(dark, step.stored_logits(0)).mean(-1)

@@ -53,5 +53,5 @@ class DarkExperienceReplayPlus(Method):
         if not step.replays:
             return new.mean(-1)
         _, dark, _ = step.split(step.logits, -2)
-        distilled = logit_mse(dark, step.stored[0]).mean(-1)
+        distilled = logit_mse(dark, step.stored_logits(0)).mean(-1)
         return new.mean(-1) + self.alpha * distilled + self.beta * replayed[1].mean(-1)

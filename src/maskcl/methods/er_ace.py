@@ -9,7 +9,8 @@ Differs from the paper and its public code:
 1. The paper's mask holds the classes of the batch alone. The public code leaves every class with an index at or above
    the largest seen in the softmax as well: `mask.keep_future = true`.
 2. The cosine classifier of the public code is a setting of the network: `network.classifier = "cosine"`.
-3. Mask and replay start with the second task, as in the DER code base; `replay_from_task` and `mask.from_task` are free.
+3. Mask and replay start with the second task, as in the DER code base; `replay_from_task` and `mask.from_task` can
+   be set.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class OnlineEwc(Method):
         return self.losses(step).mean(-1)
 
     def penalty_gradients(self, state: WeightState, weights: Sequence[Tensor]) -> list[Tensor]:
-        """strength * F (w - w*)."""
+        """Return strength * F (w - w*)."""
         return [
             lead(self.strength, w) * importance * (w - anchor)
             for w, anchor, importance in zip(weights, state["anchor"], state["importance"], strict=True)

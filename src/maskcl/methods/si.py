@@ -46,7 +46,7 @@ class SynapticIntelligence(Method):
         return self.losses(step).mean(-1)
 
     def penalty_gradients(self, state: WeightState, weights: Sequence[Tensor]) -> list[Tensor]:
-        """2 c Omega (w - w*)."""
+        """Return 2 c Omega (w - w*)."""
         return [
             2 * lead(self.c, w) * importance * (w - anchor)
             for w, anchor, importance in zip(weights, state["anchor"], state["importance"], strict=True)
