@@ -1,4 +1,4 @@
-"""Grids: one file, many settings."""
+"""Grids: one file, many settings. And overrides, which set a key whatever file and grid say of it."""
 
 from __future__ import annotations
 
@@ -7,109 +7,200 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from maskcl.errors import ConfigError, message
+from maskcl.errors import ConfigError, check, nearest
+from maskcl.experiment.schema import SECTIONS, ExperimentFile
 
-__all__ = ["Point", "expand", "set_key", "short_labels"]
+__all__ = ["expand", "override", "short_labels"]
 
-Point = tuple[dict[str, Any], dict[str, Any]]
-"""A setting's raw sections, and what the grid set in it, by dotted key."""
+Raw = dict[str, Any]
 
 
-def expand(raw: Mapping[str, Any], where: str) -> list[Point]:
-    """Return the settings of a file: every combination of the grid's axes.
+def expand(raw: Mapping[str, Any], where: str) -> tuple[list[Raw], list[str]]:
+    """Return the settings of a file, every combination of the grid's axes, and the dotted keys that the grid sets.
+
+    A table in the grid is laid over the file's section; a word ("none") takes its place.
 
     Args:
         raw: The file, with or without a "grid".
         where: The file's name, for messages.
+
+    >>> settings, keys = expand({"method": "er", "grid": {"memory.size": [50, 200]}}, "a.toml")
+    >>> [setting["memory"] for setting in settings], keys
+    ([{'size': 50}, {'size': 200}], ['memory.size'])
     """
-    base = {name: section for name, section in raw.items() if name != "grid"}
-    grid = raw.get("grid", {})
-    if not isinstance(grid, Mapping):
-        raise ConfigError(message(f"{where}: [grid]", "must be a table", grid))
-    axes: list[list[dict[str, Any]]] = []
-    for key, values in _flatten_grid(grid).items():
-        if key == "zip":
-            axes.append(_zipped(values, where))
-            continue
-        if not isinstance(values, list) or not values:
-            raise ConfigError(message(f"{where}: [grid] {key}", "must be a list of one or more values", values,
-                                      hint="what does not vary belongs in its own section"))  # fmt: skip
-        axes.append([{key: value} for value in values])
-    points = []
+    axes = _axes(raw, f"{where}: [grid]")
+    settings = []
     for combination in itertools.product(*axes):
-        changes: dict[str, Any] = {}
-        for part in combination:
-            for key in part:
-                if key in changes:
-                    raise ConfigError(message(f"{where}: [grid] {key}", "must be set by one axis, and is set by two"))
-            changes.update(part)
-        point = copy.deepcopy(base)
-        # whole sections first, so that dotted keys of another axis go into them
-        for key in sorted(changes, key=lambda k: k.count(".")):
-            set_key(point, key, copy.deepcopy(changes[key]), f"{where}: [grid]")
-        points.append((point, changes))
-    return points
+        changes = {key: value for row in combination for key, value in row.items()}
+        setting = _words_as_tables({name: copy.deepcopy(part) for name, part in raw.items() if name != "grid"})
+        for key in sorted(changes, key=lambda key: key.count(".")):  # whole sections first, dotted keys go into them
+            _lay(setting, key, copy.deepcopy(changes[key]), f"{where}: [grid]")
+        settings.append(setting)
+    keys: dict[str, None] = {}
+    for row in itertools.chain.from_iterable(axes):
+        for key, value in row.items():
+            keys |= dict.fromkeys([f"{key}.{inner}" for inner in value] if isinstance(value, Mapping) else [key])
+    return settings, list(keys)
 
 
-def set_key(raw: dict[str, Any], key: str, value: Any, where: str) -> None:
-    """Set a dotted key in place; "method" = "er" is short for method.name."""
-    *path, last = key.split(".")
-    for part in path:
-        if isinstance(raw.get(part), str):  # mask = "none", then mask.leak = .1
-            raw[part] = {}
-        raw = raw.setdefault(part, {})
-        if not isinstance(raw, dict):
-            raise ConfigError(message(f"{where} {key}", f"cannot be set: {part!r} is not a section"))
-    if last == "method" and not path and isinstance(value, str):
-        value = {"name": value}
-    raw[last] = value
+def override(raw: Mapping[str, Any], changes: Mapping[str, Any]) -> Raw:
+    """Return a file with dotted keys set: in its sections, and no longer by the grid.
+
+    A key that begins with "grid." sets an axis instead.
+
+    >>> override({"method": "er", "grid": {"memory.size": [50, 200]}}, {"memory.size": 20})
+    {'method': {'name': 'er'}, 'memory': {'size': 20}}
+    """
+    raw = _words_as_tables(copy.deepcopy(dict(raw)))
+    grid = _flat(raw.pop("grid", {}))
+    for key, value in changes.items():
+        key, axis = key.removeprefix("grid."), key.startswith("grid.")
+        if key != "zip":
+            kind = "that can vary" if axis else "of an experiment file"
+            _check_key(key, "--set", kind, top=() if axis else tuple(ExperimentFile.model_fields))
+        grid = {name: left for name, values in grid.items() if (left := _without(name, values, key))}
+        if axis:
+            grid[key] = value
+            continue
+        section, dot, name = key.partition(".")
+        table = _table_at(raw, section, f"--set {key}") if dot else raw
+        table[name or section] = _word_as_table(key, value)
+    return raw | ({"grid": grid} if grid else {})
 
 
-def _flatten_grid(grid: Mapping[str, Any]) -> dict[str, Any]:
-    """Axes by dotted key: [grid.memory] size = [..] is the same as [grid] "memory.size" = [..]."""
-    found: dict[str, Any] = {}
-    for key, value in grid.items():
-        if isinstance(value, Mapping):
-            found |= {f"{key}.{inner}": axis for inner, axis in _flatten_grid(value).items()}
-        else:
-            found[key] = value
+def _axes(raw: Mapping[str, Any], where: str) -> list[list[Raw]]:
+    """Each axis as rows: what one value, or one zipped table, sets by key."""
+    grid = raw.get("grid", {})
+    check(isinstance(grid, Mapping), where, "must be a table", grid)
+    axes, owner = [], {}
+    for key, values in _flat(grid).items():
+        if key != "zip":
+            _check_key(key, where, "that can vary")
+            hint = "what does not vary belongs in its own section"
+            check(isinstance(values, list) and len(values) > 0, f"{where} {key}", "must be a list of one or more values", values,
+                  hint=hint)  # fmt: skip
+        rows = _zipped(values, where) if key == "zip" else [{key: value} for value in values]
+        for name in rows[0]:
+            check(name not in owner, f"{where} {name}", "must be set by one axis, and is set by two")
+            owner[name] = key
+        axes.append(rows)
+    return axes
+
+
+def _zipped(rows: Any, where: str) -> list[Raw]:
+    """The rows of the zipped axis."""
+    good = isinstance(rows, list) and rows and all(isinstance(row, Mapping) and row for row in rows)
+    where = where.replace("[grid]", "[[grid.zip]]")
+    check(bool(good), where, "must be tables, each setting one or more keys", rows)
+    flat = [_dotted_row(row) for row in rows]
+    for row in flat:
+        for key in row:
+            _check_key(key, where, "that can vary")
+        odd = sorted(set(flat[0]) ^ set(row))
+        check(not odd, where, f"must set the same keys in every table, and {odd[:1]} is not in all")
+    return flat
+
+
+def _dotted_row(row: Mapping[str, Any]) -> Raw:
+    """`memory.size = 50` written bare is a table in TOML, and is meant as the dotted key; sections stay whole."""
+    found: Raw = {}
+    for key, value in row.items():
+        whole = not isinstance(value, Mapping) or key in ("method", "mask", "cfgm")
+        found |= {key: value} if whole else {f"{key}.{inner}": part for inner, part in value.items()}
     return found
 
 
-def _zipped(rows: Any, where: str) -> list[dict[str, Any]]:
-    """The rows of a zipped axis, each by dotted key down to one level of sections."""
-    if not isinstance(rows, list) or not rows or not all(isinstance(row, Mapping) and row for row in rows):
-        raise ConfigError(message(f"{where}: [[grid.zip]]", "must be tables, each setting one or more keys", rows))
-    first = set(rows[0])
-    for row in rows:
-        if set(row) != first:
-            odd = sorted(first ^ set(row))[0]
-            raise ConfigError(
-                message(f"{where}: [[grid.zip]]", f"must set the same keys in every table; {odd!r} is not in all")
-            )
-    return [dict(row) for row in rows]
+def _flat(grid: Any) -> Raw:
+    """Axes by dotted key: [grid.memory] size = [..] is the same as [grid] "memory.size" = [..]."""
+    if not isinstance(grid, Mapping):
+        return grid  # told apart, with the file's name, by `_axes`
+    found: Raw = {}
+    for key, value in grid.items():
+        inner = _flat(value) if isinstance(value, Mapping) else None
+        found |= {key: value} if inner is None else {f"{key}.{name}": axis for name, axis in inner.items()}
+    return found
 
 
-def short_labels(names: Sequence[str], changes: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Add to each name what else the grid set in it, as far as that tells settings apart.
+def _check_key(key: str, where: str, kind: str, *, top: Sequence[str] = ()) -> None:
+    section, dot, name = key.partition(".")
+    if key in top or (section in SECTIONS and (not dot or name in SECTIONS[section])):
+        return
+    known = [*top, *SECTIONS, *(f"{section}.{name}" for section, names in SECTIONS.items() for name in names)]
+    text = f"{where}: {key!r} is not a key {kind}."
+    if key == "seeds":
+        raise ConfigError(f"{text}\nhint: seeds = n at the top runs every setting n times")
+    close = nearest(key, known)
+    raise ConfigError(text + (f" Did you mean {close!r}?" if close else f"\nhint: sections are {', '.join(SECTIONS)}"))
 
-    >>> short_labels(["er m=0", "er m=0"], [{"memory.size": 200, "optimizer.lr": 0.1}, {"memory.size": 500, "optimizer.lr": 0.1}])
+
+def _without(axis: str, values: Any, key: str) -> Any:
+    """What an axis still sets once `key` is set otherwise; empty if nothing."""
+    if axis == "zip" and isinstance(values, list):
+        rows = [{k: left for k, part in row.items() if (left := _without(k, [part], key))} for row in values]
+        return _unique([{k: left[0] for k, left in row.items()} for row in rows if row])
+    if axis == key or axis.startswith(f"{key}."):
+        return []
+    if key.startswith(f"{axis}.") and isinstance(values, list):
+        inner = key.removeprefix(f"{axis}.")
+        tables = [_word_as_table(axis, value) for value in values]
+        cut = [{k: v for k, v in t.items() if k != inner} if isinstance(t, Mapping) else t for t in tables]
+        return _unique(cut)
+    return values
+
+
+def _unique(values: Sequence[Any]) -> list[Any]:
+    return [value for i, value in enumerate(values) if value not in values[:i]]
+
+
+def _lay(setting: Raw, key: str, value: Any, where: str) -> None:
+    """Set a dotted key, or lay a section over what is there."""
+    section, _, name = key.partition(".")
+    if name:
+        _table_at(setting, section, f"{where} {key}")[name] = value
+        return
+    value, below = _word_as_table(section, value), setting.get(section)
+    setting[section] = {**below, **value} if isinstance(value, Mapping) and isinstance(below, Mapping) else value
+
+
+def _table_at(raw: Raw, section: str, where: str) -> Raw:
+    """The table of a section, made where there is none or the word "none"."""
+    if raw.get(section, "none") == "none":
+        raw[section] = {}
+    check(isinstance(raw[section], dict), where, f"cannot be set in {section!r}, which is not a table", raw[section])
+    return raw[section]
+
+
+def _words_as_tables(raw: Raw) -> Raw:
+    return {name: _word_as_table(name, part) for name, part in raw.items()}
+
+
+def _word_as_table(name: str, value: Any) -> Any:
+    """`method = "er"` is short for [method] name = "er"."""
+    return {"name": value} if name == "method" and isinstance(value, str) else value
+
+
+def short_labels(names: Sequence[str], values: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[str]:
+    """Add to each name the values that tell settings apart, as few as do.
+
+    Args:
+        names: Labels so far, maybe some of them equal.
+        values: What each setting has, by dotted key.
+        keys: What may be told, the most telling first.
+
+    >>> values = [{"memory.size": 200, "optimizer.lr": 0.1}, {"memory.size": 500, "optimizer.lr": 0.1}]
+    >>> short_labels(["er m=0", "er m=0"], values, ["optimizer.lr", "memory.size"])
     ['er m=0 memory.size=200', 'er m=0 memory.size=500']
     """
     labels = list(names)
-    for key in dict.fromkeys(key for change in changes for key in change):
+    for key in keys:
         for label in set(labels):
             same = [i for i, other in enumerate(labels) if other == label]
-            values = [_text(changes[i].get(key)) for i in same]
-            if len(set(values)) > 1:
-                for i, value in zip(same, values, strict=True):
-                    labels[i] = f"{label} {key}={value}"
+            texts = {i: _text(values[i].get(key)) for i in same}
+            if len(set(texts.values())) > 1:
+                for i, text in texts.items():
+                    labels[i] = f"{label} {key}={text}"
     return labels
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, Mapping):
-        return ",".join(f"{k}={_text(v)}" for k, v in value.items())
-    return str(value)
+    return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import operator
 import typing
-from typing import Annotated, Any, Literal, Union
+from functools import reduce
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -22,7 +24,7 @@ from maskcl.methods import ALIASES, REGISTRY, Method
 from maskcl.networks import NetworkConfig
 from maskcl.optim import OptimizerConfig
 
-__all__ = ["ExperimentFile", "Randomness", "ScenarioSection", "json_schema", "method_sections"]
+__all__ = ["SECTIONS", "ExperimentFile", "Randomness", "ScenarioSection", "json_schema", "method_sections"]
 
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -31,11 +33,11 @@ class ScenarioSection(BaseModel):
     """Which data, cut into which tasks."""
 
     model_config = STRICT
-    dataset: str = Field("digits", description=f"One of {', '.join(DATASETS)}.")
-    num_tasks: int | None = Field(None, description="Tasks of equal numbers of classes.")
-    task_sizes: tuple[int, ...] | None = Field(None, description="Classes of each task, if unequal.")
-    tasks: tuple[tuple[int, ...], ...] | None = Field(None, description="The classes of each task, by label.")
-    class_order: tuple[int, ...] | None = Field(None, description="All classes in the order in which they come.")
+    dataset: Literal[tuple(DATASETS)] = Field("digits", description="Data set, by name.")  # type: ignore[valid-type]
+    num_tasks: int | None = Field(None, description="Tasks of equal numbers of classes; 5 if nothing else is said.")
+    task_sizes: list[int] | None = Field(None, description="Classes of each task, if unequal.")
+    tasks: list[list[int]] | None = Field(None, description="The classes of each task, by label.")
+    class_order: list[int] | None = Field(None, description="All classes in the order in which they come.")
     validation_fraction: float = Field(
         0.0, description="Evaluate on this share of the training rows, held out by class, instead of the test rows."
     )
@@ -45,7 +47,9 @@ class Randomness(BaseModel):
     """Where a run's seed enters. "seed" is the run's own; a number is the same for all runs."""
 
     model_config = STRICT
-    class_order: Literal["fixed", "seed"] | int = Field("fixed", description="Order of the classes; fixed: as given.")
+    class_order: Literal["fixed", "seed"] | int = Field(
+        "fixed", description="Order of the classes: fixed (as the scenario says), seed (shuffled by the run's seed)."
+    )
     initialisation: Literal["seed"] | int = Field("seed", description="Initial weights.")
     stream: Literal["seed"] | int = Field("seed", description="Order of the stream, memory, replay draws.")
 
@@ -59,9 +63,15 @@ def _section(settings: type, *, skip: tuple[str, ...] = (), **fixed: Any) -> typ
         if field.name not in skip:
             doc = field.metadata.get("doc") or described.get(field.name)
             default = ... if field.default is dataclasses.MISSING else field.default
-            fields[field.name] = (hints[field.name], Field(default, description=doc))
+            default = list(default) if isinstance(default, tuple) else default
+            fields[field.name] = (_as_written(hints[field.name]), Field(default, description=doc))
     doc = (settings.__doc__ or "").strip().split("\n")[0]
     return create_model(settings.__name__ + "Section", __config__=STRICT, __doc__=doc, **fields)
+
+
+def _as_written(hint: Any) -> Any:
+    """TOML and JSON know lists where our settings have tuples."""
+    return list[typing.get_args(hint)[0]] if typing.get_origin(hint) is tuple else hint  # type: ignore[misc]
 
 
 def _described_arguments(settings: type) -> dict[str, str]:
@@ -87,49 +97,107 @@ def _method_section(key: str, method: type[Method]) -> type[BaseModel]:
 
 
 method_sections: dict[str, type[BaseModel]] = {key: _method_section(key, method) for key, method in REGISTRY.items()}
-MaskSection, CfgmSection = _section(Mask), _section(Cfgm)
-NetworkSection, MemorySection = _section(NetworkConfig), _section(MemoryConfig)
-OptimizerSection, TrainingSection = _section(OptimizerConfig), _section(TrainingConfig)
 
-_AnyMethod = Annotated[Union[tuple(method_sections.values())], Field(discriminator="name")]  # type: ignore[valid-type]
+_MODELS: dict[str, type[BaseModel]] = {
+    "scenario": ScenarioSection,
+    "mask": _section(Mask),
+    "cfgm": _section(Cfgm),
+    "memory": _section(MemoryConfig),
+    "network": _section(NetworkConfig),
+    "optimizer": _section(OptimizerConfig),
+    "training": _section(TrainingConfig),
+    "randomness": Randomness,
+}
+
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "method": tuple(dict.fromkeys(key for section in method_sections.values() for key in section.model_fields)),
+    **{name: tuple(model.model_fields) for name, model in _MODELS.items()},
+}
+"""The keys of each section; those of [method] are of all methods together."""
+
+_AnyMethod: Any = Annotated[reduce(operator.or_, method_sections.values()), Field(discriminator="name")]  # type: ignore[arg-type]
 
 
-class ExperimentFile(BaseModel):
-    """One experiment: settings, and a grid of what varies."""
+def _either(name: str, doc: str, *words: str) -> tuple[Any, Any]:
+    """A section that may also be a word, or left out."""
+    forms: Any = Literal[words] | _MODELS[name] if words else _MODELS[name]  # type: ignore[valid-type]
+    return forms | None, Field(None, description=doc)
 
-    model_config = STRICT
-    name: str = Field("experiment", description="Name of the experiment in its results.")
-    seeds: int | tuple[int, ...] = Field(
-        5, description="How many runs of each setting (seeds 0, 1, ...), or which seeds."
-    )
-    scenario: ScenarioSection = ScenarioSection()
-    method: _AnyMethod = Field(..., description="What a step does: name, and the method's own settings.")
-    mask: Literal["none"] | MaskSection | None = Field(  # type: ignore[valid-type]
-        None, description="The mask on stream rows; left out: the method's own default, none but for er_ace."
-    )
-    cfgm: Literal["none", "authors"] | CfgmSection | None = Field(  # type: ignore[valid-type]
-        None, description="Samples of old classes made from stream rows; authors: the published code's variant."
-    )
-    memory: MemorySection | None = Field(None, description="The replay memory.")  # type: ignore[valid-type]
-    network: NetworkSection = NetworkSection()  # type: ignore[valid-type]
-    optimizer: OptimizerSection = OptimizerSection()  # type: ignore[valid-type]
-    training: TrainingSection = TrainingSection()  # type: ignore[valid-type]
-    randomness: Randomness = Randomness()
+
+def _with_defaults(name: str) -> tuple[Any, Any]:
+    return _MODELS[name], _MODELS[name]()
+
+
+ExperimentFile: type[BaseModel] = create_model(
+    "ExperimentFile",
+    __config__=STRICT,
+    __doc__="One experiment: settings, and a grid of what varies.",
+    name=(str, Field("experiment", min_length=1, description="Name of the experiment in its results.")),
+    seeds=(
+        int | list[int],
+        Field(5, description="How many runs of each setting (seeds 0, 1, ...), or a list: which seeds."),
+    ),
+    scenario=_with_defaults("scenario"),
+    method=(_AnyMethod, Field(..., description="What a step does: name, and the method's own settings.")),
+    mask=_either("mask", "The mask on stream rows; left out: the method's own, which is none but for er_ace.", "none"),
+    cfgm=_either(
+        "cfgm",
+        "Samples of old classes made from stream rows; authors: the published code's variant.",
+        "none",
+        "authors",
+    ),
+    memory=_either("memory", "The replay memory; only for methods that have one."),
+    network=_with_defaults("network"),
+    optimizer=_with_defaults("optimizer"),
+    training=_with_defaults("training"),
+    randomness=_with_defaults("randomness"),
+)
 
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON schema of experiment files, for editors.
 
-    What the grid may set need not be there otherwise, and there any value of it may be a list.
+    A method is not required: the grid may set it.
     """
     schema = ExperimentFile.model_json_schema()
     schema["title"] = "maskcl experiment"
-    schema["properties"]["grid"] = {
+    schema.pop("required")
+    properties = schema["properties"]
+    names = {"enum": [*REGISTRY, *ALIASES]}
+    properties["method"] = {
+        "description": properties["method"].pop("description"),
+        "anyOf": [names, properties["method"]],
+    }
+    lists = {f"{section}.{key}": _list_of(_field(section, key)) for section, keys in SECTIONS.items() for key in keys}
+    sections: dict[str, Any] = {}
+    for section, keys in SECTIONS.items():
+        inner = {key: lists[f"{section}.{key}"] for key in keys}
+        whole = {name: part for name, part in properties[section].items() if name not in ("default", "description")}
+        nested = {"type": "object", "properties": inner, "additionalProperties": False}
+        sections[section] = {"anyOf": [_list_of(whole), nested]}
+    row = {key: axis["items"] for key, axis in lists.items()}
+    row |= {section: forms["anyOf"][0]["items"] for section, forms in sections.items()}
+    rows = {"type": "object", "minProperties": 1, "properties": row, "additionalProperties": False}
+    properties["grid"] = {
         "type": "object",
         "description": "What varies: every key (dotted, or a section) has a list, and all lists multiply. "
         "[[grid.zip]] tables are the rows of one more axis that sets several keys together.",
-        "properties": {"zip": {"type": "array", "items": {"type": "object"}}},
-        "additionalProperties": {"type": "array"},
+        "properties": {"zip": _list_of(rows), **sections, **lists},
+        "additionalProperties": False,
     }
-    schema.pop("required", None)
     return schema
+
+
+def _field(section: str, key: str) -> dict[str, Any]:
+    """The schema of one value."""
+    models = (
+        [m for m in method_sections.values() if key in m.model_fields] if section == "method" else [_MODELS[section]]
+    )
+    found = dict(models[0].model_json_schema()["properties"][key])
+    if section == "method" and key == "name":
+        found = {"enum": [*REGISTRY, *ALIASES]}
+    return {name: part for name, part in found.items() if name not in ("default", "title")}
+
+
+def _list_of(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "minItems": 1, "items": items}

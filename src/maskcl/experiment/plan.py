@@ -1,0 +1,182 @@
+"""From a file or a dict to validated runs; nothing is run here, and nothing written."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from maskcl.data import Dataset
+from maskcl.engine import RunSpec
+from maskcl.errors import ConfigError, DataError, MissingDataError, check, message
+from maskcl.experiment.config import Config, parse
+from maskcl.experiment.grid import expand, override, short_labels
+from maskcl.experiment.world import World
+from maskcl.results import config_hash, flat_config, read_result, result_path
+from maskcl.scenario import Scenario
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["Plan", "Planned", "Source", "plan", "read_experiment"]
+
+Source = str | os.PathLike[str] | Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run to be.
+
+    Attributes:
+        label: Its setting's name.
+        seed: Its seed.
+        config: All its settings, as they go into the result.
+        spec: What the engine gets.
+        path: Its result file; None if nothing is written.
+        done: The document of its result, if it is there already.
+    """
+
+    label: str
+    seed: int
+    config: dict[str, Any]
+    spec: RunSpec
+    path: Path | None
+    done: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All runs of an experiment, in the order of its file."""
+
+    name: str
+    runs: tuple[Planned, ...]
+
+    @property
+    def pending(self) -> tuple[Planned, ...]:
+        """Those still to be run."""
+        return tuple(run for run in self.runs if run.done is None)
+
+    @property
+    def labels(self) -> list[str]:
+        """The settings."""
+        return list(dict.fromkeys(run.label for run in self.runs))
+
+
+def read_experiment(source: Source) -> tuple[dict[str, Any], str]:
+    """Return the raw sections of a file or a dict, and what messages call it."""
+    if isinstance(source, Mapping):
+        return dict(source), "experiment"
+    path = Path(source)
+    try:
+        with open(path, "rb") as file:
+            return {"name": path.stem} | tomllib.load(file), str(path)
+    except FileNotFoundError:
+        near = sorted(p.name for p in path.parent.glob("*.toml")) if path.parent.is_dir() else []
+        hint = f"there are: {', '.join(near)}" if near else None
+        raise MissingDataError(message(str(path), "must be an experiment file, and is not there", hint=hint)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ConfigError(message(str(path), f"must be a TOML file that can be read ({reason})")) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(message(str(path), f"must be TOML ({error})")) from None
+
+
+def plan(
+    source: Source,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    seeds: int | Sequence[int] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    data_root: str | os.PathLike[str] | None = None,
+    dataset: Dataset | None = None,
+    scenario: Scenario | None = None,
+) -> Plan:
+    """Validate every run of an experiment. Arguments as for `maskcl.run`.
+
+    Raises:
+        ConfigError: For the first thing that is wrong with the settings.
+        DataError: If data are missing or cannot be learnt from.
+    """
+    raw, where = read_experiment(source)
+    if out is not None:
+        _check_folder(Path(out))
+    world = World(data_root=data_root, dataset=dataset, scenario=scenario)
+    world.check_raw(raw, where)
+    raw = override(raw, {**(overrides or {}), **({} if seeds is None else {"seeds": seeds})})
+    settings, varied = expand(raw, where)
+    by_grid = {key.split(".")[0] for key in varied}
+    configs = [parse(setting, where, varies_method="method" in by_grid) for setting in settings]
+    hashed = _once_each(configs, world, where, memory_varies="memory" in by_grid)
+    flats = [flat_config(config.resolved(0, world)) for config in hashed.values()]
+    told = sorted(filter(_is_told, varied), key=lambda key: key != "memory.size")
+    labels = short_labels([config.name for config in hashed.values()], flats, told)
+    folders = {} if out is None else _folders(Path(out))
+    runs = [
+        run
+        for (key, config), label in zip(hashed.items(), labels, strict=True)
+        for run in _runs(config, label, world, out, folders.get(key))
+    ]
+    return Plan(configs[0].experiment, tuple(runs))
+
+
+def _is_told(key: str) -> bool:
+    """Whether a label has to tell a key, since the name of method and mask does not."""
+    return key.split(".")[0] not in ("mask", "cfgm") and key not in ("method", "method.name")
+
+
+def _check_folder(out: Path) -> None:
+    """Refuse what can be no folder to write into, before anything has been computed."""
+    there = next((path for path in (out, *out.absolute().parents) if path.exists()), out)
+    check(there.is_dir(), "--out", "must be a folder, or a new one's name", str(out))
+    check(os.access(there, os.W_OK), "--out", "must be a folder that can be written", str(out))
+
+
+def _once_each(configs: Sequence[Config], world: World, where: str, *, memory_varies: bool) -> dict[str, Config]:
+    """Settings by hash; where the grid varies the memory, a method without one is one setting, not many."""
+    found: dict[str, Config] = {}
+    for config in configs:
+        key = config_hash(config.resolved(0, world))
+        if key in found and not (memory_varies and config.memory is None):
+            must = f"must hold each setting once, and has {config.name!r} twice"
+            raise ConfigError(message(f"{where}: [grid]", must))
+        found.setdefault(key, config)
+    return found
+
+
+def _folders(out: Path) -> dict[str, Path]:
+    """Folders of earlier results by the hash in their name: a grown grid gives longer labels to the same settings."""
+    found = (path for path in (sorted(out.iterdir()) if out.is_dir() else []) if path.is_dir())
+    return {match[1]: path for path in found if (match := re.search("-([0-9a-f]{8})$", path.name))}
+
+
+def _runs(config: Config, label: str, world: World, out: Any, folder: Path | None) -> list[Planned]:
+    runs = []
+    for seed in config.seeds:
+        resolved = config.resolved(seed, world)
+        path = None if out is None else result_path(out, label, resolved, seed)
+        if path is not None and folder is not None:
+            path = folder / path.name
+        done = None if path is None else _finished(path, resolved, seed)
+        runs.append((seed, resolved, path, done))
+    label = next((done["label"] for *_, done in runs if done is not None), label)
+    return [
+        Planned(label, seed, resolved, config.spec(seed, label=label, world=world), path, done)
+        for seed, resolved, path, done in runs
+    ]
+
+
+def _finished(path: Path, config: Mapping[str, Any], seed: int) -> dict[str, Any] | None:
+    """The result of a run if it is there; a broken file, or one of other settings, is a run that is not there."""
+    if not path.exists():
+        return None
+    try:
+        done = read_result(path)
+    except DataError:
+        return None
+    return done if done["config_hash"] == config_hash(config) and done["seed"] == seed else None

@@ -1,0 +1,93 @@
+"""Data sets and scenarios of an experiment, each made once and shared by its runs."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from maskcl import data
+from maskcl.data import Dataset
+from maskcl.errors import check
+from maskcl.scenario import Scenario, class_incremental
+
+__all__ = ["World"]
+
+
+class World:
+    """Makes scenarios from the [scenario] section, or hands out the one that was given.
+
+    Args:
+        data_root: Where data sets lie; None: MASKCL_DATA, or the user's cache.
+        dataset: Data of one's own in place of the section's.
+        scenario: A scenario of one's own in place of the section.
+    """
+
+    def __init__(
+        self,
+        *,
+        data_root: str | os.PathLike[str] | None = None,
+        dataset: Dataset | None = None,
+        scenario: Scenario | None = None,
+    ) -> None:
+        check(dataset is None or scenario is None, "dataset", "must not be given together with a scenario", dataset)
+        self._root = None if data_root is None else os.fspath(data_root)
+        self._dataset, self._given = dataset, scenario
+        self._made: dict[str, Scenario] = {}
+
+    def check_raw(self, raw: Mapping[str, Any], where: str) -> None:
+        """Refuse settings of the file that data given in Python would silently replace."""
+        section = raw.get("scenario")
+        if self._given is not None:
+            check(section is None, f"{where}: [scenario]", "must be left out where a scenario is given", section)
+            order = (raw.get("randomness") or {}).get("class_order", "fixed")
+            must = "must be left out where a scenario is given, which is in order already"
+            check(order == "fixed", f"{where}: randomness.class_order", must, order)
+        elif self._dataset is not None and isinstance(section, Mapping):
+            name = section.get("dataset")
+            check(name is None, f"{where}: scenario.dataset", "must be left out where a data set is given", name)
+
+    def scenario(self, section: Mapping[str, Any], class_seed: int | None) -> Scenario:
+        """Return the scenario of a section and a seed of the class order (None: not shuffled)."""
+        if self._given is not None:
+            return self._given
+        key = json.dumps([section, class_seed], sort_keys=True)
+        if key not in self._made:
+            options = {name: value for name, value in section.items() if name != "dataset"}
+            loaded = self._load(section["dataset"]) if self._dataset is None else self._dataset
+            self._made[key] = class_incremental(loaded, seed=class_seed, **options)
+        return self._made[key]
+
+    @functools.cached_property
+    def _load(self) -> Any:
+        return functools.cache(lambda name: data.load(name, self._root))
+
+    def describe(self, section: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a result's configuration says of the scenario; data of one's own by name and content."""
+        if self._given is not None:
+            tasks = [list(classes) for classes in self._given.tasks]
+            return {"dataset": self._given.dataset.name, "fingerprint": self._fingerprint, "tasks": tasks}
+        if self._dataset is not None:
+            return {**section, "dataset": self._dataset.name, "fingerprint": self._fingerprint}
+        return dict(section)
+
+    @functools.cached_property
+    def _fingerprint(self) -> str:
+        """Changes with any value of the given data, so that results on other data are not taken for these."""
+        scenario, dataset = self._given, self._dataset
+        arrays: list[Any] = []
+        if scenario is not None:
+            dataset = scenario.dataset
+            arrays = [scenario.eval_inputs, scenario.eval_labels, *scenario.train_rows, *scenario.eval_rows]
+        assert dataset is not None
+        arrays += [dataset.train_inputs, dataset.train_labels, dataset.test_inputs, dataset.test_labels]
+        digest = hashlib.blake2b(digest_size=8)
+        for array in arrays:
+            digest.update(str(array.shape).encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
