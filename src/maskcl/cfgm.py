@@ -37,7 +37,7 @@ class Cfgm:
         weight: Factor of the loss, 0 or more. For plain SGD a separate update's learning rate is weight * lr.
         from_task: First task (0-based) in which samples are made, 1 or more.
 
-    Source: arXiv 2309.14808, CFGM; method.md 4.
+    Source: arXiv 2309.14808, CFGM; docs/methods/cfgm.md.
 
     >>> Cfgm(step=2.0).label
     'cfgm step=2'

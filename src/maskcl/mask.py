@@ -34,7 +34,7 @@ class Mask:
         memory_rows: "plain", or "own-task": mask them by their own task too, which ruins accuracy (for study).
         keep_future: Leave classes not met yet active, as the public code of ER-ACE does.
 
-    Source: arXiv 2309.14808, section 3; method.md 2 to 2c.
+    Source: arXiv 2309.14808, section 3; docs/methods/mask.md.
 
     >>> Mask(leak=0.1).label
     'leak=0.1'

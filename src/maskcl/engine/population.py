@@ -22,6 +22,7 @@ from maskcl.engine.loop import LoopModel
 from maskcl.engine.masking import TaskMasking
 from maskcl.engine.plan import TaskPlan, plan_member, step_offsets
 from maskcl.engine.regulariser import Regulariser
+from maskcl.engine.samples import look_at_samples
 from maskcl.engine.spec import RunSpec
 from maskcl.engine.stack import StackModel
 from maskcl.engine.synthesis import Forward
@@ -62,6 +63,7 @@ class Population:
         regularises = bool(self.method.weight_state)
         self.model = (StackModel if stacked else LoopModel)(modules, optimizer, fuse=not regularises)
         self.regulariser = Regulariser(self.method, self.model.optimizer.params) if regularises else None
+        self.samples: list[dict[str, Any]] | None = None  # what CFGM made at the last task's end, by member
         self.frozen: Forward | None = None  # the networks as the last task left them, where somebody asks for them
         memory = first.memory
         self.memories: list[MemoryState | None] = [
@@ -132,7 +134,9 @@ class Population:
             on_evaluation: Told (steps of all tasks so far, task, members' evaluations) every `evaluate_every` steps.
         """
         plan = self.plan(task)
-        TaskTraining(self, task, plan.steps()).run(on_steps=on_steps, on_evaluation=on_evaluation)
+        training = TaskTraining(self, task, plan.steps())
+        training.run(on_steps=on_steps, on_evaluation=on_evaluation)
+        self.samples = None if training.synthesis is None else look_at_samples(self, training.synthesis, task)
         if self.regulariser is not None:
             self.regulariser.end_task(self.model.optimizer.params, lambda count: self._fisher(task, count))
         if self.specs[0].memory is not None and self.specs[0].memory.policy == "herding":

@@ -180,6 +180,8 @@ def _run_group(
         if len(population.task_rows(task)) == 0:
             continue
         population.fit_task(task, on_steps=on_steps, on_evaluation=on_evaluation)
+        for member, record in zip(alive, population.samples or [], strict=False):
+            records[member].samples.append(record)
         finite = population.finite()
         if not all(finite):
             for k, good in enumerate(finite):
@@ -214,6 +216,7 @@ class _Record:
         }
         self.newest_share = np.full(num_tasks, np.nan)
         self.anytime: list[tuple[int, int, np.ndarray, np.ndarray]] = []
+        self.samples: list[dict[str, Any]] = []
 
     def add(self, task: int, evaluation: Evaluation) -> None:
         for name, matrix in self.matrices.items():
@@ -253,4 +256,10 @@ class _Record:
             executor=executor,
             num_parameters=population.num_parameters,
             memory_bytes=population.memory_bytes,
+            samples=_with_last_pictures(self.samples) or None,
         )
+
+
+def _with_last_pictures(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Keep the pictures of the last task alone: it has all old classes, and files stay small."""
+    return [{k: v for k, v in one.items() if k != "pictures" or one is samples[-1]} for one in samples]

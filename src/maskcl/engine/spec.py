@@ -138,6 +138,7 @@ class Outcome:
         executor: What ran it, and why.
         num_parameters: Of the network.
         memory_bytes: Of the replay memory: row ids, labels and stored logits; the images are not copied.
+        samples: What CFGM made, a record for each task it was used in (`look_at_samples`); None without CFGM.
     """
 
     spec: RunSpec
@@ -154,3 +155,4 @@ class Outcome:
     executor: dict[str, Any]
     num_parameters: int
     memory_bytes: int
+    samples: list[dict[str, Any]] | None = None

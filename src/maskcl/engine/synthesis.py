@@ -72,12 +72,17 @@ class Synthesis:
         cfgm, labels = self.cfgm, self.labels[step]
         if cfgm.per_row > 1:
             inputs = inputs.repeat_interleave(cfgm.per_row, labels.ndim - 1)
-        made = MF.cfgm(self._follow, inputs, labels, step=cfgm.step, num_steps=cfgm.num_steps, norm=cfgm.norm,
-                       bounds=self._bounds)  # fmt: skip
+        made = self.towards(inputs, labels)
         if cfgm.target == "label":
             return made, labels
         with torch.no_grad():
             return made, self.frozen(made)
+
+    def towards(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Move rows [..., n, *shape] to classes [..., n]."""
+        cfgm = self.cfgm
+        return MF.cfgm(self._follow, inputs, labels, step=cfgm.step, num_steps=cfgm.num_steps, norm=cfgm.norm,
+                       bounds=self._bounds)  # fmt: skip
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Weighted loss of the samples, [...]."""

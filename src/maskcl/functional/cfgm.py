@@ -49,7 +49,7 @@ def cfgm(
     Raises:
         ShapeError: Integer inputs, an unknown norm, or labels that do not fit.
 
-    Source: arXiv 2309.14808, CFGM; method.md 4.
+    Source: arXiv 2309.14808, CFGM; docs/methods/cfgm.md.
 
     >>> linear = torch.nn.Linear(2, 2, bias=False)
     >>> linear.weight.data = torch.tensor([[1.0, 0.0], [0.0, 1.0]])

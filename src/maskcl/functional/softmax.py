@@ -46,7 +46,7 @@ def replace_logits(logits: Tensor, active: Tensor, *, value: Dial) -> Tensor:
     Returns:
         Logits of the same shape and type.
 
-    Source: arXiv 2309.14808, section 3; method.md 2.
+    Source: arXiv 2309.14808, section 3; docs/methods/mask.md.
 
     >>> replace_logits(torch.tensor([[2.0, 1.0, 0.0]]), torch.tensor([False, True, True]), value=-3.0)
     tensor([[-3.,  1.,  0.]])
@@ -74,7 +74,7 @@ def leaky_logits(logits: Tensor, active: Tensor, *, leak: Dial) -> Tensor:
     Returns:
         Logits of the same shape and type.
 
-    Source: arXiv 2309.14808, section 3; method.md 2a.
+    Source: arXiv 2309.14808, section 3; docs/methods/mask.md.
 
     >>> leaky_logits(torch.zeros(1, 2), torch.tensor([False, True]), leak=0.1)
     tensor([[-2.3026,  0.0000]])
@@ -100,7 +100,7 @@ def scale_gradient(logits: Tensor, scale: Dial) -> Tensor:
     Returns:
         The same values.
 
-    Source: method.md 2b.
+    Source: docs/methods/mask.md, gradient scales.
     """
     stopped = logits.detach()
     return stopped + scale * (logits - stopped)
@@ -117,7 +117,7 @@ def mass_to_value(mass: Dial, active: Tensor, visible: Tensor | None = None) -> 
     Returns:
         One level a row, shape [..., B or 1, 1]; meaningless, and not used, where nothing is inactive.
 
-    Source: method.md 2, mass form.
+    Source: docs/methods/mask.md, mass form.
     """
     inactive = ~active if visible is None else ~active & visible
     count = inactive.sum(-1, keepdim=True)
@@ -159,7 +159,7 @@ def masked_cross_entropy(
     Raises:
         ShapeError: Shapes or types do not fit, or more than one of value, mass and leak is given.
 
-    Source: arXiv 2309.14808, section 3; method.md 2 to 2c.
+    Source: arXiv 2309.14808, section 3; docs/methods/mask.md.
 
     >>> logits, active = torch.tensor([[2.0, 1.0, 0.0]]), torch.tensor([False, True, True])
     >>> masked_cross_entropy(logits, torch.tensor([1]), active)

@@ -100,6 +100,7 @@ def document(
         "newest_share": outcome.newest_share,
         "untrained": outcome.untrained,
         "anytime": outcome.anytime,
+        "samples": outcome.samples,
         "num_parameters": outcome.num_parameters,
         "memory_bytes": outcome.memory_bytes,
     }
