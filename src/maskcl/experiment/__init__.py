@@ -1,6 +1,7 @@
 """Experiments: TOML files or dicts, grids, and `maskcl.run`."""
 
-from maskcl.experiment.plan import Plan, Planned, plan, read_experiment
+from maskcl.experiment.files import parse_overrides, read_experiment, shipped
+from maskcl.experiment.plan import Plan, Planned, plan
 from maskcl.experiment.run import EXECUTORS, execute, run
 from maskcl.experiment.schema import ExperimentFile, json_schema
 
@@ -11,7 +12,9 @@ __all__ = [
     "Planned",
     "execute",
     "json_schema",
+    "parse_overrides",
     "plan",
     "read_experiment",
     "run",
+    "shipped",
 ]

@@ -76,9 +76,8 @@ def _axes(raw: Mapping[str, Any], where: str) -> list[list[Raw]]:
     for key, values in _flat(grid).items():
         if key != "zip":
             _check_key(key, where, "that can vary")
-            hint = "what does not vary belongs in its own section"
-            check(isinstance(values, list) and len(values) > 0, f"{where} {key}", "must be a list of one or more values", values,
-                  hint=hint)  # fmt: skip
+            must, hint = "must be a list of one or more values", "what does not vary belongs in its own section"
+            check(isinstance(values, list) and len(values) > 0, f"{where} {key}", must, values, hint=hint)
         rows = _zipped(values, where) if key == "zip" else [{key: value} for value in values]
         for name in rows[0]:
             check(name not in owner, f"{where} {name}", "must be set by one axis, and is set by two")

@@ -60,10 +60,8 @@ def _path(loc: Sequence[str | int], raw: Any, missing: bool) -> Path:
     path: list[str | int] = []
     for part in loc:
         if (isinstance(raw, Mapping) and part in raw) or (isinstance(raw, list) and isinstance(part, int)):
-            raw = raw[part]
-        else:
-            continue
-        path.append(part)
+            raw = raw[part]  # type: ignore[index]
+            path.append(part)
     return (*path, loc[-1]) if missing else tuple(path)
 
 

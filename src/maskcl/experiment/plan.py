@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,21 +11,15 @@ from typing import Any
 
 from maskcl.data import Dataset
 from maskcl.engine import RunSpec
-from maskcl.errors import ConfigError, DataError, MissingDataError, check, message
+from maskcl.errors import ConfigError, DataError, check, message
 from maskcl.experiment.config import Config, parse
+from maskcl.experiment.files import Source, read_experiment
 from maskcl.experiment.grid import expand, override, short_labels
 from maskcl.experiment.world import World
 from maskcl.results import config_hash, flat_config, read_result, result_path
 from maskcl.scenario import Scenario
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-__all__ = ["Plan", "Planned", "Source", "plan", "read_experiment"]
-
-Source = str | os.PathLike[str] | Mapping[str, Any]
+__all__ = ["Plan", "Planned", "plan"]
 
 
 @dataclass(frozen=True)
@@ -68,25 +61,6 @@ class Plan:
         return list(dict.fromkeys(run.label for run in self.runs))
 
 
-def read_experiment(source: Source) -> tuple[dict[str, Any], str]:
-    """Return the raw sections of a file or a dict, and what messages call it."""
-    if isinstance(source, Mapping):
-        return dict(source), "experiment"
-    path = Path(source)
-    try:
-        with open(path, "rb") as file:
-            return {"name": path.stem} | tomllib.load(file), str(path)
-    except FileNotFoundError:
-        near = sorted(p.name for p in path.parent.glob("*.toml")) if path.parent.is_dir() else []
-        hint = f"there are: {', '.join(near)}" if near else None
-        raise MissingDataError(message(str(path), "must be an experiment file, and is not there", hint=hint)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise ConfigError(message(str(path), f"must be a TOML file that can be read ({reason})")) from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(message(str(path), f"must be TOML ({error})")) from None
-
-
 def plan(
     source: Source,
     *,
@@ -122,6 +96,8 @@ def plan(
         for (key, config), label in zip(hashed.items(), labels, strict=True)
         for run in _runs(config, label, world, out, folders.get(key))
     ]
+    if data_root is not None:  # last: where data are missing, that message says more
+        check(Path(data_root).is_dir(), "data root", "must be a folder", str(data_root))
     return Plan(configs[0].experiment, tuple(runs))
 
 
@@ -133,8 +109,8 @@ def _is_told(key: str) -> bool:
 def _check_folder(out: Path) -> None:
     """Refuse what can be no folder to write into, before anything has been computed."""
     there = next((path for path in (out, *out.absolute().parents) if path.exists()), out)
-    check(there.is_dir(), "--out", "must be a folder, or a new one's name", str(out))
-    check(os.access(there, os.W_OK), "--out", "must be a folder that can be written", str(out))
+    check(there.is_dir(), "out", "must be a folder, or a new one's name", str(out))
+    check(os.access(there, os.W_OK), "out", "must be a folder that can be written", str(out))
 
 
 def _once_each(configs: Sequence[Config], world: World, where: str, *, memory_varies: bool) -> dict[str, Config]:

@@ -189,14 +189,12 @@ def json_schema() -> dict[str, Any]:
 
 
 def _field(section: str, key: str) -> dict[str, Any]:
-    """The schema of one value."""
-    models = (
-        [m for m in method_sections.values() if key in m.model_fields] if section == "method" else [_MODELS[section]]
-    )
-    found = dict(models[0].model_json_schema()["properties"][key])
+    """The schema of one value, by reference to where its section has it."""
     if section == "method" and key == "name":
-        found = {"enum": [*REGISTRY, *ALIASES]}
-    return {name: part for name, part in found.items() if name not in ("default", "title")}
+        return {"enum": [*REGISTRY, *ALIASES]}
+    methods = (model for model in method_sections.values() if key in model.model_fields)
+    model = next(methods) if section == "method" else _MODELS[section]
+    return {"$ref": f"#/$defs/{model.__name__}/properties/{key}"}
 
 
 def _list_of(items: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,113 @@
+"""The command line: no logic of its own.
+
+Data go to stdout, everything else to stderr. Exit status 0; 2 for bad input, said in one sentence; 130 for Ctrl-C.
+Commands import what they need when they run, so that help needs no torch.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from typing import Annotated, Any
+
+import typer
+
+import maskcl
+from maskcl.cli import experiments, reference
+from maskcl.cli.console import note
+from maskcl.errors import MaskclError, MaskclWarning
+
+__all__ = ["app", "entry", "main"]
+
+# typer brings its own click, or takes an installed one: this is the right one's base of all complaints on arguments.
+_UsageError: Any = typer.BadParameter.__mro__[1]
+
+app = typer.Typer(
+    name="maskcl",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(experiments.demo)
+app.command()(experiments.run)
+app.command()(experiments.report)
+app.command()(reference.methods)
+app.command()(reference.schema)
+app.command()(reference.bench)
+app.add_typer(reference.data, name="data")
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    ctx: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    """Learn new classes without forgetting the old ones: masked softmax and replay."""
+    if version:
+        print(f"maskcl {maskcl.__version__}")
+        raise typer.Exit
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status.
+
+    >>> main(["methods", "era"])
+    2
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that has no plus-minus sign gets a question mark
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", MaskclWarning)
+        warnings.showwarning = _Warnings()  # type: ignore[assignment]
+        try:
+            status = app(argv, standalone_mode=False, obj=argv)
+        except typer.Exit as stop:
+            status = stop.exit_code
+        except MaskclError as error:
+            return _refuse(str(error))
+        except _UsageError as error:
+            return _refuse(_worded(error))
+        except (KeyboardInterrupt, typer.Abort):
+            note("stopped")
+            return 130
+        except BrokenPipeError:  # `maskcl ... | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+    return status if isinstance(status, int) else 0
+
+
+def _refuse(text: str) -> int:
+    note(f"error: {text}")
+    return 2
+
+
+def _worded(error: Any) -> str:
+    """A complaint on arguments, with the command whose help says more."""
+    text = error.format_message().strip().replace("\n", " ")
+    text = text if text.endswith((".", "?", "!")) else f"{text}."
+    ctx = getattr(error, "ctx", None)
+    return text if ctx is None else f"{text}\nhint: {ctx.command_path} --help"
+
+
+class _Warnings:
+    """Shows each warning once, as one line."""
+
+    def __init__(self) -> None:
+        self._shown: set[str] = set()
+
+    def __call__(self, text: Warning | str, *_: Any, **__: Any) -> None:
+        line = " ".join(str(text).split())
+        if line not in self._shown:
+            self._shown.add(line)
+            note(f"warning: {line}")
+
+
+def entry() -> None:
+    """What the installed command calls."""
+    sys.exit(main())

@@ -1,0 +1,69 @@
+"""What commands share: options, the progress bar, plain tables."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["DataRoot", "Executor", "Quiet", "Seeds", "note", "print_table", "progress"]
+
+Seeds = Annotated[int | None, typer.Option("--seeds", metavar="N", help="Runs of each setting, instead of the file's.")]
+DataRoot = Annotated[
+    Path | None, typer.Option("--data-root", metavar="PATH", help="Where data sets lie (or set MASKCL_DATA).")
+]
+Executor = Annotated[
+    str, typer.Option("--executor", metavar="NAME", help="auto (a short measurement decides), stack or loop.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing but results, warnings and errors.")]
+
+
+def note(text: str) -> None:
+    """Tell the user something that is no result."""
+    print(text, file=sys.stderr)
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print aligned columns; a terminal's width is kept to, a pipe has none."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 300, markup=False, highlight=False).print(table)
+
+
+@contextmanager
+def progress(name: str, total: float | None, unit: str, *, quiet: bool) -> Iterator[Callable[[float], None] | None]:
+    """Show a bar on stderr, with rate and time left; yields what is to be told of each advance, or None."""
+    if quiet or total == 0:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        """Units a second."""
+
+        def render(self, task: Any) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:.3g} {unit}/s")
+
+    of = "{task.completed:.1f}" + ("" if total is None else "/{task.total:.0f}")
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+        TextColumn(f"{of} {unit}"),
+        Rate(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(name, total=total)
+        yield lambda amount: bar.advance(task, amount)

@@ -1,0 +1,136 @@
+"""demo, run and report: from an experiment file to a page."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from maskcl.cli.console import DataRoot, Executor, Quiet, Seeds, note, print_table, progress
+
+if TYPE_CHECKING:
+    from maskcl.experiment import Plan
+    from maskcl.results import Results
+
+__all__ = ["demo", "report", "run"]
+
+
+def demo(
+    ctx: typer.Context,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder of result files; what is finished there is skipped.")
+    ] = Path("runs/demo"),
+    seeds: Seeds = None,
+    executor: Executor = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """See what masking does to ER and DER++, on built-in data."""
+    from maskcl.experiment import plan, shipped
+
+    _check_executor(executor)
+    planned = plan(shipped("digits_masks.toml"), out=out, seeds=seeds)
+    _execute(planned, out, executor=executor, quiet=quiet, command=_command(ctx))
+
+
+def run(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="Experiment file (TOML).", metavar="FILE")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Folder of result files; default runs/NAME OF THE FILE."),
+    ] = None,
+    seeds: Seeds = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Set a key, whatever the file says: optimizer.lr=0.1. May be repeated.",
+        ),
+    ] = None,
+    data_root: DataRoot = None,
+    executor: Executor = "auto",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, print the plan, run nothing.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run an experiment file; what is finished already is skipped."""
+    from maskcl.experiment import parse_overrides, plan
+
+    _check_executor(executor)
+    out = Path("runs") / file.stem if out is None else out
+    planned = plan(file, out=out, seeds=seeds, overrides=parse_overrides(overrides or []), data_root=data_root)
+    if dry_run:
+        _print_plan(planned, out)
+    else:
+        _execute(planned, out, executor=executor, quiet=quiet, command=_command(ctx))
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of result files.", metavar="DIR")],
+    format: Annotated[
+        str,
+        typer.Option("--format", metavar="NAME", help="table, csv, markdown, latex, or html (writes the page)."),
+    ] = "table",
+) -> None:
+    """Print a table of results, or write the page with its figures."""
+    from maskcl import report as reports
+    from maskcl.errors import check_choice
+    from maskcl.results import Results
+
+    check_choice(format, "--format", reports.FORMATS)
+    results = Results.load(folder)
+    print(reports.write(folder, results) if format == "html" else reports.render(results, format))
+
+
+def _check_executor(executor: str) -> None:
+    from maskcl.errors import check_choice
+    from maskcl.experiment import EXECUTORS
+
+    check_choice(executor, "--executor", EXECUTORS)
+
+
+def _execute(planned: Plan, out: Path, *, executor: str, quiet: bool, command: str) -> None:
+    from maskcl import report as reports
+    from maskcl.experiment import execute
+
+    done = len(planned.runs) - len(planned.pending)
+    if done and not quiet:
+        note(f"{done} of {len(planned.runs)} runs are finished already")
+    try:
+        with progress(planned.name, len(planned.pending), "runs", quiet=quiet) as advance:
+            results = execute(planned, executor=executor, on_progress=advance)
+    except KeyboardInterrupt:
+        note(f"stopped: what was finished is kept in {out}, and the same command goes on from there")
+        raise typer.Exit(130) from None
+    if planned.pending and not quiet:
+        note(_executors(planned, results))
+    page = reports.write(out, results, command=command)
+    print(reports.render(results))
+    print(f"report: {page}")
+
+
+def _executors(planned: Plan, results: Results) -> str:
+    """What ran the new runs, and why; the reason given is that of most runs, each result file has its own."""
+    new = {(run.label, run.seed) for run in planned.pending}
+    used = [run["executor"] for run in results.runs if (run["label"], run["seed"]) in new]
+    counts = Counter(each["name"] for each in used)
+    reason = Counter(each["reason"] for each in used).most_common(1)[0][0]
+    return "executor: " + ", ".join(f"{name} for {n} runs" for name, n in counts.items()) + f" ({reason})"
+
+
+def _print_plan(planned: Plan, out: Path) -> None:
+    rows = []
+    for label in planned.labels:
+        runs = [run for run in planned.runs if run.label == label]
+        done = sum(run.done is not None for run in runs)
+        rows.append([label, str(len(runs)), str(done), runs[0].path.parent.name if runs[0].path else ""])
+    print_table(["setting", "runs", "done", "folder"], rows)
+    print(f"{planned.name}: {len(planned.pending)} of {len(planned.runs)} runs to do, results in {out}")
+
+
+def _command(ctx: typer.Context) -> str:
+    """The command as it was typed, for the page."""
+    return shlex.join(["maskcl", *ctx.obj])

@@ -1,0 +1,112 @@
+"""methods, schema, data and bench: what there is, and how fast it is."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from maskcl.cli.console import DataRoot, Quiet, print_table, progress
+from maskcl.errors import DataError
+
+__all__ = ["bench", "data", "methods", "schema"]
+
+DataName = Annotated[str, typer.Argument(help="Data set; `maskcl data list` shows which there are.", metavar="NAME")]
+
+
+def methods(
+    name: Annotated[str | None, typer.Argument(help="A method's key, for its settings.", metavar="[NAME]")] = None,
+) -> None:
+    """List the methods, or describe one."""
+    from maskcl.methods import REGISTRY, describe, find
+
+    if name is None:
+        rows = [[key, m.title, f"arXiv {m.paper}" if m.paper else ""] for key, m in REGISTRY.items()]
+        print_table(["key", "method", "paper"], rows)
+        return
+    print((sys.modules[find(name).__module__].__doc__ or "").strip() + "\n")
+    options = describe(name)
+    print_table(["setting", "default", "what"], [[o["name"], _default(o["default"]), o["doc"]] for o in options])
+
+
+def _default(value: Any) -> str:
+    return "none" if value is None else str(getattr(value, "label", value))
+
+
+def schema() -> None:
+    """Print the JSON schema of experiment files, for editors."""
+    from maskcl.experiment import json_schema
+
+    print(json.dumps(json_schema(), indent=1))
+
+
+def bench(
+    names: Annotated[list[str] | None, typer.Argument(help="Benchmarks; default all.", metavar="[NAME]...")] = None,
+) -> None:
+    """Measure speed, as ratios to a bare PyTorch loop in the same run."""
+    from maskcl.bench import main
+
+    raise typer.Exit(main(names or []))
+
+
+data = typer.Typer(
+    help="List data sets, check their files, download them.",
+    invoke_without_command=True,
+    rich_markup_mode=None,
+)
+
+
+@data.callback()
+def _data(ctx: typer.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+
+
+@data.command("list")
+def data_list(data_root: DataRoot = None) -> None:
+    """List the data sets and whether they are there."""
+    from maskcl.data import available
+
+    rows = [
+        [a.info.name, a.info.description, f"{a.info.num_train} + {a.info.num_test}", str(a.info.num_classes), a.state]
+        for a in available(data_root)
+    ]
+    print_table(["name", "what", "rows", "classes", "state"], rows)
+
+
+@data.command("verify")
+def data_verify(name: DataName, data_root: DataRoot = None) -> None:
+    """Check a data set's files; exits with 2 if one is not whole."""
+    from maskcl.data import verify
+
+    states = verify(name, data_root)
+    if not states:
+        print(f"{name} is built in")
+        return
+    print_table(["file", "state", "where"], [[s.file, s.state, "" if s.path is None else str(s.path)] for s in states])
+    for state in states:
+        if state.state != "intact":
+            raise DataError(state.problem or f"{state.file}: must be whole, and is {state.state}.")
+
+
+@data.command("download")
+def data_download(name: DataName, data_root: DataRoot = None, quiet: Quiet = False) -> None:
+    """Download what is missing or damaged of a data set."""
+    from maskcl.data import download
+
+    received: dict[str, int] = {}
+    with progress(name, None, "MB", quiet=quiet) as advance:
+
+        def note_bytes(file: str, so_far: int, total: int | None) -> None:
+            if advance is not None:
+                advance((so_far - received.get(file, 0)) / 1e6)
+                received[file] = so_far
+
+        files = download(name, data_root, on_progress=note_bytes)
+    if not files:
+        print(f"{name} is built in")
+        return
+    rows = [[str(f.path), "fetched" if f.fetched else "was there", f"{f.num_bytes / 1e6:.1f} MB"] for f in files]
+    print_table(["file", "", "size"], rows)

@@ -1,0 +1,67 @@
+"""Reading TOML: experiment files, those that come with the package, and values on the command line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from maskcl.errors import ConfigError, MissingDataError, check, message
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["Source", "parse_overrides", "read_experiment", "shipped"]
+
+Source = str | os.PathLike[str] | Mapping[str, Any]
+
+
+def read_experiment(source: Source) -> tuple[dict[str, Any], str]:
+    """Return the raw sections of a file or a dict, and what messages call it."""
+    if isinstance(source, Mapping):
+        return dict(source), "experiment"
+    path = Path(source)
+    try:
+        with open(path, "rb") as file:
+            return {"name": path.stem} | tomllib.load(file), str(path)
+    except FileNotFoundError:
+        near = sorted(p.name for p in path.parent.glob("*.toml")) if path.parent.is_dir() else []
+        hint = f"there are: {', '.join(near)}" if near else None
+        raise MissingDataError(message(str(path), "must be an experiment file, and is not there", hint=hint)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ConfigError(message(str(path), f"must be a TOML file that can be read ({reason})")) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(message(str(path), f"must be TOML ({error})")) from None
+
+
+def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
+    """Read KEY=VALUE, the value as TOML; a bare word is a string.
+
+    >>> parse_overrides(["optimizer.lr=0.1", "mask=none", "network.hidden=[50]"])
+    {'optimizer.lr': 0.1, 'mask': 'none', 'network.hidden': [50]}
+    """
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = (part.strip() for part in pair.partition("="))
+        hint = "e.g. --set optimizer.lr=0.1"
+        check(bool(equals and key and text), "--set", "must be KEY=VALUE", pair, hint=hint)
+        check(key not in found, f"--set {key}", "must be given once, and is given twice")
+        try:
+            found[key] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            must = "must have a TOML value: a number, a word, [..] or {..}"
+            check(text.replace("_", "").replace("+", "").replace("-", "").isalnum(), f"--set {key}", must, text)
+            found[key] = text
+    return found
+
+
+def shipped(name: str) -> Path:
+    """Return where an experiment file lies that comes with the package, or beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    installed = package / "experiments" / name
+    return installed if installed.exists() else package.parents[1] / "experiments" / name
