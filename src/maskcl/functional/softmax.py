@@ -240,7 +240,8 @@ def present_classes(labels: Tensor, num_classes: int) -> Tensor:
     >>> present_classes(torch.tensor([0, 2, 2]), 4)
     tensor([[ True, False,  True, False]])
     """
-    return F.one_hot(labels, num_classes).any(-2, keepdim=True)
+    # F.one_hot looks at the largest label, which vmap does not allow.
+    return (labels[..., None] == torch.arange(num_classes, device=labels.device)).any(-2, keepdim=True)
 
 
 def _finite(log_p: Tensor, where: Tensor) -> Tensor:
