@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maskcl import metrics
+from maskcl.cfgm import Cfgm
 from maskcl.results.masks import Dial, dial_of, mask_name
 
 __all__ = ["Family", "Setting", "difference", "families", "flat_config", "group"]
@@ -224,6 +225,8 @@ def _differing(name: str, mine: Any, every: Sequence[Any]) -> list[str]:
     present = [part for part in every if part is not None]
     if len(present) < len(every) and len({repr(part) for part in present}) == 1:
         return [name if mine is not None else f"no {name}"]
+    if name == "cfgm" and len({repr(part) for part in every}) > 1:  # its label leaves the defaults out
+        return ["no cfgm" if mine is None else Cfgm(**mine).label]
     flats = [flat_config({name: part}) for part in every]
     return [
         f"{key}={value}"

@@ -33,6 +33,13 @@ _CONFIDENCE = (
     "learnt counts as old too, and the line jumps."
 )
 
+_SAMPLES = (
+    "At the end of the last task, with the CFGM setting of the highest final accuracy: a row x of the new task, the "
+    "sample x_c made from it for each old class, and the difference (red: brighter). Below, means over 64 rows and all "
+    "seeds: how sure the frozen previous network is of the class, and how far x and x_c lie from the mean of its "
+    "training rows."
+)
+
 
 class Drawn(NamedTuple):
     """One figure.
@@ -55,6 +62,7 @@ def draw(results: Results) -> list[Drawn]:
     from maskcl.report.figures.dial import dial
     from maskcl.report.figures.over_time import accuracy_over_time, confidence_over_time
     from maskcl.report.figures.plane import plane
+    from maskcl.report.figures.samples import samples
 
     bars = max(s.num_finished for s in results.settings) > 1
     error_bars = " Bars: 95 % intervals over seeds." if bars else " One seed: no intervals."
@@ -66,6 +74,7 @@ def draw(results: Results) -> list[Drawn]:
         ("dial", dial, "The dial from no mask to m = −∞", f"{_DIAL}{error_bars}"),
         ("accuracy", accuracy_over_time, "Accuracy of each task over time", f"{_ACCURACY}{bands}{left_out}"),
         ("confidence", confidence_over_time, "Confidence in old classes", f"{_CONFIDENCE}{bands}{left_out}"),
+        ("samples", samples, "What CFGM makes", _SAMPLES),
     ]
     drawn = []
     with style.look():

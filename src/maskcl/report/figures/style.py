@@ -20,6 +20,7 @@ __all__ = [
     "MOST_PANELS",
     "canvas",
     "colours",
+    "empty_canvas",
     "left_out",
     "look",
     "marker",
@@ -74,12 +75,18 @@ def look() -> Iterator[None]:
 
 def canvas(num_rows: int, num_columns: int, *, size: tuple[float, float], **share: Any) -> tuple[Figure, Any]:
     """Return a figure and its axes [num_rows, num_columns], without pyplot's global state."""
+    figure = empty_canvas(size)
+    return figure, figure.subplots(num_rows, num_columns, squeeze=False, **share)
+
+
+def empty_canvas(size: tuple[float, float]) -> Figure:
+    """Return a figure without axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained", dpi=DPI)
     FigureCanvasAgg(figure)
-    return figure, figure.subplots(num_rows, num_columns, squeeze=False, **share)
+    return figure
 
 
 def png(figure: Figure) -> bytes:
