@@ -67,3 +67,4 @@ def progress(name: str, total: float | None, unit: str, *, quiet: bool) -> Itera
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(name, total=total)
         yield lambda amount: bar.advance(task, amount)
+        bar.update(task, completed=total)  # the parts may not add up to the last digit

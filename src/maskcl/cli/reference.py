@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from maskcl.cli.console import DataRoot, Quiet, print_table, progress
-from maskcl.errors import DataError
+from maskcl.errors import DataError, check_choice
 
 __all__ = ["bench", "data", "methods", "schema"]
 
@@ -94,8 +94,12 @@ def data_verify(name: DataName, data_root: DataRoot = None) -> None:
 @data.command("download")
 def data_download(name: DataName, data_root: DataRoot = None, quiet: Quiet = False) -> None:
     """Download what is missing or damaged of a data set."""
-    from maskcl.data import download
+    from maskcl.data import DATASETS, download
 
+    check_choice(name, "data set", DATASETS, error=DataError)
+    if DATASETS[name].built_in:
+        print(f"{name} is built in")
+        return
     received: dict[str, int] = {}
     with progress(name, None, "MB", quiet=quiet) as advance:
 
@@ -105,8 +109,5 @@ def data_download(name: DataName, data_root: DataRoot = None, quiet: Quiet = Fal
                 received[file] = so_far
 
         files = download(name, data_root, on_progress=note_bytes)
-    if not files:
-        print(f"{name} is built in")
-        return
     rows = [[str(f.path), "fetched" if f.fetched else "was there", f"{f.num_bytes / 1e6:.1f} MB"] for f in files]
     print_table(["file", "", "size"], rows)

@@ -1,0 +1,209 @@
+"""Everything that can be given wrongly: one sentence, exit status 2, no traceback, nothing written."""
+
+# ruff: noqa: E501  (one case a line reads better than thirty columns less)
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from maskcl.cli import main
+
+GOOD = """
+seeds = 1
+[scenario]
+num_tasks = 5
+[method]
+name = "er"
+[memory]
+size = 20
+"""
+
+# What is put in place of a part of GOOD (or added at its end), and words of the sentence.
+FILES: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "unknown key of a method": ('name = "er"', 'name = "der"\nalfa = 0.5', ("[method] 'alfa' is not a key of 'der', got 0.5. Did you mean 'alpha'?",)),
+    "key of another method": ('name = "er"', 'name = "er"\nalpha = 0.5', ("'alpha' is not a key of 'er'", "keys are name, replay_batch")),
+    "unknown method": ('"er"', '"era"', ("method.name: must be one of finetune", "got 'era'", "Did you mean")),
+    "method is a number": ('"er"', "3", ("method.name: must be a string, got 3",)),
+    "no method": ('[method]\nname = "er"', "", ("method.name: must be given",)),
+    "method without a name": ('name = "er"', "replay_batch = 5", ("method.name: must be given",)),
+    "unknown section": ("[memory]", "[memori]", ("'memori' is not a key of an experiment file", "Did you mean 'memory'?")),
+    "key outside its section": ("seeds = 1", "lr = 0.1", ("'lr' is not a key of an experiment file", "a key of [optimizer]")),
+    "key in the wrong section": ("size = 20", "size = 20\nlr = 0.1", ("[memory] 'lr' is not a key of [memory]", "a key of [optimizer]")),
+    "section is a number": ("seeds = 1", "optimizer = 5", ("optimizer: must be a table of settings, got 5",)),
+    "negative memory": ("size = 20", "size = -1", ("memory.size: must be 0 or more", "-1")),
+    "no slots with a replay method": ("size = 20", "size = 0", ("memory.size: must be 1 or more with method 'er', got 0", "hint: method 'finetune'")),
+    "memory of half a slot": ("size = 20", "size = 2.5", ("memory.size: must be a whole number, got 2.5",)),
+    "memory is true": ("size = 20", "size = true", ("memory.size: must be a whole number, got True",)),
+    "memory is a word": ("size = 20", 'size = "many"', ("memory.size: must be a whole number, got 'many'",)),
+    "unknown memory policy": ("size = 20", 'size = 20\npolicy = "resevoir"', ("memory.policy: must be one of", "Did you mean 'reservoir'?")),
+    "ring of fewer slots than classes": ("size = 20", 'size = 9\npolicy = "ring"', ("memory.size: must be 10 or more with policy 'ring'",)),
+    "memory that no one uses": ('"er"', '"finetune"', ("[memory]: must not be given, for method 'finetune' has no memory", "hint:")),
+    "no seeds": ("seeds = 1", "seeds = 0", ("seeds: must be 1 or more", "got 0")),
+    "negative number of seeds": ("seeds = 1", "seeds = -2", ("seeds: must be 1 or more", "got -2")),
+    "empty list of seeds": ("seeds = 1", "seeds = []", ("seeds: must be 1 or more",)),
+    "a seed twice": ("seeds = 1", "seeds = [1, 1]", ("seeds: must be different",)),
+    "a negative seed": ("seeds = 1", "seeds = [-1]", ("seeds: must be 0 or more each, got [-1]",)),
+    "seeds are a word": ("seeds = 1", 'seeds = "five"', ("seeds: must be a whole number or a list, got 'five'",)),
+    "a seed is a word": ("seeds = 1", 'seeds = [0, "a"]', ("seeds[1]: must be a whole number, got 'a'",)),
+    "an empty name": ("seeds = 1", 'name = ""', ("name: ", "got ''")),
+    "unknown data set": ("num_tasks = 5", 'dataset = "minst"', ("scenario.dataset: must be 'digits'", "Did you mean 'mnist'?")),
+    "tasks do not divide classes": ("num_tasks = 5", "num_tasks = 3", ("scenario.num_tasks: must divide the 10 classes, got 3", "possible: 1, 2, 5, 10")),
+    "no tasks": ("num_tasks = 5", "num_tasks = 0", ("scenario.num_tasks: must divide", "got 0")),
+    "two ways to cut": ("num_tasks = 5", "num_tasks = 5\ntask_sizes = [5, 5]", ("exactly one of num_tasks, task_sizes, tasks",)),
+    "task sizes do not add up": ("num_tasks = 5", "task_sizes = [5, 4]", ("scenario.task_sizes: must add up to the 10 classes",)),
+    "a task of no classes": ("num_tasks = 5", "task_sizes = [10, 0]", ("scenario.task_sizes: must be 1 or more each",)),
+    "empty task": ("num_tasks = 5", "tasks = [[0, 1], []]", ("scenario.tasks[1]: must hold at least one class",)),
+    "class in two tasks": ("num_tasks = 5", "tasks = [[0, 1], [1, 2]]", ("class 1 must be in one task only",)),
+    "label outside the range": ("num_tasks = 5", "tasks = [[0, 1], [2, 11]]", ("scenario.tasks[1]: must be classes from 0 to 9, got 11",)),
+    "label is a word": ("num_tasks = 5", 'tasks = [[0, "b"]]', ("scenario.tasks[0][1]: must be a whole number, got 'b'",)),
+    "tasks are no lists": ("num_tasks = 5", "tasks = [0, 1]", ("scenario.tasks[0]: must be a list, got 0",)),
+    "class order leaves classes out": ("num_tasks = 5", "num_tasks = 5\nclass_order = [0, 1]", ("scenario.class_order: must hold each class from 0 to 9 once",)),
+    "class order given and shuffled": ("num_tasks = 5", 'class_order = [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]\n[randomness]\nclass_order = "seed"', ("randomness.class_order: must be left out, for scenario.class_order says the order",)),
+    "all rows held out": ("num_tasks = 5", "validation_fraction = 1.0", ("scenario.validation_fraction: must be 0 or more and below 1, got 1.0",)),
+    "unknown source of randomness": ("[memory]", '[randomness]\nstream = "sed"\n[memory]', ("randomness.stream: must be 'seed' or a whole number, got 'sed'", "Did you mean 'seed'?")),
+    "mask of two kinds": ("[memory]", "[mask]\nvalue = 0.0\nleak = 0.1\n[memory]", ("mask: needs exactly one of value, mass and leak",)),
+    "mask of no kind": ("[memory]", '[mask]\npolicy = "task"\n[memory]', ("mask: needs exactly one of value, mass and leak",)),
+    "mask of +inf": ("[memory]", "[mask]\nvalue = inf\n[memory]", ("mask.value: must be below +inf, got inf",)),
+    "mask of nan": ("[memory]", "[mask]\nvalue = nan\n[memory]", ("mask.value: must be a number, got nan",)),
+    "mask is a word": ("[memory]", '[mask]\nvalue = "big"\n[memory]', ("mask.value: must be a number, got 'big'",)),
+    "infinite mass": ("[memory]", "[mask]\nmass = -inf\n[memory]", ("mask.mass: must be finite", "hint: value = -inf")),
+    "negative leak": ("[memory]", "[mask]\nleak = -0.1\n[memory]", ("mask.leak: must be between 0 and 1, got -0.1",)),
+    "unknown key of a mask": ("[memory]", "[mask]\nleek = 0.1\n[memory]", ("[mask] 'leek' is not a key of [mask], got 0.1. Did you mean 'leak'?",)),
+    "unknown word for a mask": ("seeds = 1", 'mask = "non"', ("mask: must be 'none' or a table of settings, got 'non'. Did you mean 'none'?",)),
+    "unknown mask policy": ("[memory]", '[mask]\nleak = 0.1\npolicy = "tasks"\n[memory]', ("mask.policy: must be one of task, batch, recent", "Did you mean 'task'?")),
+    "gradient scale on replaced logits": ("[memory]", "[mask]\nvalue = 0.0\nold_scale = 0.5\n[memory]", ("mask.old_scale: acts only together with leak",)),
+    "recent rows without their policy": ("[memory]", "[mask]\nleak = 0.1\nrecent_rows = 10\n[memory]", ("mask.recent_rows: is needed with policy 'recent', and only there",)),
+    "mask from a task that never comes": ("[memory]", "[mask]\nleak = 0.1\nfrom_task = 5\n[memory]", ("mask.from_task: must be below the number of tasks, 5, got 5",)),
+    "one class a task with m = -inf": ("num_tasks = 5", "num_tasks = 10\n[mask]\nvalue = -inf", ("mask.value: must", "task 0 has one class", "got -inf", "use a finite value")),
+    "batch larger than a task": ("[memory]", "[training]\nbatch_size = 1000\n[memory]", ("training.batch_size: must not be above the smallest task's", "got 1000")),
+    "batch of nothing": ("[memory]", "[training]\nbatch_size = 0\n[memory]", ("training.batch_size: must be a whole number, 1 or more, got 0",)),
+    "no epochs": ("[memory]", "[training]\nepochs = 0\n[memory]", ("training.epochs: must be a whole number, 1 or more",)),
+    "unknown dtype": ("[memory]", '[training]\ndtype = "float16"\n[memory]', ("training.dtype: must be one of float32, float64",)),
+    "learning rate of 0": ("[memory]", "[optimizer]\nlr = 0.0\n[memory]", ("optimizer.lr: must be a number above 0, got 0.0",)),
+    "learning rate of nan": ("[memory]", "[optimizer]\nlr = nan\n[memory]", ("optimizer.lr: must be a number above 0, got nan",)),
+    "unknown optimiser": ("[memory]", '[optimizer]\nname = "sgdd"\n[memory]', ("optimizer.name: must be one of sgd, adam", "Did you mean 'sgd'?")),
+    "momentum of 1": ("[memory]", "[optimizer]\nmomentum = 1.0\n[memory]", ("optimizer.momentum: must be in [0, 1), got 1.0",)),
+    "momentum with adam": ("[memory]", '[optimizer]\nname = "adam"\nmomentum = 0.9\n[memory]', ("optimizer.momentum: acts only with name 'sgd'",)),
+    "unknown network": ("[memory]", '[network]\nname = "resnet"\n[memory]', ("network.name: must be one of mlp, convnet",)),
+    "hidden layer of no width": ("[memory]", "[network]\nhidden = [0]\n[memory]", ("network.hidden: must be widths above 0",)),
+    "hidden is a number": ("[memory]", "[network]\nhidden = 100\n[memory]", ("network.hidden: must be a list, got 100",)),
+    "negative weight": ('name = "er"', 'name = "derpp"\nalpha = -1.0', ("method.alpha: must be a number, 0 or more, got -1.0",)),
+    "replay batch of 0": ('name = "er"', 'name = "er"\nreplay_batch = 0', ("method.replay_batch: must be a whole number, 1 or more, got 0",)),
+    "CFGM without a step": ("[memory]", "[cfgm]\nnum_steps = 2\n[memory]", ("cfgm.step: must be given",)),
+    "unknown word for CFGM": ("seeds = 1", 'cfgm = "author"', ("cfgm: must be 'none' or 'authors' or a table of settings", "Did you mean 'authors'?")),
+    "axis that is no list": ("[memory]", '[grid]\n"memory.size" = 50\n[memory]', ("[grid] memory.size: must be a list of one or more values, got 50", "hint:")),
+    "empty axis": ("[memory]", "[grid]\nmask = []\n[memory]", ("[grid] mask: must be a list of one or more values, got []",)),
+    "unknown axis": ("[memory]", '[grid]\n"memory.siz" = [1, 2]\n[memory]', ("[grid]: 'memory.siz' is not a key that can vary. Did you mean 'memory.size'?",)),
+    "seeds as an axis": ("[memory]", "[grid]\nseeds = [1, 2]\n[memory]", ("'seeds' is not a key that can vary", "hint: seeds = n at the top")),
+    "bad value deep in a grid": ("[memory]", '[grid]\nmask = ["none", { leak = 0.1 }, { leak = -1 }]\n[memory]', ("mask.leak: must be between 0 and 1, got -1",)),
+    "setting twice in a grid": ("[memory]", '[grid]\n"memory.size" = [50, 50]\n[memory]', ("[grid]: must hold each setting once, and has 'er no mask' twice",)),
+    "key set by two axes": ("[memory]", '[grid]\n"memory.size" = [1, 2]\n[[grid.zip]]\n"memory.size" = 3\n[memory]', ("[grid] memory.size: must be set by one axis, and is set by two",)),
+    "zipped rows of different keys": ("[memory]", '[[grid.zip]]\n"memory.size" = 3\n[[grid.zip]]\n"optimizer.lr" = 0.1\n[memory]', ("[[grid.zip]]: must set the same keys in every table",)),
+    "zip that is no table": ("[memory]", "[grid]\nzip = [1, 2]\n[memory]", ("[[grid.zip]]: must be tables", "got [1, 2]")),
+    "grid that is no table": ("seeds = 1", "grid = 5", ("[grid]: must be a table, got 5",)),
+    "no TOML": ("seeds = 1", "seeds = = 1", ("must be TOML (",)),
+    "a key twice": ("size = 20", "size = 20\nsize = 30", ("must be TOML (",)),
+}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MASKCL_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "no-cache"))
+    (tmp_path / "a.toml").write_text(GOOD)
+    return tmp_path
+
+
+def refused(argv: list[str], words: tuple[str, ...], folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Check how a command line is refused, and that it left the folder as it was."""
+    before = sorted(folder.rglob("*"))
+    assert main(argv) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    lines = shown.err.splitlines()
+    assert lines[0].startswith("error: ")
+    assert len(lines) == 1 or (len(lines) == 2 and lines[1].startswith("hint: ")), shown.err
+    assert "Traceback" not in shown.err
+    assert [word for word in words if word not in shown.err] == [], shown.err
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_wrong_files_are_refused(case: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old, new, words = FILES[case]
+    assert GOOD.count(old) == 1
+    (folder / "a.toml").write_text(GOOD.replace(old, new))
+    refused(["run", "a.toml", "--out", "out"], ("a.toml: ", *words), folder, capsys)
+
+
+COMMANDS: dict[str, tuple[list[str], tuple[str, ...]]] = {
+    "unknown command": (["rnu"], ("rnu", "run")),
+    "unknown option": (["run", "a.toml", "--sed", "3"], ("--sed", "--seeds")),
+    "no file": (["run"], ("FILE",)),
+    "too many files": (["run", "a.toml", "b.toml"], ("b.toml",)),
+    "file that is not there": (["run", "b.toml"], ("b.toml: must be an experiment file, and is not there", "there are: a.toml")),
+    "file that is a folder": (["run", "."], ("must be a TOML file that can be read",)),
+    "file that is not text": (["run", "bytes.toml"], ("bytes.toml: must be a TOML file that can be read (it is not UTF-8 text)",)),
+    "seeds are no number": (["run", "a.toml", "--seeds", "x"], ("--seeds",)),
+    "no seeds": (["run", "a.toml", "--seeds", "0"], ("seeds: must be 1 or more", "got 0")),
+    "unknown executor": (["run", "a.toml", "--executor", "stck"], ("--executor: must be one of auto, stack, loop, got 'stck'", "'stack'")),
+    "unknown executor, dry": (["run", "a.toml", "--executor", "x", "--dry-run"], ("--executor",)),
+    "out is a file": (["run", "a.toml", "--out", "a.toml"], ("out: must be a folder",)),
+    "out is below a file": (["run", "a.toml", "--out", "a.toml/below"], ("out: must be a folder",)),
+    "set without a value": (["run", "a.toml", "--set", "memory.size"], ("--set: must be KEY=VALUE, got 'memory.size'", "hint: e.g.")),
+    "set to nothing": (["run", "a.toml", "--set", "memory.size="], ("--set: must be KEY=VALUE",)),
+    "set of an unknown key": (["run", "a.toml", "--set", "memory.siz=3"], ("--set: 'memory.siz' is not a key", "Did you mean 'memory.size'?")),
+    "set to no TOML": (["run", "a.toml", "--set", "memory.size=[1,"], ("--set memory.size: must have a TOML value",)),
+    "set to a wrong value": (["run", "a.toml", "--set", "memory.size=big"], ("memory.size: must be a whole number, got 'big'",)),
+    "set twice": (["run", "a.toml", "--set", "memory.size=1", "--set", "memory.size=2"], ("--set memory.size: must be given once",)),
+    "set of a key in a word": (["run", "a.toml", "--set", "cfgm=authors", "--set", "cfgm.step=1.0"], ("cannot be set in 'cfgm', which is not a table",)),
+    "set of an unknown axis": (["run", "a.toml", "--set", "grid.memory.siz=[3]"], ("'memory.siz' is not a key that can vary",)),
+    "data that are missing": (["run", "a.toml", "--set", "scenario.dataset=mnist"], ("mnist: train-images-idx3-ubyte.gz must be in", "maskcl data download mnist")),
+    "data that are not at a place": (["run", "a.toml", "--set", "scenario.dataset=mnist", "--data-root", "there"], ("maskcl data download mnist --data-root there",)),
+    "data that are corrupt": (["run", "a.toml", "--set", "scenario.dataset=mnist", "--data-root", "corrupt"], ("must be an idx file", "maskcl data download mnist --data-root corrupt")),
+    "data root that is not there": (["run", "a.toml", "--data-root", "there"], ("data root: must be a folder, got 'there'",)),
+    "demo with a wrong executor": (["demo", "--executor", "x"], ("--executor",)),
+    "demo with no seeds": (["demo", "--seeds", "0"], ("seeds: must be 1 or more",)),
+    "demo takes no file": (["demo", "a.toml"], ("a.toml",)),
+    "report of nothing": (["report"], ("DIR",)),
+    "report of no folder": (["report", "there"], ("there: must be a folder of results, and is not there",)),
+    "report of an empty folder": (["report", "corrupt"], ("must hold result files",)),
+    "report of a broken file": (["report", "broken"], ("run.json: must be JSON",)),
+    "report of another file": (["report", "other"], ("run.json: must be the result of a run",)),
+    "unknown format": (["report", "broken", "--format", "tex"], ("--format: must be one of table, csv, markdown, latex, html, got 'tex'",)),
+    "unknown method": (["methods", "derp"], ("method.name: must be one of", "Did you mean 'derpp'?")),
+    "unknown data set": (["data", "verify", "minst"], ("must be one of digits, mnist", "Did you mean 'mnist'?")),
+    "download of an unknown set": (["data", "download", "cifar"], ("must be one of digits",)),
+    "verify of a missing set": (["data", "list", "mnist"], ("mnist",)),
+    "unknown data command": (["data", "get"], ("get",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", COMMANDS)
+def test_wrong_commands_are_refused(case: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "bytes.toml").write_bytes(b"\xff\xfe") if "bytes" in str(COMMANDS[case][0]) else None
+    (folder / "corrupt" / "mnist").mkdir(parents=True)
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (folder / "corrupt" / "mnist" / f"{name}-ubyte.gz").write_bytes(gzip.compress(b"not idx at all"))
+    for name, text in (("broken", "{"), ("other", "{}")):
+        (folder / name).mkdir()
+        (folder / name / "run.json").write_text(text)
+    argv, words = COMMANDS[case]
+    refused(argv, words, folder, capsys)
+
+
+def test_there_are_enough_cases() -> None:
+    assert len(FILES) + len(COMMANDS) >= 60
+
+
+def test_damaged_data_are_named_with_the_command_that_repairs_them(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["data", "verify", "mnist", "--data-root", str(folder)]) == 2
+    shown = capsys.readouterr()
+    assert shown.out.count("missing") == 4
+    assert "maskcl data download mnist --data-root" in shown.err
