@@ -73,10 +73,12 @@ class Mask:
         check_choice(self.memory_rows, "mask.memory_rows", ("plain", "own-task"))
         check((self.recent_rows is not None) == (self.policy == "recent"), "mask.recent_rows",
               "is needed with policy 'recent', and only there", self.recent_rows)  # fmt: skip
-        check(
-            self.recent_rows is None or self.recent_rows >= 1, "mask.recent_rows", "must be 1 or more", self.recent_rows
-        )
-        check(self.from_task >= 0, "mask.from_task", "must be 0 or more", self.from_task)
+        for name, least in (("recent_rows", 1), ("from_task", 0)):
+            number = getattr(self, name)
+            good = isinstance(number, int) and not isinstance(number, bool) and number >= least
+            good = good or (number is None and name == "recent_rows")
+            check(good, f"mask.{name}", f"must be a whole number, {least} or more", number)
+        check(isinstance(self.keep_future, bool), "mask.keep_future", "must be true or false", self.keep_future)
         self._warn()
 
     def _warn(self) -> None:
