@@ -44,7 +44,8 @@ class MemoryConfig:
     policy: str = "reservoir"
 
     def __post_init__(self) -> None:
-        check(isinstance(self.size, int) and self.size >= 0, "memory.size", "must be 0 or more slots", self.size)
+        good = isinstance(self.size, int) and not isinstance(self.size, bool) and self.size >= 0
+        check(good, "memory.size", "must be 0 or more slots", self.size)
         check_choice(self.policy, "memory.policy", POLICIES)
 
 
