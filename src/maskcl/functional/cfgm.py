@@ -62,9 +62,8 @@ def cfgm(
     lead, shape = labels.shape, inputs.shape[labels.ndim :]
     must = f"must have the leading shape of the inputs, {tuple(inputs.shape)}"
     check(inputs.shape[: labels.ndim] == lead, "cfgm: labels", must, tuple(lead), error=ShapeError)
-    pace = step
-    if isinstance(step, Tensor) and step.ndim:
-        pace = step.to(inputs.dtype).reshape(*step.shape, *[1] * (inputs.ndim - step.ndim))
+    pace = torch.as_tensor(step, dtype=inputs.dtype, device=inputs.device)
+    pace = pace.reshape(*pace.shape, *[1] * (inputs.ndim - pace.ndim))
 
     def total_loss(x: Tensor) -> Tensor:
         return cross_entropy(forward(x), labels, visible=visible).sum()
@@ -78,9 +77,9 @@ def cfgm(
             elif norm == "l2":
                 length = grad.reshape(*lead, -1).norm(dim=-1).reshape(*lead, *[1] * len(shape))
                 grad = grad / length.clamp(min=torch.finfo(grad.dtype).tiny)
-            x = (x - pace * grad).detach()
+            x = torch.addcmul(x, grad, pace, value=-1)  # one pass over the rows, which are as large as the weights
             if bounds is not None:
-                x = x.clamp(*bounds)
+                x = x.clamp_(*bounds)
     return x
 
 

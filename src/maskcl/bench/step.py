@@ -8,10 +8,9 @@ values. Needs idle cores to mean anything.
 
 from __future__ import annotations
 
-import resource
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -24,10 +23,8 @@ from torch import Tensor, nn
 from maskcl.data import from_arrays
 from maskcl.engine.evaluate import load_data
 from maskcl.engine.population import Population
-from maskcl.engine.resources import free_cores
 from maskcl.engine.run import run_population
 from maskcl.engine.spec import RunSpec, Seeds, TrainingConfig
-from maskcl.errors import check_choice
 from maskcl.mask import Mask
 from maskcl.memory import MemoryConfig
 from maskcl.methods import find
@@ -35,7 +32,7 @@ from maskcl.networks import NetworkConfig, build_network
 from maskcl.optim import OptimizerConfig
 from maskcl.scenario import Scenario, class_incremental
 
-__all__ = ["main"]
+__all__ = ["MEMBERS", "ROUNDS", "Line", "bench_flat", "bench_step", "random_scenario"]
 
 MEMBERS, ROUNDS, ROWS_PER_TASK = 32, 5, 3000
 NUM_TASKS = 5
@@ -52,7 +49,7 @@ class Line:
     aim: str
 
 
-def scenario() -> Scenario:
+def random_scenario() -> Scenario:
     """Random images of Split MNIST's shape: 5 tasks of 2 classes."""
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(10), ROWS_PER_TASK // 2)
@@ -131,7 +128,7 @@ def products(spec: RunSpec, members: int, num_steps: int) -> Callable[[], int]:
 
 def bench_step(method: str, *, threads: int, say: Callable[[str], None]) -> list[Line]:
     """Measure one method: bare loop, loop executor, stack executor, limit; in turn, several rounds."""
-    tasks = scenario()
+    tasks = random_scenario()
     specs = population(method, tasks, MEMBERS)
     data = load_data(specs[0])
     num_steps = ROWS_PER_TASK // specs[0].training.batch_size
@@ -191,7 +188,7 @@ def _line(name: str, rows: int, bare: Sequence[float], seconds: Sequence[float],
 def bench_flat(*, say: Callable[[str], None]) -> list[Line]:
     """Time of a step in each replaying task, as a ratio to the first's: it must not grow."""
     torch.set_num_threads(1)
-    specs = population("er", scenario(), MEMBERS // 2)
+    specs = population("er", random_scenario(), MEMBERS // 2)
     data = load_data(specs[0])
     per_task: list[list[float]] = [[] for _ in range(NUM_TASKS)]
     for r in range(ROUNDS):
@@ -207,42 +204,3 @@ def bench_flat(*, say: Callable[[str], None]) -> list[Line]:
              (min(per_task[1]) / max(times), max(per_task[1]) / min(times)), "0.95 to 1.05")
         for t, times in enumerate(per_task) if t >= 1
     ]  # fmt: skip
-
-
-BENCHMARKS = ("er", "derpp", "flat")
-
-
-def run_benchmarks(
-    names: Sequence[str], *, threads: int, say: Callable[[str], None]
-) -> Iterator[tuple[str, list[Line]]]:
-    """Run benchmarks by name, one after another."""
-    for name in names:
-        check_choice(name, "maskcl bench", BENCHMARKS)
-    for name in names:
-        before = torch.get_num_threads()
-        lines = bench_flat(say=say) if name == "flat" else bench_step(name, threads=threads, say=say)
-        torch.set_num_threads(before)
-        yield name, lines
-
-
-def main(names: Sequence[str]) -> int:
-    """Run benchmarks (all by default) and print their tables; the command `maskcl bench`."""
-    from rich.console import Console
-    from rich.table import Table
-
-    out, progress = Console(), Console(stderr=True)
-    threads = free_cores()
-    about = f"torch {torch.__version__}, {threads} threads, {MEMBERS} members"
-    out.print(f"{about}; medians of {ROUNDS} rounds, range in brackets")
-    for name, lines in run_benchmarks(names or BENCHMARKS, threads=threads, say=lambda text: progress.print(text)):
-        table = Table(title=f"maskcl bench {name}")
-        for column in ("", "stream rows / s", "ratio to bare loop" if name != "flat" else "ratio to task 1", "limit"):
-            table.add_column(column, justify="left" if column == "" else "right")
-        for line in lines:
-            low, high = line.spread
-            table.add_row(
-                line.name, f"{line.samples_per_second:,.0f}", f"{line.ratio:.2f} ({low:.2f} to {high:.2f})", line.aim
-            )
-        out.print(table)
-    out.print(f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
-    return 0
