@@ -1,0 +1,47 @@
+"""Speed, always as ratios within one run: `maskcl bench`. Needs idle cores to mean anything."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from maskcl.engine.resources import free_cores
+from maskcl.errors import check_choice
+
+__all__ = ["BENCHMARKS", "main"]
+
+BENCHMARKS = ("er", "derpp", "flat", "cfgm")
+
+
+def main(names: Sequence[str]) -> int:
+    """Run benchmarks (all by default) and print their tables; the command `maskcl bench`."""
+    import torch
+
+    from maskcl.bench.cfgm import bench_cfgm
+    from maskcl.bench.step import MEMBERS, ROUNDS, bench_flat, bench_step
+
+    for name in names:
+        check_choice(name, "maskcl bench", BENCHMARKS)
+    out, progress = Console(), Console(stderr=True)
+    threads, before = free_cores(), torch.get_num_threads()
+    out.print(f"torch {torch.__version__}, {threads} threads; medians of {ROUNDS} rounds, range in brackets")
+    for name in names or BENCHMARKS:
+        if name == "cfgm":
+            out.print(bench_cfgm(say=progress.print))
+            continue
+        flat = name == "flat"
+        lines = bench_flat(say=progress.print) if flat else bench_step(name, threads=threads, say=progress.print)
+        table = Table(title=f"maskcl bench {name}, {MEMBERS} members" if not flat else "maskcl bench flat")
+        for column in ("", "stream rows / s", "ratio to task 1" if flat else "ratio to bare loop", "limit"):
+            table.add_column(column, justify="left" if column == "" else "right")
+        for line in lines:
+            low, high = line.spread
+            ratio = f"{line.ratio:.2f} ({low:.2f} to {high:.2f})"
+            table.add_row(line.name, f"{line.samples_per_second:,.0f}", ratio, line.aim)
+        out.print(table)
+        torch.set_num_threads(before)
+    out.print(f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+    return 0
