@@ -1,8 +1,8 @@
 """Experiments: TOML files or dicts, grids, and `maskcl.run`."""
 
 from maskcl.experiment.files import parse_overrides, read_experiment, shipped
-from maskcl.experiment.plan import Plan, Planned, plan
-from maskcl.experiment.run import EXECUTORS, execute, run
+from maskcl.experiment.planning import Plan, Planned, plan
+from maskcl.experiment.runner import EXECUTORS, execute, run
 from maskcl.experiment.schema import ExperimentFile, json_schema
 
 __all__ = [

@@ -13,7 +13,7 @@ from maskcl.data import Dataset
 from maskcl.engine import Outcome, run_population
 from maskcl.errors import check_choice
 from maskcl.experiment.files import Source
-from maskcl.experiment.plan import Plan, plan
+from maskcl.experiment.planning import Plan, plan
 from maskcl.results import Results, document, write_result
 from maskcl.scenario import Scenario
 

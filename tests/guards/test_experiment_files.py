@@ -1,0 +1,51 @@
+"""Every experiment file loads, says what a reader needs, and is known to editors by a current schema."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from maskcl.errors import MissingDataError
+from maskcl.experiment import json_schema, plan, read_experiment
+from maskcl.experiment.config import parse
+from maskcl.experiment.grid import expand
+
+FOLDER = Path(__file__).parents[2] / "experiments"
+FILES = sorted(FOLDER.glob("*.toml"))
+SETTINGS = {"digits_masks": 20, "split_mnist_masks": 20, "split_mnist_published": 8}
+
+
+def test_the_schema_beside_the_files_is_current() -> None:
+    committed = json.loads((FOLDER / "schema.json").read_text())
+    assert committed == json_schema(), "maskcl schema > experiments/schema.json"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_setting_is_valid(path: Path) -> None:
+    raw, where = read_experiment(path)
+    settings, _ = expand(raw, where)
+    configs = [parse(setting, where, varies_method=True) for setting in settings]
+    assert {config.experiment for config in configs} == {path.stem}
+    assert len(configs) == SETTINGS.get(path.stem, len(configs))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_run_can_be_planned(path: Path, request: pytest.FixtureRequest) -> None:
+    try:
+        planned = plan(path)
+    except MissingDataError:
+        planned = plan(path, data_root=request.getfixturevalue("mnist_root"))
+    assert len({(run.label, run.seed) for run in planned.runs}) == len(planned.runs) > 0
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_head_names_schema_command_time_and_figures(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    assert lines[0] == "#:schema schema.json"
+    head = "\n".join(line for line in lines[: lines.index("")] if line.startswith("#"))
+    assert f"maskcl run experiments/{path.name}" in head
+    assert re.search("Takes: .+", head)
+    assert re.search("Figures: .+", head)

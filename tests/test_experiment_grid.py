@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from maskcl.errors import ConfigError
+from maskcl.experiment.grid import expand, override, short_labels
+
+
+def settings(raw: dict[str, Any]) -> list[dict[str, Any]]:
+    return expand(raw, "a.toml")[0]
+
+
+def test_no_grid_is_one_setting() -> None:
+    assert settings({"method": {"name": "er"}}) == [{"method": {"name": "er"}}]
+
+
+def test_every_list_multiplies_the_last_fastest() -> None:
+    raw = {"grid": {"memory.size": [1, 2], "optimizer.lr": [0.1, 0.2, 0.3]}}
+    found = [(s["memory"]["size"], s["optimizer"]["lr"]) for s in settings(raw)]
+    assert found == [(1, 0.1), (1, 0.2), (1, 0.3), (2, 0.1), (2, 0.2), (2, 0.3)]
+
+
+def test_zipped_tables_are_rows_of_one_axis() -> None:
+    rows = [{"method": "er", "optimizer.lr": 0.1}, {"method": {"name": "derpp", "alpha": 1.0}, "optimizer.lr": 0.03}]
+    found = settings({"grid": {"zip": rows, "memory.size": [1, 2]}})
+    assert [(s["method"]["name"], s["optimizer"]["lr"], s["memory"]["size"]) for s in found] == [
+        ("er", 0.1, 1),
+        ("er", 0.1, 2),
+        ("derpp", 0.03, 1),
+        ("derpp", 0.03, 2),
+    ]
+
+
+def test_a_nested_table_is_the_same_as_dotted_keys() -> None:
+    nested = {"grid": {"memory": {"size": [1, 2]}, "zip": [{"optimizer": {"lr": 0.1}}, {"optimizer": {"lr": 0.2}}]}}
+    dotted = {"grid": {"memory.size": [1, 2], "zip": [{"optimizer.lr": 0.1}, {"optimizer.lr": 0.2}]}}
+    assert settings(nested) == settings(dotted)
+
+
+def test_a_table_in_the_grid_is_laid_over_the_section_and_a_word_replaces_it() -> None:
+    raw = {"mask": {"policy": "batch"}, "grid": {"mask": ["none", {"leak": 0.1}]}}
+    assert [s["mask"] for s in settings(raw)] == ["none", {"policy": "batch", "leak": 0.1}]
+
+
+def test_a_dotted_axis_goes_into_the_section_of_another_axis() -> None:
+    raw = {"grid": {"mask.policy": ["task", "batch"], "mask": [{"leak": 0.1}]}}
+    assert [s["mask"] for s in settings(raw)] == [{"leak": 0.1, "policy": p} for p in ("task", "batch")]
+
+
+def test_settings_share_nothing() -> None:
+    first, second = settings({"network": {"hidden": [10]}, "grid": {"memory.size": [1, 2]}})
+    first["network"]["hidden"].append(5)
+    assert second["network"]["hidden"] == [10]
+
+
+def test_an_override_takes_the_place_of_its_axis() -> None:
+    raw = override({"grid": {"memory.size": [1, 2], "optimizer.lr": [0.1, 0.2]}}, {"memory.size": 7})
+    assert [(s["memory"]["size"], s["optimizer"]["lr"]) for s in settings(raw)] == [(7, 0.1), (7, 0.2)]
+
+
+def test_an_override_reaches_into_tables_of_the_grid_and_spares_words() -> None:
+    raw = override({"grid": {"mask": ["none", {"leak": 0.1, "policy": "task"}]}}, {"mask.policy": "batch"})
+    assert [s["mask"] for s in settings(raw)] == ["none", {"policy": "batch", "leak": 0.1}]
+
+
+def test_an_override_of_a_section_clears_all_axes_below_it() -> None:
+    assert override({"grid": {"mask.leak": [0.1, 0.2]}}, {"mask": "none"}) == {"mask": "none"}
+
+
+def test_an_override_leaves_the_rest_of_zipped_rows_and_drops_doubles() -> None:
+    rows = [{"method": "er", "memory.size": 1}, {"method": "der", "memory.size": 1}]
+    raw = override({"grid": {"zip": rows}}, {"method": "derpp"})
+    assert settings(raw) == [{"method": {"name": "derpp"}, "memory": {"size": 1}}]
+    assert override({"grid": {"zip": rows}}, {"method": "er", "memory.size": 5}) == {
+        "method": {"name": "er"},
+        "memory": {"size": 5},
+    }
+
+
+def test_an_override_can_set_an_axis() -> None:
+    rows = [{"method": "er", "optimizer.lr": 0.1}]
+    raw = override({"memory": {"size": 3}, "grid": {"zip": rows}}, {"grid.optimizer.lr": [0.2, 0.3]})
+    assert [s["optimizer"]["lr"] for s in settings(raw)] == [0.2, 0.3]
+
+
+def test_overrides_leave_the_original_alone() -> None:
+    raw = {"mask": {"leak": 0.1}, "grid": {"memory.size": [1]}}
+    override(raw, {"mask.leak": 0.2, "memory.size": 5})
+    assert raw == {"mask": {"leak": 0.1}, "grid": {"memory.size": [1]}}
+
+
+def test_an_override_must_be_a_key() -> None:
+    with pytest.raises(ConfigError, match=r"'optimiser.lr' is not a key .*Did you mean 'optimizer.lr'"):
+        override({}, {"optimiser.lr": 1})
+
+
+def test_labels_tell_no_more_than_needed() -> None:
+    values = [{"memory.size": 50, "optimizer.lr": lr} for lr in (0.1, 0.2, 0.3)]
+    assert short_labels(["a", "b", "b"], values, ["memory.size", "optimizer.lr"]) == [
+        "a",
+        "b optimizer.lr=0.2",
+        "b optimizer.lr=0.3",
+    ]
