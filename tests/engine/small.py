@@ -15,6 +15,8 @@ from maskcl.networks import NetworkConfig
 from maskcl.optim import OptimizerConfig
 from maskcl.scenario import Scenario
 
+torch.set_num_threads(1)  # where another process wants the cores, two threads take ten times as long as one
+
 
 def scenario(num_tasks: int = 3, *, rows: int = 13, shape: tuple[int, ...] = (7,), classes: int = 6) -> Scenario:
     """`classes` clusters of `rows` rows: tasks end in a partial batch of 4 or so."""
