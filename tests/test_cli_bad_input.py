@@ -104,6 +104,7 @@ FILES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "zipped rows of different keys": ("[memory]", '[[grid.zip]]\n"memory.size" = 3\n[[grid.zip]]\n"optimizer.lr" = 0.1\n[memory]', ("[[grid.zip]]: must set the same keys in every table",)),
     "zip that is no table": ("[memory]", "[grid]\nzip = [1, 2]\n[memory]", ("[[grid.zip]]: must be tables", "got [1, 2]")),
     "grid that is no table": ("seeds = 1", "grid = 5", ("[grid]: must be a table, got 5",)),
+    "a grid beside a section that is no table": ("seeds = 1", 'optimizer = 5\ngrid = { "optimizer.lr" = [0.1] }', ("[grid] optimizer.lr: cannot be set in 'optimizer', which is not a table, got 5",)),
     "no TOML": ("seeds = 1", "seeds = = 1", ("must be TOML (",)),
     "a key twice": ("size = 20", "size = 20\nsize = 30", ("must be TOML (",)),
 }  # fmt: skip
@@ -162,6 +163,8 @@ COMMANDS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "set twice": (["run", "a.toml", "--set", "memory.size=1", "--set", "memory.size=2"], ("--set memory.size: must be given once",)),
     "set of a key in a word": (["run", "a.toml", "--set", "cfgm=authors", "--set", "cfgm.step=1.0"], ("cannot be set in 'cfgm', which is not a table",)),
     "set of an unknown axis": (["run", "a.toml", "--set", "grid.memory.siz=[3]"], ("'memory.siz' is not a key that can vary",)),
+    "set beside a grid that is no table": (["run", "a.toml", "--set", "grid=5", "--seeds", "1"], ("grid",)),
+    "set beside a zip that is no table": (["run", "a.toml", "--set", "grid.zip=[1, 2]", "--set", "optimizer.lr=0.1"], ("[[grid.zip]]: must be tables",)),
     "data that are missing": (["run", "a.toml", "--set", "scenario.dataset=mnist"], ("mnist: train-images-idx3-ubyte.gz must be in", "maskcl data download mnist")),
     "data that are not at a place": (["run", "a.toml", "--set", "scenario.dataset=mnist", "--data-root", "there"], ("maskcl data download mnist --data-root there",)),
     "data that are corrupt": (["run", "a.toml", "--set", "scenario.dataset=mnist", "--data-root", "corrupt"], ("must be an idx file", "maskcl data download mnist --data-root corrupt")),

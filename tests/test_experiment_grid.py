@@ -5,11 +5,16 @@ from typing import Any
 import pytest
 
 from maskcl.errors import ConfigError
-from maskcl.experiment.grid import expand, override, short_labels
+from maskcl.experiment import grid
+from maskcl.experiment.grid import expand, short_labels
 
 
 def settings(raw: dict[str, Any]) -> list[dict[str, Any]]:
     return expand(raw, "a.toml")[0]
+
+
+def override(raw: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    return grid.override(raw, changes, "a.toml")
 
 
 def test_no_grid_is_one_setting() -> None:

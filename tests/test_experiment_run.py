@@ -155,6 +155,14 @@ def test_methods_without_a_memory_run_once_however_the_memory_varies() -> None:
     assert plan(raw).labels == ["finetune no mask", "er no mask memory.size=5", "er no mask memory.size=10"]
 
 
+def test_a_memory_that_no_method_uses_is_refused_unless_the_method_was_overridden() -> None:
+    with pytest.raises(ConfigError, match=r"\[memory\]: must not be given, for no method here has a memory"):
+        plan(SMALL | {"grid": {"method": ["finetune", "joint"]}})
+    assert plan(SMALL, overrides={"method": "finetune"}).runs[0].spec.memory is None
+    with pytest.raises(ConfigError, match=r"\[memory\]: must not be given, for no method here has a memory"):
+        plan(SMALL, overrides={"method": "finetune", "memory.size": 5})
+
+
 def test_own_data_take_the_place_of_the_files(tmp_path: Path) -> None:
     own = {"scenario": {"num_tasks": 2}, "method": "er", "seeds": 1, "training": {"batch_size": 10}}
     first, second = (
@@ -179,6 +187,10 @@ def test_settings_that_own_data_would_silently_replace_are_refused() -> None:
         plan({"method": "er", "scenario": {"dataset": "digits"}}, dataset=data)
     with pytest.raises(ConfigError, match=r"\[scenario\]: must be left out"):
         plan({"method": "er", "scenario": {"num_tasks": 2}}, scenario=scenario)
+    with pytest.raises(ConfigError, match=r"\[scenario\]: must be left out"):
+        plan({"method": "er", "grid": {"scenario.num_tasks": [2, 4]}}, scenario=scenario)
+    with pytest.raises(ConfigError, match=r"\[scenario\]: must be left out"):
+        plan({"method": "er"}, overrides={"scenario.num_tasks": 2}, scenario=scenario)
     with pytest.raises(ConfigError, match=r"randomness.class_order: must be left out"):
         plan({"method": "er", "randomness": {"class_order": "seed"}}, scenario=scenario)
     with pytest.raises(ConfigError, match=r"dataset: must not be given together with a scenario"):

@@ -47,5 +47,5 @@ def test_the_head_names_schema_command_time_and_figures(path: Path) -> None:
     assert lines[0] == "#:schema schema.json"
     head = "\n".join(line for line in lines[: lines.index("")] if line.startswith("#"))
     assert f"maskcl run experiments/{path.name}" in head
-    assert re.search("Takes: .+", head)
+    assert re.search("Takes.* .+", head)
     assert re.search("Figures: .+", head)

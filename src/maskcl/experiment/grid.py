@@ -43,16 +43,17 @@ def expand(raw: Mapping[str, Any], where: str) -> tuple[list[Raw], list[str]]:
     return settings, list(keys)
 
 
-def override(raw: Mapping[str, Any], changes: Mapping[str, Any]) -> Raw:
+def override(raw: Mapping[str, Any], changes: Mapping[str, Any], where: str) -> Raw:
     """Return a file with dotted keys set: in its sections, and no longer by the grid.
 
     A key that begins with "grid." sets an axis instead.
 
-    >>> override({"method": "er", "grid": {"memory.size": [50, 200]}}, {"memory.size": 20})
+    >>> override({"method": "er", "grid": {"memory.size": [50, 200]}}, {"memory.size": 20}, "a.toml")
     {'method': {'name': 'er'}, 'memory': {'size': 20}}
     """
     raw = _words_as_tables(copy.deepcopy(dict(raw)))
-    grid = _flat(raw.pop("grid", {}))
+    grid = _grid(raw, f"{where}: [grid]")
+    raw.pop("grid", None)
     for key, value in changes.items():
         key, axis = key.removeprefix("grid."), key.startswith("grid.")
         if key != "zip":
@@ -70,10 +71,8 @@ def override(raw: Mapping[str, Any], changes: Mapping[str, Any]) -> Raw:
 
 def _axes(raw: Mapping[str, Any], where: str) -> list[list[Raw]]:
     """Each axis as rows: what one value, or one zipped table, sets by key."""
-    grid = raw.get("grid", {})
-    check(isinstance(grid, Mapping), where, "must be a table", grid)
     axes, owner = [], {}
-    for key, values in _flat(grid).items():
+    for key, values in _grid(raw, where).items():
         if key != "zip":
             _check_key(key, where, "that can vary")
             must, hint = "must be a list of one or more values", "what does not vary belongs in its own section"
@@ -109,10 +108,14 @@ def _dotted_row(row: Mapping[str, Any]) -> Raw:
     return found
 
 
-def _flat(grid: Any) -> Raw:
+def _grid(raw: Mapping[str, Any], where: str) -> Raw:
     """Axes by dotted key: [grid.memory] size = [..] is the same as [grid] "memory.size" = [..]."""
-    if not isinstance(grid, Mapping):
-        return grid  # told apart, with the file's name, by `_axes`
+    grid = raw.get("grid", {})
+    check(isinstance(grid, Mapping), where, "must be a table", grid)
+    return _flat(grid)
+
+
+def _flat(grid: Mapping[str, Any]) -> Raw:
     found: Raw = {}
     for key, value in grid.items():
         inner = _flat(value) if isinstance(value, Mapping) else None
@@ -134,7 +137,7 @@ def _check_key(key: str, where: str, kind: str, *, top: Sequence[str] = ()) -> N
 
 def _without(axis: str, values: Any, key: str) -> Any:
     """What an axis still sets once `key` is set otherwise; empty if nothing."""
-    if axis == "zip" and isinstance(values, list):
+    if axis == "zip" and isinstance(values, list) and all(isinstance(row, Mapping) for row in values):
         rows = [{k: left for k, part in row.items() if (left := _without(k, [part], key))} for row in values]
         return _unique([{k: left[0] for k, left in row.items()} for row in rows if row])
     if axis == key or axis.startswith(f"{key}."):

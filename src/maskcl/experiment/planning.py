@@ -81,11 +81,17 @@ def plan(
     if out is not None:
         _check_folder(Path(out))
     world = World(data_root=data_root, dataset=dataset, scenario=scenario)
-    world.check_raw(raw, where)
-    raw = override(raw, {**(overrides or {}), **({} if seeds is None else {"seeds": seeds})})
+    changes = {**(overrides or {}), **({} if seeds is None else {"seeds": seeds})}
+    raw = override(raw, changes, where)
     settings, varied = expand(raw, where)
-    by_grid = {key.split(".")[0] for key in varied}
-    configs = [parse(setting, where, varies_method="method" in by_grid) for setting in settings]
+    for setting in settings:
+        world.check_raw(setting, where)
+    by_grid, by_hand = ({key.split(".")[0] for key in keys} for keys in (varied, changes))
+    other_method = "method" in by_grid or bool({"method", "method.name"} & set(changes))
+    configs = [parse(setting, where, varies_method=other_method) for setting in settings]
+    if all(config.memory is None for config in configs):
+        given = "memory" in by_hand or ("memory" in by_grid | set(raw) and "method" not in by_hand)
+        check(not given, f"{where}: [memory]", "must not be given, for no method here has a memory")
     hashed = _once_each(configs, world, where, memory_varies="memory" in by_grid)
     flats = [flat_config(config.resolved(0, world)) for config in hashed.values()]
     told = sorted(filter(_is_told, varied), key=lambda key: key != "memory.size")

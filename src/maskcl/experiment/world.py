@@ -45,7 +45,8 @@ class World:
         section = raw.get("scenario")
         if self._given is not None:
             check(section is None, f"{where}: [scenario]", "must be left out where a scenario is given", section)
-            order = (raw.get("randomness") or {}).get("class_order", "fixed")
+            randomness = raw.get("randomness")
+            order = randomness.get("class_order", "fixed") if isinstance(randomness, Mapping) else "fixed"
             must = "must be left out where a scenario is given, which is in order already"
             check(order == "fixed", f"{where}: randomness.class_order", must, order)
         elif self._dataset is not None and isinstance(section, Mapping):
