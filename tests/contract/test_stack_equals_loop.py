@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import math
-import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
-from small import SCENARIO, logits, members, scenario, spec, train
+from engine.small import logits, members, scenario, spec, train
 
 from maskcl.cfgm import Cfgm
 from maskcl.engine import Population, RunSpec, run_population
@@ -162,32 +158,6 @@ def test_a_diverging_member_ends_alone_and_is_named() -> None:
         alone = run_population([specs[k]], executor="loop", threads=1)[0]
         np.testing.assert_allclose(outcomes[k].class_incremental, alone.class_incremental)
         np.testing.assert_allclose(outcomes[k].confidence, alone.confidence, atol=1e-9)
-
-
-def test_er_ace_is_er_with_policy_batch_and_minus_inf() -> None:
-    mask = Mask(value=-math.inf, policy="batch", from_task=1)
-    ace = train(Population([spec("er_ace")], stacked=False))
-    er = train(Population([spec("er", mask=mask, reduction="sum", replay_from_task=1)], stacked=False))
-    for name, tensor in members(ace)[0].items():
-        assert torch.equal(members(er)[0][name], tensor)
-
-
-def test_der_is_derpp_without_labels() -> None:
-    der = train(Population([spec("der", alpha=0.7)], stacked=False))
-    derpp = train(Population([spec("derpp", alpha=0.7, beta=0.0)], stacked=False))
-    for name, tensor in members(der)[0].items():
-        torch.testing.assert_close(members(derpp)[0][name], tensor, rtol=0, atol=1e-12)
-
-
-def test_minus_inf_mask_leaves_inactive_classifier_rows_unchanged() -> None:
-    population = Population([spec("finetune", mask=Mask(value=-math.inf))], stacked=False)
-    before = population.model.module[-1].weight.detach().clone()
-    population.fit_task(0)
-    after = population.model.module[-1].weight.detach()
-    new = list(SCENARIO.tasks[0])
-    old = [c for c in range(6) if c not in new]
-    assert torch.equal(after[old], before[old])
-    assert not torch.equal(after[new], before[new])
 
 
 def test_step_0_of_cfgm_holds_stream_rows_to_the_frozen_network() -> None:

@@ -49,7 +49,7 @@ def spec(
         name=f"{method} seed {seed}",
         scenario=tasks if tasks is not None else SCENARIO,
         method=kind(**options),
-        network=network or NetworkConfig(hidden=(8, 5)),
+        network=network or NetworkConfig(hidden=(16, 12)),  # narrower ones are half dead
         memory=memory or (MemoryConfig(size=8) if kind.needs_memory else None),
         optimizer=OptimizerConfig(**({"lr": 0.1} | (optimizer or {}))),
         training=TrainingConfig(**({"batch_size": 4, "epochs": 1, "dtype": "float64"} | (training or {}))),

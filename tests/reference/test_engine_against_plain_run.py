@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import math
-import sys
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from engine.small import scenario, spec, train
 from reference.plain_run import PlainRun
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
-from small import scenario, spec, train
 
 from maskcl import class_incremental
 from maskcl.engine import Population, RunSpec
