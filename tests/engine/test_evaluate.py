@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from maskcl import class_incremental, from_arrays
+from maskcl.engine.evaluate import CHUNK, Evaluator
+
+# two tasks of unequal size: classes {0, 1} with three test rows, {2} with two
+INPUTS = np.log(np.array([[5, 1, 4], [1, 2, 7], [6, 3, 1], [4, 1, 5], [7, 2, 1]], np.float32))
+LABELS = np.array([0, 1, 1, 2, 2])
+DATA = from_arrays(INPUTS, LABELS, INPUTS, LABELS)
+SCENARIO = class_incremental(DATA, tasks=[[0, 1], [2]])
+
+
+def _identity(inputs: Tensor) -> Tensor:
+    return inputs
+
+
+def test_one_network_by_hand() -> None:
+    """Logits are the inputs. Predicted 0, 2, 0 | 2, 0; within the task 0, 1, 0 | 2, 2."""
+    found = Evaluator(SCENARIO, torch.float64)(_identity, 1)
+    assert found.class_incremental.tolist() == pytest.approx([1 / 3, 1 / 2])
+    assert found.task_incremental.tolist() == pytest.approx([2 / 3, 1.0])
+    assert found.confidence.tolist() == pytest.approx([(0.5 + 0.2 + 0.3) / 3, (0.5 + 0.1) / 2], rel=1e-6)
+    assert found.newest_share == pytest.approx(2 / 5)
+
+
+def test_the_share_of_the_newest_task_is_over_rows_of_tasks_met_so_far() -> None:
+    assert Evaluator(SCENARIO, torch.float64)(_identity, 0).newest_share == pytest.approx(2 / 3)
+
+
+def test_invisible_classes_are_neither_predicted_nor_believed_in() -> None:
+    visible = torch.tensor([True, True, False])
+    found = Evaluator(SCENARIO, torch.float64)(_identity, 0, visible)
+    assert found.class_incremental.tolist() == pytest.approx([2 / 3, 0.0])
+    assert found.confidence.tolist() == pytest.approx([(5 / 6 + 2 / 3 + 3 / 9) / 3, 0.0], rel=1e-6)
+    assert found.task_incremental.tolist() == pytest.approx([2 / 3, 1.0])
+    assert found.newest_share == 1.0
+
+
+def test_many_rows_go_in_pieces_and_count_once() -> None:
+    copies = CHUNK // 2
+    inputs, labels = np.tile(INPUTS, (copies, 1)), np.tile(LABELS, copies)
+    scenario = class_incremental(from_arrays(INPUTS, LABELS, inputs, labels), tasks=[[0, 1], [2]])
+    sizes = []
+
+    def predict(rows: Tensor) -> Tensor:
+        sizes.append(len(rows))
+        return rows
+
+    found = Evaluator(scenario, torch.float64)(predict, 1)
+    assert sum(sizes) == 5 * copies
+    assert max(sizes) == CHUNK
+    assert found.class_incremental.tolist() == pytest.approx([1 / 3, 1 / 2])
+    assert found.newest_share == pytest.approx(2 / 5)
+
+
+def test_classes_in_no_task_can_be_predicted_but_are_in_no_tasks_own_choice() -> None:
+    scenario = class_incremental(DATA, tasks=[[0, 1]])
+    found = Evaluator(scenario, torch.float64)(_identity, 0)
+    assert found.class_incremental.tolist() == pytest.approx([1 / 3])  # row 1 falls to class 2
+    assert found.task_incremental.tolist() == pytest.approx([2 / 3])
+    assert found.newest_share == pytest.approx(2 / 3)
