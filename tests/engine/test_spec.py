@@ -51,14 +51,12 @@ def test_a_replay_method_needs_a_memory() -> None:
         RunSpec(name="a", scenario=SCENARIO, method=find("er")())
 
 
-@pytest.mark.xfail(strict=True, reason="RunSpec does not check it yet")
 def test_a_window_shorter_than_a_batch_would_mask_classes_that_are_being_learnt() -> None:
     """Rows of the batch fall out of the window: under m = -inf their own class is gone, and the loss infinite."""
     with pytest.raises(ConfigError, match=r"mask\.recent_rows: must be .* batch"):
         spec("er", mask=Mask(leak=0.1, policy="recent", recent_rows=3), training={"batch_size": 4})
 
 
-@pytest.mark.xfail(strict=True, reason="RunSpec looks at policy 'task' alone")
 @pytest.mark.parametrize("policy", ["batch", "recent"])
 def test_one_class_a_task_leaves_nothing_to_compare_by_batch_either(policy: str) -> None:
     window = {"recent_rows": 4} if policy == "recent" else {}

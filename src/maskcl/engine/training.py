@@ -39,6 +39,7 @@ class TaskTraining:
         self.old = (population.task_of_class >= 0) & (population.task_of_class < task)
         self.stores_after = getattr(self.method, "store", "before") == "after"
         self.synthesis = self._set_up_synthesis()
+        self.uses_stream = self.synthesis is not None or self.method.needs_teacher or self.stores_after
         self._buffers: dict[int, Tensor] = {}
 
     def run(self, *, on_steps: OnSteps | None = None, on_evaluation: OnEvaluation | None = None) -> None:
@@ -64,7 +65,7 @@ class TaskTraining:
     def _train(self, s: int, step: StepPlan) -> Tensor:
         """One step; returns its loss, [...]."""
         inputs, synthesis = self._gather(step), self.synthesis
-        stream = inputs.narrow(self.rows, 0, step.sizes[0])
+        stream = inputs.narrow(self.rows, 0, step.sizes[0]) if self.uses_stream else inputs
         if synthesis is not None and synthesis.cfgm.update == "joint":
             made, target = synthesis.make(stream, s)
             sizes = (*step.sizes, made.shape[self.rows])

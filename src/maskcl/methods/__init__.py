@@ -51,8 +51,8 @@ def find(key: str) -> type[Method]:
 def describe(key: str) -> list[dict[str, Any]]:
     """Return name, default and description of each hyper-parameter of a method.
 
-    >>> describe("er")[1]["name"]
-    'replay_batch'
+    >>> describe("er")[0]["name"]
+    'mask'
     """
     return [
         {"name": f.name, "default": f.default, "doc": f.metadata.get("doc", "")} for f in dataclasses.fields(find(key))
