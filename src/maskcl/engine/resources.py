@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import torch
@@ -27,11 +28,34 @@ def available_bytes() -> int:
     return max(0, min(limits)) if limits else 4 * 2**30
 
 
-def free_cores() -> int:
-    """Return the cores left for us, 1 or more: those we may use, less the load of other processes."""
+def free_cores(seconds: float = 0.1) -> int:
+    """Return the cores left for us, 1 or more: those we may use, less what other processes use at this moment.
+
+    Not the load average: that still counts the run that has just ended.
+
+    Args:
+        seconds: How long to look.
+    """
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    return max(1, usable - round(load)) if load < usable else 1
+    before, own = _busy_seconds(), time.process_time()
+    if before is None:
+        return usable
+    time.sleep(seconds)
+    after = _busy_seconds()
+    assert after is not None
+    others = (after - before) - (time.process_time() - own)
+    return max(1, usable - round(others / seconds))
+
+
+def _busy_seconds() -> float | None:
+    """CPU seconds that all processes have used since the machine started; None where it does not say."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return None
+    user, nice, system, _idle, _wait, interrupts, soft, steal, *_ = map(
+        int, stat.read_text().split("\n")[0].split()[1:]
+    )
+    return (user + nice + system + interrupts + soft + steal) / os.sysconf("SC_CLK_TCK")
 
 
 def member_bytes(spec: RunSpec) -> int:
