@@ -115,7 +115,9 @@ class RunSpec:
                       f"must leave old classes in the softmax: task {t} has one class, and its loss would be 0", dial,
                       hint="use a finite value, or a leak above 0")  # fmt: skip
         batch, window = self.training.batch_size, mask.recent_rows
-        check(window is None or window >= batch, "mask.recent_rows", f"must be the batch size, {batch}, or more", window)
+        check(
+            window is None or window >= batch, "mask.recent_rows", f"must be the batch size, {batch}, or more", window
+        )
         check(not (mask.removes_inactive and mask.policy == "batch" and self.training.batch_size == 1),
               "training.batch_size", "must be 2 or more with mask policy 'batch' and m = -inf, or no class is compared",
               self.training.batch_size)  # fmt: skip
