@@ -51,7 +51,8 @@ def look_at_samples(population: Population, synthesis: Synthesis, task: int) -> 
         pairs.append(example[:, :, c % len(rows)].numpy())
     pictures = np.stack(pairs, 2)  # [x or x_c, member, class, ...]
     low, high = scenario.dataset.input_range
-    bits = np.rint(255 * ((pictures - low) / max(high - low, 1e-12)).clip(0, 1)).astype(np.uint8)
+    shades = np.nan_to_num((pictures - low) / max(high - low, 1e-12)).clip(0, 1)  # a diverging member has NaN
+    bits = np.rint(255 * shades).astype(np.uint8)
     return [
         {
             "task": task,
