@@ -76,6 +76,17 @@ def test_class_balanced_is_uniform_within_each_class(counts: list[int]) -> None:
         assert uniform_pvalue(kept[labels == c], chosen=4, trials=trials) > 0.01
 
 
+def test_class_balanced_stays_uniform_where_a_late_class_took_slots_from_the_others() -> None:
+    """A class that lost rows goes on as a reservoir, even while it is smaller than the largest."""
+    trials, kept = 3000, np.zeros(66, np.int64)
+    early, late = _mixed([13, 13]), _mixed([12, 12, 16], 1)
+    labels = np.concatenate([early, late])
+    for seed in range(trials):
+        kept[_stream("class_balanced", 9, [early, late], 3, seed=seed).rows] += 1
+    for c in range(3):
+        assert uniform_pvalue(kept[labels == c], chosen=3, trials=trials) > 0.01
+
+
 def test_class_balanced_uses_every_slot_before_it_drops_a_row() -> None:
     state = _stream("class_balanced", 10, [np.array([0] * 6 + [1] * 3)], 2)
     assert state.rows.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, -1]
