@@ -195,11 +195,11 @@ def test_a_whole_mask_with_default_fields_is_named_as_a_short_one():
     assert setting.mask == "leak=0.1"
 
 
-def test_er_ace_without_further_words_has_a_mask_of_its_own():
+def test_no_mask_in_a_configuration_is_no_mask_for_every_method():
     (setting,) = Results(fabricate(methods=("er_ace",), masks=[None], num_seeds=1)).settings
-    assert (setting.title, setting.mask) == ("ER-ACE", "its own mask")
+    assert (setting.title, setting.mask) == ("ER-ACE", "no mask")
     (family,) = Results([*setting.runs]).families
-    assert family.plain is None
+    assert family.plain is not None
 
 
 def test_differences_pair_the_seeds_that_both_have():
@@ -333,3 +333,11 @@ def test_table_adds_a_column_only_for_what_else_varies():
     table = Results(runs).table()
     assert table.header[2] == "Varied"
     assert [row.cells[2] for row in table.rows] == ["memory.size=50", "memory.size=200"]
+
+
+def test_infinities_of_a_configuration_come_back_as_numbers(tmp_path):
+    (run,) = fabricate(methods=("er",), masks=[{"value": -math.inf}], num_seeds=1)
+    write_result(tmp_path / "seed-0.json", run)
+    (found,) = load_results(tmp_path)
+    assert found["config"]["mask"]["value"] == -math.inf
+    assert found["config_hash"] == run["config_hash"] == config_hash(found["config"])

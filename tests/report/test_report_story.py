@@ -151,8 +151,3 @@ def test_many_families_are_cut_short_in_the_first_paragraph():
     assert text.count("points with") == story.MOST_NAMED
     assert "2 more, listed below" in text
     assert "several values of memory.size" in story.compared(Results(runs))
-
-
-def test_methods_with_a_mask_of_their_own_are_told_apart():
-    results = Results(fabricate(masks=[None], num_seeds=2) + fabricate(methods=("er_ace",), masks=[None], num_seeds=2))
-    assert "ER and DER++, each without a mask; ER-ACE, with its own mask" in story.compared(results)

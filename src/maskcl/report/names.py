@@ -16,8 +16,8 @@ def symbol(dial: Dial) -> str:
     >>> symbol(Dial("leak", 0.1, "")), symbol(Dial("value", -2.0, ""))
     ('.1', '−2')
     """
-    if dial.kind in ("none", "own", "full"):
-        return {"none": "no\nmask", "own": "own", "full": "m =\n−∞"}[dial.kind]
+    if dial.kind in ("none", "full"):
+        return {"none": "no\nmask", "full": "m =\n−∞"}[dial.kind]
     text = f"{dial.number:g}".replace("-", "−")
     return text[1:] if text.startswith("0.") else text
 
@@ -28,7 +28,7 @@ def short_name(dial: Dial) -> str:
     >>> short_name(Dial("leak", 0.1, "")), short_name(Dial("full", float("nan"), "policy=batch"))
     ('leak .1', 'm = −∞ (policy=batch)')
     """
-    name = {"none": "no mask", "own": "its own mask", "full": "m = −∞", "leak": f"leak {symbol(dial)}"}.get(dial.kind)
+    name = {"none": "no mask", "full": "m = −∞", "leak": f"leak {symbol(dial)}"}.get(dial.kind)
     name = name or f"{'m' if dial.kind == 'value' else dial.kind} = {symbol(dial)}"
     return f"{name} ({dial.extras})" if dial.extras else name
 

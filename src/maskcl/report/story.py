@@ -164,15 +164,14 @@ def _data(setting: Setting) -> str:
 
 def _contenders(families: tuple[Family, ...]) -> str:
     """Who took part; methods with the same number of masks are named together."""
-    kinds: dict[tuple[bool, int, bool], dict[str, None]] = {}
+    kinds: dict[tuple[bool, int], dict[str, None]] = {}
     for family in families:
-        own = bool(family.masked) and all(s.dial.kind == "own" for s in family.masked)
         title = family.settings[0].title
-        kinds.setdefault((family.plain is not None, len(family.masked), own), {})[title] = None
+        kinds.setdefault((family.plain is not None, len(family.masked)), {})[title] = None
     parts = []
-    for (plain, masked, own), titles in kinds.items():
+    for (plain, masked), titles in kinds.items():
         dials = ["without a mask"] if plain else []
-        dials += ["with its own mask" if own else f"with {amount(masked, 'mask')}"] if masked else []
+        dials += [f"with {amount(masked, 'mask')}"] if masked else []
         parts.append(f"{joined(list(titles))},{' each' if len(titles) > 1 else ''} {joined(dials)}")
     varied = sorted(
         {part.split("=")[0] for f in families for s in f.settings for part in s.varies.split() if "=" in part}

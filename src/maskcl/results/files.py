@@ -248,6 +248,7 @@ def _decode(raw: dict[str, Any]) -> dict[str, Any]:
     """Arrays, and NaN for null, where numbers belong."""
     result = {"experiment": "", "diverged": None, "environment": {}, "executor": {}, "anytime": None, **raw}
     result.setdefault("config_hash", config_hash(raw["config"]))
+    result["config"] = _with_infinities(raw["config"])
     result["metrics"] = {name: math.nan if v is None else float(v) for name, v in raw["metrics"].items()}
     for name in (*_MATRICES, "newest_share"):
         if raw.get(name) is not None:
@@ -259,3 +260,10 @@ def _decode(raw: dict[str, Any]) -> dict[str, Any]:
                 for key, part in raw[name].items()
             }
     return result
+
+
+def _with_infinities(value: Any) -> Any:
+    """The strings "inf" and "-inf" of a configuration as the numbers they stand for, as before writing."""
+    if isinstance(value, dict):
+        return {name: _with_infinities(part) for name, part in value.items()}
+    return float(value) if value in ("inf", "-inf") else value

@@ -9,12 +9,9 @@ from typing import Any, NamedTuple
 
 from maskcl.mask import Mask
 
-__all__ = ["NO_MASK", "OWN_MASK", "Dial", "dial_of", "mask_name"]
+__all__ = ["NO_MASK", "Dial", "dial_of", "mask_name"]
 
 NO_MASK = "no mask"
-OWN_MASK = "its own mask"
-MASKED_BY_NATURE = ("er_ace",)
-"""Methods that mask without being told to."""
 
 _KINDS = ("leak", "value", "mass")
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(Mask)}
@@ -24,7 +21,7 @@ class Dial(NamedTuple):
     """Where a mask stands between no mask and m = -inf.
 
     Attributes:
-        kind: "none", "leak", "value" (m), "mass", "full" (m = -inf or leak = 0), or "own" (the method's).
+        kind: "none", "leak", "value" (m), "mass" or "full" (m = -inf or leak = 0).
         number: Of leak, m or mass; NaN for the others.
         extras: What else differs from the default mask, e.g. "policy=batch".
     """
@@ -35,26 +32,26 @@ class Dial(NamedTuple):
 
     @property
     def order(self) -> tuple[int, float, str]:
-        """Sorts settings from the weakest mask to the strongest, kind by kind; own and special masks last."""
-        rank = ("none", "leak", "value", "mass", "full", "own").index(self.kind)
+        """Sorts settings from the weakest mask to the strongest, kind by kind; special masks last."""
+        rank = ("none", "leak", "value", "mass", "full").index(self.kind)
         return rank + 10 * bool(self.extras), 0.0 if math.isnan(self.number) else -self.number, self.extras
 
 
-def dial_of(mask: Mapping[str, Any] | None, method: str) -> Dial:
+def dial_of(mask: Mapping[str, Any] | None) -> Dial:
     """Read the mask of a result's configuration.
 
-    >>> dial_of({"value": "-inf", "policy": "batch"}, "er")
+    >>> dial_of({"value": "-inf", "policy": "batch"})
     Dial(kind='full', number=nan, extras='policy=batch')
     """
     if mask is None:
-        return Dial("own" if method in MASKED_BY_NATURE else "none", math.nan, "")
+        return Dial("none", math.nan, "")  # a method's own default mask is written out in its configuration
     extras = " ".join(
         f"{name}={value}"
         for name, value in mask.items()
         if name not in _KINDS and value != _DEFAULTS.get(name, object()) and value is not None
     )
-    kind = next((name for name in _KINDS if mask.get(name) is not None), "own")
-    number = math.nan if kind == "own" else float(mask[kind])
+    kind = next(name for name in _KINDS if mask.get(name) is not None)
+    number = float(mask[kind])
     full = number == -math.inf if kind == "value" else kind == "leak" and number == 0
     return Dial("full", math.nan, extras) if full else Dial(kind, number, extras)
 
@@ -62,9 +59,9 @@ def dial_of(mask: Mapping[str, Any] | None, method: str) -> Dial:
 def mask_name(dial: Dial) -> str:
     """Return the short name of a mask, as labels have it.
 
-    >>> mask_name(dial_of({"leak": 0.1}, "er"))
+    >>> mask_name(dial_of({"leak": 0.1}))
     'leak=0.1'
     """
-    plain = {"none": NO_MASK, "own": OWN_MASK, "full": "m=-inf"}
+    plain = {"none": NO_MASK, "full": "m=-inf"}
     name = plain.get(dial.kind) or f"{'m' if dial.kind == 'value' else dial.kind}={dial.number:g}"
     return f"{name} {dial.extras}".strip()

@@ -66,7 +66,7 @@ class Setting:
     @cached_property
     def dial(self) -> Dial:
         """Where its mask stands."""
-        return dial_of(self.config.get("mask"), self.method)
+        return dial_of(self.config.get("mask"))
 
     @property
     def mask(self) -> str:
