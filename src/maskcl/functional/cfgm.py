@@ -47,7 +47,7 @@ def cfgm(
         New rows of the same shape, without a graph; gradients of parameters are left as they were.
 
     Raises:
-        ShapeError: Integer inputs, an unknown norm, or labels that do not fit.
+        ShapeError: Integer inputs, an unknown norm, bounds in the wrong order, or labels that do not fit.
 
     Source: arXiv 2309.14808, CFGM; docs/methods/cfgm.md.
 
@@ -58,6 +58,8 @@ def cfgm(
     """
     check(inputs.is_floating_point(), "cfgm: inputs", "must be floating point, scaled like the training data",
           inputs.dtype, error=ShapeError, hint="divide 8-bit images by 255")  # fmt: skip
+    check(bounds is None or bounds[0] <= bounds[1], "cfgm: bounds", "must be two numbers, the lower first", bounds,
+          error=ShapeError)  # fmt: skip
     check(norm in NORMS, "cfgm: norm", f"must be one of {', '.join(NORMS)}", norm, error=ShapeError)
     lead, shape = labels.shape, inputs.shape[labels.ndim :]
     must = f"must have the leading shape of the inputs, {tuple(inputs.shape)}"
