@@ -153,7 +153,7 @@ def test_a_diverged_member_leaves_the_others_their_own_records() -> None:
         assert_same_records(outcomes[k], alone)
 
 
-def test_a_member_that_diverges_in_the_last_task_still_has_a_record() -> None:
+def test_a_member_that_diverges_has_a_record_of_that_task() -> None:
     """Weights and samples are NaN or infinite then; a picture has a shade all the same."""
     specs = [spec("finetune", seed=k, cfgm=Cfgm(step=step)) for k, step in enumerate((1.0, 1e300))]
     sound, diverged = run_population(specs, executor="stack", threads=1)
