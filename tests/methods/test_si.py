@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 from by_hand import LN2, logs, step
+from engine.small import members, spec, train
 
+from maskcl.engine import Population
 from maskcl.errors import ConfigError
 from maskcl.methods import find
 
@@ -39,3 +41,18 @@ def test_moves_against_the_gradient_gather_importance_and_a_tasks_end_takes_stoc
 def test_bad_settings_are_refused_by_name(options: dict, text: str) -> None:
     with pytest.raises(ConfigError, match=text):
         find("si")(**options)
+
+
+def test_with_c_0_a_whole_run_is_fine_tuning() -> None:
+    found = train(Population([spec("si", c=0.0)], stacked=False))
+    plain = train(Population([spec("finetune")], stacked=False))
+    for name, tensor in members(plain)[0].items():
+        assert torch.equal(members(found)[0][name], tensor), name
+    other = train(Population([spec("si")], stacked=False))
+    assert not all(torch.equal(members(other)[0][name], tensor) for name, tensor in members(plain)[0].items())
+
+
+def test_the_first_task_of_a_run_is_fine_tuning() -> None:
+    found, plain = (train(Population([spec(key)], stacked=False), range(1)) for key in ("si", "finetune"))
+    for name, tensor in members(plain)[0].items():
+        assert torch.equal(members(found)[0][name], tensor), name
