@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
+from contextlib import nullcontext
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
 
 from maskcl.bench import cfgm, step
 from maskcl.cli import main
@@ -14,8 +19,9 @@ from maskcl.cli import main
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(step, "MEMBERS", 2)
     monkeypatch.setattr(step, "ROUNDS", 2)
-    monkeypatch.setattr(step, "ROWS_PER_TASK", 400)
+    monkeypatch.setattr(step, "ROWS_PER_TASK", 200)
     monkeypatch.setattr(cfgm, "ROUNDS", 2)
+    monkeypatch.setattr(cfgm, "NETWORKS", {"small": ("mlp", 2), "images": ("convnet", 1)})
 
 
 @pytest.mark.parametrize("method", ["er", "derpp"])
@@ -29,19 +35,60 @@ def test_a_step_is_held_against_a_bare_loop_and_the_products(tiny: None, method:
 
 
 def test_every_replaying_task_has_a_line(tiny: None) -> None:
-    assert [line.name for line in step.bench_flat(say=lambda text: None)] == ["task 1", "task 2", "task 3", "task 4"]
+    lines = step.bench_flat(say=lambda text: None)
+    assert [line.name for line in lines] == ["task 1", "task 2", "task 3", "task 4"]
+    assert len(lines) == step.NUM_TASKS - 1
+    assert lines[0].ratio == 1
+    for line in lines:
+        assert math.isfinite(line.ratio)
+        assert line.spread[0] <= line.ratio <= line.spread[1]
 
 
 @pytest.mark.parametrize("setting", cfgm.SETTINGS)
-def test_what_cfgm_costs_is_measured(tiny: None, setting: str) -> None:
-    cost = cfgm._measure("MLP, stack of 32", setting)
+def test_what_cfgm_costs_is_measured_on_rows(tiny: None, setting: str) -> None:
+    cost = cfgm._measure("small", setting)
     assert len(cost.seconds) == 2
     assert all(s > 0 for s in cost.seconds)
     assert cost.num_bytes > 0
 
 
-def test_an_unknown_benchmark_is_refused_before_anything_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "nonsense"]) == 2
+def test_what_cfgm_costs_is_measured_on_images(tiny: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cfgm, "ROUNDS", 1)
+    (seconds,) = cfgm._measure("images", "CFGM, separate update").seconds
+    assert 0 < seconds < math.inf
+
+
+def test_peak_memory_is_the_processs_own_and_not_its_parents() -> None:
+    held = np.ones(100 * 2**20)  # 800 MB
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        child = pool.apply(cfgm._peak_bytes)
+    assert cfgm._peak_bytes() > held.nbytes
+    assert 2**20 < child < held.nbytes
+
+
+def test_the_tables_of_all_benchmarks_are_printed(
+    tiny: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cfgm, "NETWORKS", {"small": ("mlp", 2)})
+    monkeypatch.setattr(cfgm, "SETTINGS", {name: cfgm.SETTINGS[name] for name in ("mask alone", "ER, 200 slots")})
+    before = torch.get_num_threads()
+    context = SimpleNamespace(Pool=lambda count: nullcontext(SimpleNamespace(apply=lambda work, args: work(*args))))
+    monkeypatch.setattr(cfgm.multiprocessing, "get_context", lambda kind: context)
+    try:
+        assert main(["bench", "flat", "cfgm"]) == 0
+    finally:
+        torch.set_num_threads(before)
+    out, err = capsys.readouterr()
+    for words in ("maskcl bench flat", "task 4", "maskcl bench cfgm", "mask alone", "ER, 200", "peak memory of this"):
+        assert words in out
+    assert err.splitlines() == ["flat: round 1 of 2", "flat: round 2 of 2", "small: mask alone", "small: ER, 200 slots"]
+
+
+@pytest.mark.parametrize("names", [["nonsense"], ["flat", "cfgn"]])
+def test_an_unknown_benchmark_is_refused_before_anything_is_printed(
+    names: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", *names]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert "must be one of er, derpp, flat, cfgm" in err
