@@ -52,6 +52,14 @@ def test_draws_are_distinct_rows_while_there_are_enough() -> None:
         assert len(set(memory.draw(7).inputs[:, 0].tolist())) == 7
 
 
+def test_one_draw_after_the_other_is_uniform_over_the_memory() -> None:
+    memory, counts = ReplayMemory(9), torch.zeros(9, dtype=torch.int64)
+    memory.add(*_rows(0, 9))
+    for _ in range(1000):
+        counts[memory.draw(4).inputs[:, 0].long()] += 1
+    assert uniform_pvalue(counts.numpy(), chosen=4, trials=1000) > 0.01
+
+
 def test_draws_repeat_rows_below_the_replay_batch() -> None:
     memory = ReplayMemory(9)
     memory.add(*_rows(0, 2))
