@@ -64,7 +64,6 @@ def test_one_class_a_task_leaves_nothing_to_compare_by_batch_either(policy: str)
         spec("er", tasks=ONE_CLASS_A_TASK, mask=Mask(value=-math.inf, policy=policy, **window))
 
 
-@pytest.mark.xfail(strict=True, reason="RunSpec lets keep_future pass, and the last task has no future")
 def test_the_last_task_has_no_future_class_to_compare_with() -> None:
     with pytest.raises(ConfigError, match=r"must leave old classes in the softmax: task 5"):
         spec("er", tasks=ONE_CLASS_A_TASK, mask=Mask(value=-math.inf, keep_future=True))

@@ -37,10 +37,11 @@ def look_at_samples(population: Population, synthesis: Synthesis, task: int) -> 
     found: dict[str, list[np.ndarray]] = {name: [] for name in
         ("confidence_before", "confidence_after", "distance_before", "distance_after", "moved")}  # fmt: skip
     pairs = []
+    trained = np.concatenate(scenario.train_rows)
     for c in classes:
         targets = torch.full((*population.lead, len(rows)), c)
         made = synthesis.towards(inputs, targets)
-        mean = population.inputs[np.flatnonzero(labels == c)].mean(0)
+        mean = population.inputs[trained[labels[trained] == c]].mean(0)
         for name, x in (("before", inputs), ("after", made)):
             sure = synthesis.frozen(x).softmax(-1)[..., c]
             found[f"confidence_{name}"].append(sure.reshape(members, -1).mean(1).numpy())

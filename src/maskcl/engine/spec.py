@@ -108,10 +108,11 @@ class RunSpec:
             return
         check(mask.from_task == 0 or mask.from_task < len(tasks) or self.method.key == "er_ace", "mask.from_task",
               f"must be below the number of tasks, {len(tasks)}", mask.from_task)  # fmt: skip
-        if mask.removes_inactive and not mask.keep_future:
+        if mask.removes_inactive:
             name, dial = ("value", mask.value) if mask.leak is None else ("leak", mask.leak)
             for t, classes in enumerate(tasks):
-                check(len(classes) > 1 or t < mask.from_task, f"mask.{name}",
+                compared = len(classes) > 1 or t < mask.from_task or (mask.keep_future and t < len(tasks) - 1)
+                check(compared, f"mask.{name}",
                       f"must leave old classes in the softmax: task {t} has one class, and its loss would be 0", dial,
                       hint="use a finite value, or a leak above 0")  # fmt: skip
         batch, window = self.training.batch_size, mask.recent_rows

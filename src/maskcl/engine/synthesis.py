@@ -50,6 +50,7 @@ class Synthesis:
         current: Forward,
         frozen: Forward,
         bounds: tuple[float, float],
+        visible: Tensor | None = None,
     ) -> None:
         """Set up for a task.
 
@@ -59,10 +60,12 @@ class Synthesis:
             current: The network as it is, in evaluation mode, without a graph to its parameters.
             frozen: The network as the last task left it.
             bounds: Range of the data.
+            visible: Classes in the softmax whose gradient is followed, bool [C]; None: all.
         """
         self.cfgm, self.labels, self.frozen = cfgm, labels, frozen
         self._follow = frozen if cfgm.generator == "frozen" else current
         self._bounds = bounds if cfgm.clamp else None
+        self._visible = visible
 
     def make(self, inputs: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Return samples [..., n, *shape] made from a step's stream rows, n = B * per_row, and what they should give.
@@ -82,7 +85,7 @@ class Synthesis:
         """Move rows [..., n, *shape] to classes [..., n]."""
         cfgm = self.cfgm
         return MF.cfgm(self._follow, inputs, labels, step=cfgm.step, num_steps=cfgm.num_steps, norm=cfgm.norm,
-                       bounds=self._bounds)  # fmt: skip
+                       bounds=self._bounds, visible=self._visible)  # fmt: skip
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Weighted loss of the samples, [...]."""

@@ -82,8 +82,8 @@ class TaskTraining:
             made, target = synthesis.make(stream, s)
             self.model.update(synthesis.loss(self.model.forward(made), target), self.population.regulariser)
         if step.written is not None and self.stores_after:
-            with torch.no_grad():
-                self._store(step, self.model.forward(stream))
+            with torch.no_grad():  # in evaluation mode: a second pass must not move BatchNorm's statistics again
+                self._store(step, self.model.current(stream))
         return loss.detach()
 
     def _gather(self, step: StepPlan) -> Tensor:
@@ -134,4 +134,11 @@ class TaskTraining:
         ]
         parts = torch.from_numpy(np.stack(labels) if population.stacked else labels[0]).split(sizes, -1)
         bounds = population.scenario.dataset.input_range
-        return Synthesis(cfgm, parts, current=self.model.current, frozen=population.frozen, bounds=bounds)
+        return Synthesis(
+            cfgm,
+            parts,
+            current=self.model.current,
+            frozen=population.frozen,
+            bounds=bounds,
+            visible=self.masking.visible,
+        )

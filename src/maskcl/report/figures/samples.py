@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["samples"]
 
+MOST_CLASSES = 20
+"""Classes whose pictures are shown: more make a figure that is too wide to read."""
+
 
 def samples(results: Results) -> Figure | None:
     """Draw the samples of the CFGM setting with the highest final accuracy; None if there is no CFGM."""
@@ -23,10 +26,10 @@ def samples(results: Results) -> Figure | None:
     if setting is None:
         return None
     records = [run["samples"][-1] for run in setting.runs if run["status"] == "finished"]
-    pictures, classes = _pictures(records[0]), records[0]["classes"]
-    count = len(classes)
-    figure = style.empty_canvas((max(6.5, 0.85 * count + 1.6), 6.2))
-    grid = figure.add_gridspec(4, count, height_ratios=[1, 1, 1, 2.2])
+    pictures, classes = _pictures(records[0]), records[0]["classes"][:MOST_CLASSES]
+    columns = max(2, len(classes))  # two panels stand below the pictures
+    figure = style.empty_canvas((max(6.5, 0.85 * columns + 1.6), 6.2))
+    grid = figure.add_gridspec(4, columns, height_ratios=[1, 1, 1, 2.2])
     if pictures is not None:
         x, made = pictures
         far = max(1e-9, float(np.abs(made - x).max()))
@@ -41,7 +44,7 @@ def samples(results: Results) -> Figure | None:
                     axes.set_title(f"to class {c}", fontsize=8, fontweight="normal", loc="center")
                 if i == 0:
                     axes.set_ylabel(("x", "x_c", "x_c − x")[row], rotation=0, ha="right", va="center")
-    left, right = figure.add_subplot(grid[3, : count // 2]), figure.add_subplot(grid[3, count // 2 :])
+    left, right = figure.add_subplot(grid[3, : columns // 2]), figure.add_subplot(grid[3, columns // 2 :])
     _before_and_after(left, records, "confidence", "Frozen network's p(class), %", scale=100)
     _before_and_after(right, records, "distance", "Distance to the class mean")
     figure.suptitle(setting.name, fontsize=9, x=0.01, ha="left")
