@@ -91,7 +91,7 @@ class Cfgm:
         >>> Cfgm.authors(10).step
         2.0
         """
-        check(batch_size >= 1, "Cfgm.authors: batch_size", "must be 1 or more", batch_size)
+        check(batch_size != 0, "Cfgm.authors: batch_size", "must be 1 or more", batch_size)
         return cls(**({"step": 20.0 / batch_size} | changes))
 
     @property
