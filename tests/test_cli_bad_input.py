@@ -21,6 +21,10 @@ name = "er"
 size = 20
 """
 
+_KEYS = ("optimizer.lr", "optimizer.momentum", "memory.size", "memory.policy", "method.replay_batch", "training.epochs",
+         "training.batch_size", "training.dtype", "mask.leak", "mask.policy")  # fmt: skip
+TEN_AXES = "\n".join(f'"{key}" = {list(range(10))}' for key in _KEYS)
+
 # What is put in place of a part of GOOD (or added at its end), and words of the sentence.
 FILES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "unknown key of a method": ('name = "er"', 'name = "der"\nalfa = 0.5', ("[method] 'alfa' is not a key of 'der', got 0.5. Did you mean 'alpha'?",)),
@@ -70,7 +74,7 @@ FILES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "mask of nan": ("[memory]", "[mask]\nvalue = nan\n[memory]", ("mask.value: must be a number, got nan",)),
     "mask is a word": ("[memory]", '[mask]\nvalue = "big"\n[memory]', ("mask.value: must be a number, got 'big'",)),
     "infinite mass": ("[memory]", "[mask]\nmass = -inf\n[memory]", ("mask.mass: must be finite", "hint: value = -inf")),
-    "negative leak": ("[memory]", "[mask]\nleak = -0.1\n[memory]", ("mask.leak: must be between 0 and 1, got -0.1",)),
+    "negative leak": ("[memory]", "[mask]\nleak = -0.1\n[memory]", ("mask.leak: must be a finite number, 0 or more, got -0.1",)),
     "unknown key of a mask": ("[memory]", "[mask]\nleek = 0.1\n[memory]", ("[mask] 'leek' is not a key of [mask], got 0.1. Did you mean 'leak'?",)),
     "unknown word for a mask": ("seeds = 1", 'mask = "non"', ("mask: must be 'none' or a table of settings, got 'non'. Did you mean 'none'?",)),
     "unknown mask policy": ("[memory]", '[mask]\nleak = 0.1\npolicy = "tasks"\n[memory]', ("mask.policy: must be one of task, batch, recent", "Did you mean 'task'?")),
@@ -98,13 +102,15 @@ FILES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "empty axis": ("[memory]", "[grid]\nmask = []\n[memory]", ("[grid] mask: must be a list of one or more values, got []",)),
     "unknown axis": ("[memory]", '[grid]\n"memory.siz" = [1, 2]\n[memory]', ("[grid]: 'memory.siz' is not a key that can vary. Did you mean 'memory.size'?",)),
     "seeds as an axis": ("[memory]", "[grid]\nseeds = [1, 2]\n[memory]", ("'seeds' is not a key that can vary", "hint: seeds = n at the top")),
-    "bad value deep in a grid": ("[memory]", '[grid]\nmask = ["none", { leak = 0.1 }, { leak = -1 }]\n[memory]', ("mask.leak: must be between 0 and 1, got -1",)),
+    "bad value deep in a grid": ("[memory]", '[grid]\nmask = ["none", { leak = 0.1 }, { leak = -1 }]\n[memory]', ("mask.leak: must be a finite number, 0 or more, got -1",)),
     "setting twice in a grid": ("[memory]", '[grid]\n"memory.size" = [50, 50]\n[memory]', ("[grid]: must hold each setting once, and has 'er no mask' twice",)),
     "key set by two axes": ("[memory]", '[grid]\n"memory.size" = [1, 2]\n[[grid.zip]]\n"memory.size" = 3\n[memory]', ("[grid] memory.size: must be set by one axis, and is set by two",)),
     "zipped rows of different keys": ("[memory]", '[[grid.zip]]\n"memory.size" = 3\n[[grid.zip]]\n"optimizer.lr" = 0.1\n[memory]', ("[[grid.zip]]: must set the same keys in every table",)),
     "zip that is no table": ("[memory]", "[grid]\nzip = [1, 2]\n[memory]", ("[[grid.zip]]: must be tables", "got [1, 2]")),
     "grid that is no table": ("seeds = 1", "grid = 5", ("[grid]: must be a table, got 5",)),
     "a grid beside a section that is no table": ("seeds = 1", 'optimizer = 5\ngrid = { "optimizer.lr" = [0.1] }', ("[grid] optimizer.lr: cannot be set in 'optimizer', which is not a table, got 5",)),
+    "more seeds than anyone means": ("seeds = 1", "seeds = 1000000000", ("a.toml: must come to 100,000 runs or fewer, settings times seeds, got 1000000000",)),
+    "more settings than anyone means": ("[memory]", f"[grid]\n{TEN_AXES}\n[memory]", ("a.toml: must come to 100,000 runs or fewer, settings times seeds, got 10000000000",)),
     "no TOML": ("seeds = 1", "seeds = = 1", ("must be TOML (",)),
     "a key twice": ("size = 20", "size = 20\nsize = 30", ("must be TOML (",)),
 }  # fmt: skip
@@ -152,6 +158,7 @@ COMMANDS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "seeds are no number": (["run", "a.toml", "--seeds", "x"], ("--seeds",)),
     "no seeds": (["run", "a.toml", "--seeds", "0"], ("seeds: must be 1 or more", "got 0")),
     "unknown executor": (["run", "a.toml", "--executor", "stck"], ("--executor: must be one of auto, stack, loop, got 'stck'", "'stack'")),
+    "too many seeds, dry": (["run", "a.toml", "--seeds", "1000000000", "--dry-run"], ("must come to 100,000 runs or fewer",)),
     "unknown executor, dry": (["run", "a.toml", "--executor", "x", "--dry-run"], ("--executor",)),
     "out is a file": (["run", "a.toml", "--out", "a.toml"], ("out: must be a folder",)),
     "out is below a file": (["run", "a.toml", "--out", "a.toml/below"], ("out: must be a folder",)),

@@ -6,26 +6,30 @@ from typing import Any
 import numpy as np
 import pytest
 
+from maskcl.augment import Augment
 from maskcl.cfgm import Cfgm
 from maskcl.engine import TrainingConfig
-from maskcl.errors import ConfigError
-from maskcl.experiment.config import parse
-from maskcl.experiment.schema import SECTIONS, json_schema, method_sections
+from maskcl.errors import ConfigError, MaskclWarning
+from maskcl.experiment.config import PARTS
+from maskcl.experiment.editors import json_schema
+from maskcl.experiment.parsing import parse
+from maskcl.experiment.schema import SECTIONS, named_sections
 from maskcl.experiment.world import World
 from maskcl.mask import Mask
 from maskcl.memory import MemoryConfig
 from maskcl.methods import REGISTRY
-from maskcl.networks import NetworkConfig
+from maskcl.networks import NETWORKS, Mlp
 from maskcl.optim import OptimizerConfig
 from maskcl.results import config_hash
+from maskcl.schedule import Schedule
 
 SETTINGS = {
     "mask": Mask,
     "cfgm": Cfgm,
     "memory": MemoryConfig,
-    "network": NetworkConfig,
     "optimizer": OptimizerConfig,
     "training": TrainingConfig,
+    **PARTS,
 }
 
 
@@ -35,13 +39,21 @@ def hash_of(raw: dict[str, Any], seed: int = 0) -> str:
 
 @pytest.mark.parametrize("section", SETTINGS)
 def test_sections_have_the_fields_of_the_engines_settings(section: str) -> None:
-    assert SECTIONS[section] == tuple(field.name for field in dataclasses.fields(SETTINGS[section]))
+    fields = tuple(field.name for field in dataclasses.fields(SETTINGS[section]) if field.name not in PARTS)
+    assert SECTIONS[section] == fields
 
 
 @pytest.mark.parametrize("key", REGISTRY)
 def test_method_sections_have_the_fields_of_the_method(key: str) -> None:
     own = {field.name for field in dataclasses.fields(REGISTRY[key])} - {"mask", "cfgm"}
-    assert set(method_sections[key].model_fields) == own | {"name"}
+    assert set(named_sections["method"][key].model_fields) == own | {"name"}
+
+
+@pytest.mark.parametrize("key", NETWORKS)
+def test_network_sections_have_the_fields_of_the_network(key: str) -> None:
+    own = {field.name for field in dataclasses.fields(NETWORKS[key])}
+    assert set(named_sections["network"][key].model_fields) == own | {"name"}
+    assert parse({"method": {"name": "er"}, "network": {"name": key}}, "").network == NETWORKS[key]()
 
 
 def test_every_key_is_described_for_editors() -> None:
@@ -56,13 +68,14 @@ def test_every_key_is_described_for_editors() -> None:
 def test_defaults_are_those_of_the_engine(key: str) -> None:
     config = parse({"method": {"name": key}}, "a.toml")
     assert config.method == REGISTRY[key]()
-    assert (config.network, config.optimizer, config.training) == (NetworkConfig(), OptimizerConfig(), TrainingConfig())
-    assert config.memory == (MemoryConfig() if REGISTRY[key].needs_memory else None)
+    assert (config.network, config.optimizer, config.training) == (Mlp(), OptimizerConfig(), TrainingConfig())
+    assert config.memory == (MemoryConfig() if REGISTRY[key]().needs.uses_memory else None)
 
 
 def test_no_mask_and_the_methods_own_mask_are_told_apart() -> None:
     assert parse({"method": {"name": "er_ace"}}, "").method.mask == REGISTRY["er_ace"]().mask
-    assert parse({"method": {"name": "er_ace"}, "mask": "none"}, "").method.mask is None
+    with pytest.warns(MaskclWarning, match="er_ace without its mask"):
+        assert parse({"method": {"name": "er_ace"}, "mask": "none"}, "").method.mask is None
 
 
 def test_infinities_of_toml_arrive() -> None:
@@ -77,7 +90,7 @@ def test_python_objects_are_as_good_as_tables() -> None:
     objects = {
         "method": {"name": "er"},
         "mask": Mask(leak=0.1),
-        "network": NetworkConfig(hidden=(5,)),
+        "network": Mlp(hidden=(5,)),
         "memory": MemoryConfig(size=7),
         "optimizer": {"lr": np.float64(0.5)},
         "training": {"epochs": np.int64(2)},
@@ -110,6 +123,36 @@ def test_the_hash_tells_settings_and_not_seeds() -> None:
     assert hash_of(raw, seed=0) == hash_of(raw, seed=1) == hash_of(raw | {"seeds": 9, "name": "other"})
     assert hash_of(raw) != hash_of(raw | {"memory": {"size": 50}})
     assert hash_of(raw) != hash_of(raw | {"randomness": {"stream": 0}})
+
+
+def test_what_changes_images_and_the_learning_rate_has_sections_of_its_own() -> None:
+    augment, schedule = Augment(crop=2, normalise=((0.5,), (0.25,))), Schedule(name="multistep", milestones=(0.5,))
+    tables = {
+        "augment": {"crop": 2, "normalise": [[0.5], [0.25]]},
+        "schedule": {"name": "multistep", "milestones": [0.5]},
+        "training": {"epochs": 2},
+    }
+    config = parse({"method": {"name": "er"}, **tables}, "")
+    assert config.training == TrainingConfig(epochs=2, augment=augment, schedule=schedule)
+    for own in (
+        {"training": TrainingConfig(epochs=2, augment=augment, schedule=schedule)},
+        {"training": {"epochs": 2}, "augment": augment, "schedule": schedule},
+    ):
+        assert parse({"method": {"name": "er"}, **own}, "") == config
+    resolved = config.resolved(0, World())
+    assert resolved["augment"] == {"crop": 2, "flip": False, "normalise": [[0.5], [0.25]]}
+    assert resolved["schedule"]["milestones"] == [0.5]
+    assert set(resolved["training"]) == {"batch_size", "epochs", "evaluate_every", "dtype"}
+
+
+def test_keys_that_came_later_leave_hashes_of_earlier_results_alone() -> None:
+    assert hash_of({"method": {"name": "er"}}) == "633932c3"
+    later = {"training": {"label_smoothing": 0.0, "save_weights": False}, "augment": "none", "schedule": "none"}
+    assert hash_of({"method": {"name": "er"}, **later}) == hash_of({"method": {"name": "er"}})
+    assert hash_of({"method": {"name": "er"}, "schedule": {"name": "cosine"}}) != hash_of({"method": {"name": "er"}})
+    assert hash_of({"method": {"name": "er"}, "training": {"label_smoothing": 0.1}}) != hash_of(
+        {"method": {"name": "er"}}
+    )
 
 
 def test_defaults_written_out_do_not_change_the_hash() -> None:

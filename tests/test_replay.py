@@ -2,16 +2,14 @@ from __future__ import annotations
 
 import io
 import pickle
-import re
-from typing import Any
 
 import pytest
 import torch
 from reference.uniformity import uniform_pvalue
+from scipy import stats
 from torch import Tensor
 
 from maskcl import ReplayMemory
-from maskcl.errors import ConfigError, DataError, ShapeError
 
 
 def _rows(start: int, count: int, num_classes: int = 3) -> tuple[Tensor, Tensor]:
@@ -58,6 +56,27 @@ def test_one_draw_after_the_other_is_uniform_over_the_memory() -> None:
     for _ in range(1000):
         counts[memory.draw(4).inputs[:, 0].long()] += 1
     assert uniform_pvalue(counts.numpy(), chosen=4, trials=1000) > 0.01
+
+
+def test_the_first_rows_of_a_draw_are_as_uniform_as_all_of_it() -> None:
+    """Whoever cuts a draw in two, say for two losses, must not find the classes of late slots in the second part."""
+    memory, trials = ReplayMemory(50, policy="ring", num_classes=5), 2000
+    memory.add(torch.arange(50.0)[:, None], torch.arange(50) // 10)
+    slots, classes = torch.zeros(50).long(), torch.zeros(5).long()
+    for _ in range(trials):
+        replay = memory.draw(20)
+        slots[replay.inputs[:10, 0].long()] += 1
+        classes += torch.bincount(replay.labels[:10], minlength=5)
+    assert uniform_pvalue(slots.numpy(), chosen=10, trials=trials) > 0.01
+    variance = trials * 10 * 0.2 * 0.8 * 40 / 49  # 10 of 50 without replacement, 10 of each class
+    spread = ((classes - trials * 2) ** 2).sum().item() / (variance * 5 / 4)
+    assert stats.chi2.sf(spread, 4) > 0.01
+
+
+def test_all_of_a_large_memory_can_be_drawn() -> None:
+    memory = ReplayMemory(200_000)
+    memory.add(torch.arange(200_000)[:, None], torch.zeros(200_000, dtype=torch.int64))
+    assert torch.equal(memory.draw(200_000).inputs[:, 0].sort().values, torch.arange(200_000))
 
 
 def test_draws_repeat_rows_below_the_replay_batch() -> None:
@@ -165,80 +184,3 @@ def test_a_replay_pickles() -> None:
 def test_an_unknown_field_is_named_with_those_that_are_there() -> None:
     with pytest.raises(AttributeError, match="no field 'logit'; there are: logits"):
         _ = _filled().draw(3).logit
-
-
-BAD_SETTINGS: list[tuple[dict[str, Any], str]] = [
-    ({"size": 0}, "size: must be a whole number of slots, 1 or more, got 0"),
-    ({"size": 2.0}, "size: must be a whole number"),
-    ({"size": True}, "size: must be a whole number"),
-    ({"policy": "resevoir"}, "policy: must be one of reservoir, ring, class_balanced, .* Did you mean 'reservoir'"),
-    ({"policy": "herding"}, "policy: must not need the network's features, got 'herding'"),
-    ({"policy": "ring"}, "num_classes: must be given with policy 'ring', got None"),
-    ({"policy": "class_balanced"}, "num_classes: must be given with policy 'class_balanced'"),
-    ({"policy": "ring", "num_classes": 9}, "size: must be 9 or more with policy 'ring': a slot for each class, got 5"),
-    ({"num_classes": 0}, "num_classes: must be a whole number, 1 or more, got 0"),
-    ({"seed": 0.5}, "seed: must be a whole number, got 0.5"),
-]
-
-
-@pytest.mark.parametrize(("settings", "text"), BAD_SETTINGS)
-def test_bad_settings_are_refused_by_name(settings: dict[str, Any], text: str) -> None:
-    with pytest.raises(ConfigError, match=text):
-        ReplayMemory(**{"size": 5, **settings})
-
-
-X, Y, Z = torch.zeros(4, 2), torch.tensor([0, 1, 2, 0]), torch.zeros(4, 3)
-BAD_ROWS: list[tuple[dict[str, Any], str]] = [
-    ({"inputs": X.numpy()}, "inputs: must be a tensor, got 'ndarray'"),
-    ({"inputs": torch.tensor(1.0)}, r"inputs: must have rows in its first dimension, got \(\)"),
-    (
-        {"inputs": torch.zeros(4, 3)},
-        r"inputs: must have rows like the first call's, \[2\] float32 on cpu, got '\[3\] flo",
-    ),
-    ({"inputs": X.double()}, "inputs: must have rows like the first call's, .* got .*float64"),
-    ({"inputs": X[:3]}, "labels: must have as many rows as inputs, 3, got 4"),
-    ({"labels": Y.float()}, r"labels: must be int64 of shape \[B\], got \(torch.float32, \(4,\)\)"),
-    ({"labels": Y.int()}, "labels: must be int64"),
-    ({"labels": Y[:, None]}, "labels: must be int64"),
-    ({"labels": Y + 1}, "labels: must be classes from 0 to 2, got 3"),
-    ({"labels": Y - 1}, "labels: must be classes from 0 to 2, got -1"),
-    ({"logits": Z[:1]}, "logits: must have as many rows as inputs, 4, got 1"),
-    ({"logits": Z[:, :2]}, "logits: must have rows like the first call's"),
-    ({"logit": Z}, r"fields: must be those of the first call, \['logits'\], got \['logits', 'logit'\]"),
-]
-
-
-@pytest.mark.parametrize(("change", "text"), BAD_ROWS)
-def test_bad_rows_are_refused_and_change_nothing(change: dict[str, Any], text: str) -> None:
-    memory = ReplayMemory(8, num_classes=3)
-    memory.add(X, Y, logits=Z)
-    with pytest.raises((ShapeError, DataError), match=text):
-        memory.add(**{"inputs": X, "labels": Y, "logits": Z, **change})
-    assert (len(memory), memory.num_seen) == (4, 4)
-
-
-def test_a_field_must_not_go_missing() -> None:
-    memory = ReplayMemory(8)
-    memory.add(X, Y, logits=Z)
-    with pytest.raises(ShapeError, match=re.escape("fields: must be those of the first call, ['logits'], got [].")):
-        memory.add(X, Y)
-
-
-def test_an_empty_memory_gives_nothing() -> None:
-    with pytest.raises(DataError, match="draw: needs rows in the memory, got 0"):
-        ReplayMemory(4).draw(1)
-
-
-@pytest.mark.parametrize("n", [0, -1, 2.0])
-def test_a_draw_has_one_row_or_more(n: Any) -> None:
-    with pytest.raises(ConfigError, match="draw: n: must be a whole number, 1 or more"):
-        _filled().draw(n)
-
-
-def test_a_state_of_another_memory_is_refused() -> None:
-    state = _filled().state_dict()
-    with pytest.raises(ConfigError, match="load_state_dict: size: must be that of this memory, 10, got 9"):
-        ReplayMemory(10).load_state_dict(state)
-    del state["rows"], state["seed"]
-    with pytest.raises(ConfigError, match="must be given what state_dict returned; missing: rows, seed"):
-        ReplayMemory(9).load_state_dict(state)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from report.fabricate import MASKS, fabricate
 
-from maskcl import metrics
+from maskcl import metrics, report
 from maskcl.errors import ConfigError, DataError, MaskclError, MissingDataError
 from maskcl.mask import Mask
 from maskcl.results import (
@@ -341,3 +341,12 @@ def test_infinities_of_a_configuration_come_back_as_numbers(tmp_path):
     (found,) = load_results(tmp_path)
     assert found["config"]["mask"]["value"] == -math.inf
     assert found["config_hash"] == run["config_hash"] == config_hash(found["config"])
+
+
+def test_er_ace_without_a_mask_is_said_to_be_er() -> None:
+    text = 'ER-ACE without a mask is ER with reduction "sum": the mask is all that it adds.'
+    masks = [None, {"value": "-inf", "policy": "batch"}]
+    assert text in Results(fabricate(methods=("er", "er_ace"), masks=masks)).table().notes
+    assert text in report.render(fabricate(methods=("er_ace",), masks=masks[:1]), "markdown")
+    for others in (fabricate(methods=("er",), masks=masks), fabricate(methods=("er_ace",), masks=masks[1:])):
+        assert text not in Results(others).table().notes

@@ -16,6 +16,7 @@ _HOMES = {
     "ReplayMemory": "maskcl.replay",
     "class_incremental": "maskcl.scenario",
     "from_arrays": "maskcl.data",
+    "load_network": "maskcl.weights",
     "run": "maskcl.experiment",
 }
 _MODULES = ("data", "engine", "functional", "methods", "metrics")
@@ -29,6 +30,7 @@ __all__ = [
     "engine",
     "from_arrays",
     "functional",
+    "load_network",
     "methods",
     "metrics",
     "run",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from maskcl.errors import check, check_choice
+from maskcl.settings import dial
 
 __all__ = ["Cfgm"]
 
@@ -43,7 +44,7 @@ class Cfgm:
     'cfgm step=2'
     """
 
-    step: float
+    step: float = dial()
     num_steps: int = 1
     norm: str = "raw"
     clamp: bool = False
@@ -52,9 +53,9 @@ class Cfgm:
     generator: str = "current"
     target: str = "frozen"
     loss: str = "mse"
-    temperature: float = 1.0
+    temperature: float = dial(1.0)
     update: str = "separate"
-    weight: float = 1.0
+    weight: float = dial(1.0)
     from_task: int = 1
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from maskcl.errors import MaskclWarning, check, check_choice
+from maskcl.settings import dial
 
 __all__ = ["Mask"]
 
@@ -40,11 +41,11 @@ class Mask:
     'leak=0.1'
     """
 
-    value: float | None = None
-    mass: float | None = None
-    leak: float | None = None
-    old_scale: float = 1.0
-    new_scale: float = 1.0
+    value: float | None = dial(None)
+    mass: float | None = dial(None)
+    leak: float | None = dial(None)
+    old_scale: float = dial(1.0)
+    new_scale: float = dial(1.0)
     policy: str = "task"
     recent_rows: int | None = None
     visible: str = "all"
@@ -55,7 +56,7 @@ class Mask:
     def __post_init__(self) -> None:
         given = {name: v for name in ("value", "mass", "leak") if (v := getattr(self, name)) is not None}
         check(len(given) == 1, "mask", "needs exactly one of value, mass and leak", given,
-              hint="value = -inf or a number; leak from 0 to 1; stop-gradient: leak = 1, old_scale = 0")  # fmt: skip
+              hint="value = -inf or a number; leak, 0 or more; stop-gradient: leak = 1, old_scale = 0")  # fmt: skip
         for name, number in {**given, "old_scale": self.old_scale, "new_scale": self.new_scale}.items():
             check(_is_number(number) and not math.isnan(number), f"mask.{name}", "must be a number", number)
         if self.value is not None:
@@ -63,9 +64,10 @@ class Mask:
         if self.mass is not None:
             check(math.isfinite(self.mass), "mask.mass", "must be finite", self.mass, hint="value = -inf masks fully")
         if self.leak is not None:
-            check(0 <= self.leak < math.inf, "mask.leak", "must be between 0 and 1", self.leak)
+            check(0 <= self.leak < math.inf, "mask.leak", "must be a finite number, 0 or more", self.leak)
         for name in ("old_scale", "new_scale"):
-            check(0 <= getattr(self, name) < math.inf, f"mask.{name}", "must be 0 or more", getattr(self, name))
+            scale = getattr(self, name)
+            check(0 <= scale < math.inf, f"mask.{name}", "must be a finite number, 0 or more", scale)
         check(self.leak is not None or self.old_scale == 1.0, "mask.old_scale",
               "acts only together with leak (replaced logits have no gradient)", self.old_scale)  # fmt: skip
         check_choice(self.policy, "mask.policy", POLICIES)

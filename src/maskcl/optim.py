@@ -11,10 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from maskcl.errors import check, check_choice
+from maskcl.settings import dial
 
 __all__ = ["Optimizer", "OptimizerConfig"]
 
@@ -33,10 +36,10 @@ class OptimizerConfig:
     """
 
     name: str = "sgd"
-    lr: float = 0.1
-    momentum: float = 0.0
-    weight_decay: float = 0.0
-    clip_norm: float | None = None
+    lr: float = dial(0.1)
+    momentum: float = dial(0.0)
+    weight_decay: float = dial(0.0)
+    clip_norm: float | None = dial(None)
 
     def __post_init__(self) -> None:
         check_choice(self.name, "optimizer.name", ("sgd", "adam"))
@@ -60,54 +63,79 @@ class OptimizerConfig:
 
 
 class Optimizer:
-    """The state of an optimiser over parameters with or without a leading member dimension."""
+    """An optimiser over parameters with or without a leading member dimension, and its state.
 
-    def __init__(self, config: OptimizerConfig, params: Sequence[Tensor], *, stacked: bool) -> None:
+    Args:
+        config: Its settings; numbers may be tensors [K].
+        params: What it moves, in place.
+        stacked: Whether parameters have a member dimension.
+        state: Its tensors by slot, one a parameter; None: at the start.
+        updates: Updates so far of each member, int64 [K]; counted here.
+    """
+
+    def __init__(
+        self,
+        config: OptimizerConfig,
+        params: Sequence[Tensor],
+        *,
+        stacked: bool,
+        state: dict[str, list[Tensor]] | None = None,
+        updates: NDArray[np.int64] | None = None,
+    ) -> None:
         self.config, self.params, self.stacked = config, list(params), stacked
-        self.state: dict[str, list[Tensor]] = {}
-        self.num_steps = 0
+        self.updates = np.zeros(len(self.params[0]) if stacked else 1, np.int64) if updates is None else updates
         slots = {"adam": ("mean", "square"), "sgd": ("momentum",) if not _is_zero(config.momentum) else ()}[config.name]
-        for slot in slots:
-            self.state[slot] = [torch.zeros_like(p, requires_grad=False) for p in self.params]
+        if state is None:
+            state = {slot: [torch.zeros_like(p, requires_grad=False) for p in self.params] for slot in slots}
+        self.state = state
 
     @torch.no_grad()
-    def step(self, grads: Sequence[Tensor]) -> None:
+    def step(self, grads: Sequence[Tensor], rate: float | Tensor = 1.0) -> None:
         """Move the parameters in place.
 
         Args:
             grads: One gradient a parameter, of its shape; not kept, but may be overwritten.
+            rate: Factor of the learning rate; one value, or one a member [K].
         """
-        config, lr = self.config, self.config.lr
+        config = self.config
+        lr: Any = config.lr if isinstance(rate, float) and rate == 1.0 else config.lr * rate
         if config.is_plain_sgd and not isinstance(lr, Tensor):
             torch._foreach_add_(self.params, list(grads), alpha=-lr)
             return
-        self.num_steps += 1
+        self.updates += 1
         grads = self._clipped(grads)
         for i, (param, grad) in enumerate(zip(self.params, grads, strict=True)):
             if not _is_zero(config.weight_decay):
-                grad = grad + self._lead(config.weight_decay, param) * param
+                grad = grad + self._per_member(config.weight_decay, param) * param
             if config.name == "adam":
                 grad = self._adam_direction(i, grad)
             elif "momentum" in self.state:
-                grad = self.state["momentum"][i].mul_(self._lead(config.momentum, param)).add_(grad)
-            param.sub_(self._lead(lr, param) * grad)
+                grad = self.state["momentum"][i].mul_(self._per_member(config.momentum, param)).add_(grad)
+            param.sub_(self._per_member(lr, param) * grad)
 
     def _adam_direction(self, i: int, grad: Tensor, beta1: float = 0.9, beta2: float = 0.999) -> Tensor:
         mean = self.state["mean"][i].lerp_(grad, 1 - beta1)
         square = self.state["square"][i].mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-        scale = math.sqrt(1 - beta2**self.num_steps)
-        return (mean / (1 - beta1**self.num_steps)) / (square.sqrt() / scale + 1e-8)
+        bias, scale = (self._bias(beta, grad) for beta in (beta1, beta2))
+        scale = scale.sqrt() if isinstance(scale, Tensor) else math.sqrt(scale)
+        return (mean / bias) / (square.sqrt() / scale + 1e-8)
+
+    def _bias(self, beta: float, like: Tensor) -> Any:
+        """1 - beta^updates: one number, or one a member where members have made different numbers of updates."""
+        if (self.updates == self.updates[0]).all():
+            return 1 - beta ** int(self.updates[0])
+        return self._per_member(torch.tensor([1 - beta ** int(n) for n in self.updates], dtype=like.dtype), like)
 
     def _clipped(self, grads: Sequence[Tensor]) -> Sequence[Tensor]:
         limit = self.config.clip_norm
         if limit is None:
             return grads
-        lead = 1 if self.stacked else 0
-        norm = sum(g.square().flatten(lead).sum(-1) for g in grads)
+        first = 1 if self.stacked else 0
+        norm = sum(g.square().flatten(first).sum(-1) for g in grads)
         factor = (limit / (torch.as_tensor(norm).sqrt() + 1e-6)).clamp(max=1.0)
-        return [self._lead(factor, g) * g for g in grads]
+        return [self._per_member(factor, g) * g for g in grads]
 
-    def _lead(self, dial: Any, like: Tensor) -> Any:
+    def _per_member(self, dial: Any, like: Tensor) -> Any:
         """Give a value a member as many trailing dimensions as the parameter has."""
         if isinstance(dial, Tensor) and dial.ndim:
             return dial.to(like.dtype).view(-1, *[1] * (like.ndim - 1))

@@ -42,7 +42,11 @@ class Registry(Mapping[str, T], Generic[T]):
             ConfigError: The key is not a name, or names another thing already.
         """
         for name in (key, *aliases):
-            good = isinstance(name, str) and bool(name) and name.replace("_", "").replace("-", "").replace("+", "").isalnum()
+            good = (
+                isinstance(name, str)
+                and bool(name)
+                and name.replace("_", "").replace("-", "").replace("+", "").isalnum()
+            )
             check(good, f"{self.kind} key", "must be a name of letters, digits, _, - and +", name)
             there = self._things.get(self.aliases.get(name, name), thing)
             check(_same(there, thing), f"{self.kind} key", f"must be new, and {name!r} is {there!r} already", name)

@@ -1,26 +1,86 @@
-"""How frozen settings declare themselves: what a field means, and whether members of a population may differ in it."""
+"""How frozen settings declare themselves: what a field means, what it may be, whether members may differ in it."""
 
 from __future__ import annotations
 
-from dataclasses import field
+import dataclasses
+import math
+from dataclasses import MISSING, field
 from typing import Any
 
-__all__ = ["dial", "is_dial", "option"]
+from maskcl.errors import check, check_choice
+
+__all__ = ["check_declared", "dial", "is_dial", "option"]
 
 
-def option(default: Any, doc: str = "") -> Any:
-    """A setting with its unit and range, for the printed description; runs that differ in it are not stacked."""
-    return field(default=default, metadata={"doc": doc, "dial": False})
+def option(default: Any, doc: str = "", *, least: int | None = None, choices: tuple[str, ...] = ()) -> Any:
+    """A setting that changes the shape of the computation: runs that differ in it are not stacked.
 
-
-def dial(default: Any, doc: str = "") -> Any:
-    """A hyper-parameter that may differ between stacked runs: a float, or in a population a tensor [K].
-
-    Only what enters as a number may be a dial, never what changes the shape of the computation.
+    Args:
+        default: Its default.
+        doc: Meaning, unit and range, for printed descriptions.
+        least: It is a whole number, this or more.
+        choices: It is one of these words.
     """
-    return field(default=default, metadata={"doc": doc, "dial": True})
+    return field(default=default, metadata={"doc": doc, "dial": False, "least": least, "choices": choices})
 
 
-def is_dial(one: Any) -> bool:
+def dial(
+    default: Any = MISSING,
+    doc: str = "",
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float = math.inf,
+) -> Any:
+    """A number that may differ between stacked runs: a float, or in a population a tensor [K].
+
+    Only what enters the computation as a number may be a dial, never what changes its shape.
+
+    Args:
+        default: Its default; none: it has to be given.
+        doc: Meaning, unit and range, for printed descriptions.
+        least: It is this or more.
+        above: It is above this.
+        most: It is this or less.
+    """
+    limits = {"least": least, "above": above, "most": most}
+    return field(default=default, metadata={"doc": doc, "dial": True, **limits})
+
+
+def is_dial(one: dataclasses.Field[Any]) -> bool:
     """Whether a dataclass field was declared with `dial`."""
     return bool(one.metadata.get("dial", False))
+
+
+def check_declared(settings: Any, section: str) -> None:
+    """Hold a dataclass's values against what its fields declare.
+
+    Args:
+        settings: The dataclass.
+        section: Its name in messages, e.g. "method".
+
+    Raises:
+        ConfigError: For the first value that is not what it must be.
+    """
+    for one in dataclasses.fields(settings):
+        where, value, declared = f"{section}.{one.name}", getattr(settings, one.name), one.metadata
+        if is_dial(one):
+            _check_number(where, value, declared)
+        elif declared.get("choices"):
+            check_choice(value, where, declared["choices"])
+        elif declared.get("least") is not None:
+            good = isinstance(value, int) and not isinstance(value, bool) and value >= declared["least"]
+            check(good, where, f"must be a whole number, {declared['least']} or more", value)
+
+
+def _check_number(where: str, value: Any, declared: Any) -> None:
+    least, above, most = declared["least"], declared["above"], declared["most"]
+    if least is None and above is None:
+        return
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if above is not None:
+        check(number and above < value < math.inf, where, f"must be above {above:g}", value)
+    elif most < math.inf:
+        check(number and least <= value <= most, where, f"must be between {least:g} and {most:g}", value)
+    else:
+        check(number and least <= value < math.inf, where, f"must be a number, {least:g} or more", value)

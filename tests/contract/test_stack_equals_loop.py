@@ -16,7 +16,7 @@ from maskcl.errors import MaskclWarning
 from maskcl.mask import Mask
 from maskcl.memory import MemoryConfig
 from maskcl.methods import REGISTRY
-from maskcl.networks import NetworkConfig
+from maskcl.networks import ConvNet, Mlp
 
 MASKS = {
     "none": [None, None, None],
@@ -52,7 +52,7 @@ def assert_equal_runs(specs: list[RunSpec]) -> None:
         alone = train(Population([one], stacked=False))
         for name, tensor in members(alone)[0].items():
             torch.testing.assert_close(members(stacked)[k][name], tensor, rtol=0, atol=1e-8, msg=f"{one.name}: {name}")
-        mine, theirs = stacked.memories[k], alone.memories[0]
+        mine, theirs = stacked.state.memories[k], alone.state.memories[0]
         if mine is not None and theirs is not None:
             np.testing.assert_array_equal(mine.rows, theirs.rows)
         torch.testing.assert_close(logits(stacked, k), logits(alone, 0), rtol=0, atol=1e-8)
@@ -107,14 +107,14 @@ def test_stop_gradient_without_replacement() -> None:
 
 
 def test_unequal_tasks_several_epochs_and_a_cosine_classifier() -> None:
-    network = NetworkConfig(hidden=(6,), classifier="cosine")
+    network = Mlp(hidden=(6,), classifier="cosine")
     assert_equal_runs([spec("er_ace", seed=k, network=network, training={"epochs": 2}) for k in range(3)])
 
 
 @pytest.mark.parametrize("key", ["er", "derpp", "finetune"])
 def test_convolutions_with_batch_norm_on_images(key: str) -> None:
     tasks = scenario(2, rows=8, shape=(3, 32, 32), classes=4)
-    network = NetworkConfig(name="convnet", hidden=(4, 6))
+    network = ConvNet(hidden=(4, 6))
     cfgm = Cfgm(step=0.5) if key == "finetune" else None
     assert_equal_runs(
         [spec(key, seed=k, tasks=tasks, network=network, cfgm=cfgm, mask=Mask(leak=0.1)) for k in range(2)]
@@ -139,7 +139,7 @@ def test_state_taken_at_a_task_boundary_resumes_exactly(key: str, stacked: bool)
     whole = train(Population(specs, stacked=stacked))
     first = train(Population(specs, stacked=stacked), range(2))
     second = Population(specs, stacked=stacked)
-    second.load_state_dict(first.state_dict())
+    second.load_state(first.state)
     train(second, range(2, 3))
     for k in range(len(specs)):
         for name, tensor in members(whole)[k].items():

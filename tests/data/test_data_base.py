@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from maskcl.data import Dataset, from_arrays
+from maskcl.data.base import as_float
 from maskcl.errors import DataError
 
 _INPUTS = np.linspace(0, 1, 24, dtype=np.float32).reshape(6, 4)
 _LABELS = np.array([0, 1, 2, 0, 1, 2])
+_IMAGES = np.arange(6 * 12, dtype=np.uint8).reshape(6, 3, 2, 2) + 20
 
 
 def _arrays(**changes: Any) -> dict[str, Any]:
@@ -26,7 +28,34 @@ def _with(array: np.ndarray, value: float) -> np.ndarray:
 
 
 BAD_ARRAYS = [
-    ({"train_inputs": (_INPUTS * 255).astype(np.uint8)}, "train_inputs: must be floating.*'uint8'.*images / 255"),
+    (
+        {"train_inputs": (_INPUTS * 255).astype(np.uint8)},
+        r"train_inputs: must be floating.*'uint8 of shape \(6, 4\)'.*images / 255, or .*\[rows, channels, height",
+    ),
+    ({"train_inputs": _IMAGES[:, 0]}, r"train_inputs: must be floating.*uint8 of shape \(6, 2, 2\)"),
+    ({"train_inputs": _IMAGES.astype(np.int16)}, "train_inputs: must be floating.*'int16'.*largest value"),
+    ({"train_inputs": _IMAGES > 40}, "train_inputs: must be floating.*'bool'"),
+    (
+        {"train_inputs": _IMAGES, "test_inputs": as_float(_IMAGES[:3])},
+        "test_inputs: must have the type of train_inputs, uint8, got 'float32'.*both",
+    ),
+    (
+        {"train_inputs": as_float(_IMAGES), "test_inputs": _IMAGES[:3]},
+        "test_inputs: must have the type of train_inputs, float32, got 'uint8'.*both",
+    ),
+    (
+        {"train_inputs": _IMAGES, "test_inputs": _IMAGES[:3, :1]},
+        r"test_inputs: must have rows of the shape of train_inputs, \(3, 2, 2\), got \(1, 2, 2\)",
+    ),
+    ({"train_inputs": _IMAGES[:0], "train_labels": _LABELS[:0]}, "train_inputs: must not be empty"),
+    (
+        {"train_inputs": _IMAGES, "test_inputs": _IMAGES[:3], "input_range": (0, 255)},
+        r"input_range: must be \(0.0, 1.0\) where inputs are uint8, which mean value / 255, got \(0, 255\)",
+    ),
+    (
+        {"train_inputs": _IMAGES, "test_inputs": _IMAGES[:3], "input_range": (0.0, 0.5)},
+        "input_range: must hold all training inputs, which go from 0 to 1",
+    ),
     ({"train_inputs": (_INPUTS * 9).astype(int)}, "train_inputs: must be floating.*'int64'.*largest value"),
     ({"test_inputs": _INPUTS[:3].astype(complex)}, "test_inputs: must be floating.*complex"),
     ({"train_inputs": [["a"]] * 6}, "train_inputs: must be floating"),
@@ -91,14 +120,45 @@ def test_inputs_with_gaps_become_contiguous() -> None:
     np.testing.assert_array_equal(dataset.train_inputs, _INPUTS)
 
 
+def test_eight_bit_images_are_used_as_they_are() -> None:
+    dataset = from_arrays(**_arrays(train_inputs=_IMAGES, test_inputs=_IMAGES[:3]))
+    assert dataset.train_inputs is _IMAGES
+    assert dataset.test_inputs.dtype == np.uint8
+    assert (dataset.input_shape, dataset.input_range) == ((3, 2, 2), (0.0, 1.0))
+    assert from_arrays(**_arrays(train_inputs=_IMAGES, test_inputs=_IMAGES, test_labels=_LABELS, input_range=(0, 1)))
+
+
+def test_eight_bit_images_with_gaps_become_contiguous() -> None:
+    channels_last = torch.from_numpy(_IMAGES).to(memory_format=torch.channels_last)
+    dataset = from_arrays(**_arrays(train_inputs=channels_last, test_inputs=_IMAGES[:3]))
+    assert dataset.train_inputs.flags.c_contiguous
+    np.testing.assert_array_equal(dataset.train_inputs, _IMAGES)
+
+
+def test_as_float_divides_eight_bit_images_by_255_and_leaves_floats_alone() -> None:
+    values = np.arange(256, dtype=np.uint8)
+    scaled = as_float(values)
+    assert scaled.dtype == np.float32
+    np.testing.assert_array_equal(scaled, torch.from_numpy(values).float() / 255)  # to the bit what the engine does
+    np.testing.assert_array_equal(np.rint(scaled * 255), values)
+    assert as_float(_INPUTS) is _INPUTS
+
+
 def test_num_classes_counts_labels_that_only_the_test_data_have() -> None:
     assert from_arrays(**_arrays(test_labels=np.array([0, 1, 5]))).num_classes == 6
 
 
 def test_dataset_converts_nothing() -> None:
     arrays = _arrays()
-    with pytest.raises(DataError, match="train_inputs: must be a C-contiguous float32 array, got 'float64 array'"):
+    must = "train_inputs: must be a C-contiguous float32 or uint8 array, got 'float64 array'"
+    with pytest.raises(DataError, match=must):
         Dataset("raw", _INPUTS.astype(float), *list(arrays.values())[1:], num_classes=3, input_range=(0.0, 1.0))  # type: ignore[misc]
+    must = r"train_inputs: must have shape \[rows, channels, height, width\] where they are uint8, got \(6, 2, 2\)"
+    with pytest.raises(DataError, match=must):
+        Dataset("raw", **{**arrays, "train_inputs": _IMAGES[:, 0].copy()}, num_classes=3, input_range=(0.0, 1.0))
+    images = {"train_inputs": _IMAGES, "test_inputs": _IMAGES[:3].transpose(0, 2, 3, 1)}
+    with pytest.raises(DataError, match=r"test_inputs: must be a C-contiguous.*got 'uint8 array with gaps'"):
+        Dataset("raw", **{**arrays, **images}, num_classes=3, input_range=(0.0, 1.0))
     with pytest.raises(DataError, match="train_labels: must be an int64 array, got 'int32 array'"):
         Dataset("raw", **{**arrays, "train_labels": _LABELS.astype(np.int32)}, num_classes=3, input_range=(0.0, 1.0))
     with pytest.raises(DataError, match="test_labels: must be an int64 array, got 'list'"):

@@ -9,9 +9,10 @@ import torch
 
 from maskcl import class_incremental, from_arrays
 from maskcl.engine import Population, RunSpec, Seeds, TrainingConfig
+from maskcl.engine.state import named_tensors
 from maskcl.memory import MemoryConfig
 from maskcl.methods import find
-from maskcl.networks import NetworkConfig
+from maskcl.networks import Mlp, Network
 from maskcl.optim import OptimizerConfig
 from maskcl.scenario import Scenario
 
@@ -35,13 +36,14 @@ def spec(
     tasks: Scenario | None = None,
     memory: MemoryConfig | None = None,
     optimizer: dict[str, Any] | None = None,
-    network: NetworkConfig | None = None,
+    network: Network | None = None,
     training: dict[str, Any] | None = None,
     **options: Any,
 ) -> RunSpec:
     """A run of a method on the small scenario."""
     kind = find(method)
-    if kind.needs_memory:
+    has_memory = kind().needs.uses_memory
+    if "replay_batch" in kind.__dataclass_fields__:
         options = {"replay_batch": 3} | options
     if method == "ewc":  # on few rows importance is large, and the default strength unstable
         options = {"strength": 2.0, "fisher_rows": 10} | options
@@ -49,11 +51,11 @@ def spec(
         name=f"{method} seed {seed}",
         scenario=tasks if tasks is not None else SCENARIO,
         method=kind(**options),
-        network=network or NetworkConfig(hidden=(16, 12)),  # narrower ones are half dead
-        memory=memory or (MemoryConfig(size=8) if kind.needs_memory else None),
+        network=network or Mlp(hidden=(16, 12)),  # narrower ones are half dead
+        memory=memory or (MemoryConfig(size=8) if has_memory else None),
         optimizer=OptimizerConfig(**({"lr": 0.1} | (optimizer or {}))),
         training=TrainingConfig(**({"batch_size": 4, "epochs": 1, "dtype": "float64"} | (training or {}))),
-        seeds=Seeds(initialisation=seed, stream=seed),
+        seeds=Seeds(initialisation=seed, sampling=seed),
     )
 
 
@@ -62,21 +64,22 @@ SCENARIO = scenario()
 
 def train(population: Population, tasks: range | None = None) -> Population:
     """Train some tasks, by default all."""
-    for task in tasks if tasks is not None else range(population.scenario.num_tasks):
-        if len(population.task_rows(task)):
-            population.fit_task(task)
+    for task in tasks if tasks is not None else range(population.num_tasks):
+        population.fit_task(task)
     return population
 
 
 def members(population: Population) -> list[dict[str, torch.Tensor]]:
     """Each member's tensors by name, without the member dimension."""
-    tensors = population.model.tensors()
-    if not population.stacked:
-        return [{name: tensor.detach() for name, tensor in tensors.items()}]
-    return [{name: tensor[k].detach() for name, tensor in tensors.items()} for k in range(population.num_members)]
+    state = population.state
+    tree = {"network": state.weights.params | state.weights.buffers, "optimizer": state.optimizer}
+    found = []
+    for k in range(population.num_members):
+        own = {n: t.detach()[k] if population.stacked else t.detach() for n, t in named_tensors(tree)}
+        found.append(own | {f"method.{n}": t[k] for n, t in named_tensors(state.method)})
+    return found
 
 
 def logits(population: Population, member: int) -> torch.Tensor:
     """One member's stored logits [M, C]."""
-    stored = population.logits.view(-1, max(1, population.memory_size), population.logits.shape[1])
-    return stored[member] if len(stored) else stored
+    return population.state.stored[member] if population.stacked else population.state.stored

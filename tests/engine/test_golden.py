@@ -46,7 +46,7 @@ def _run(method: Method) -> RunSpec:
         memory=MemoryConfig(size=50),
         optimizer=OptimizerConfig(lr=0.05),
         training=TrainingConfig(epochs=2, dtype="float64"),
-        seeds=Seeds(initialisation=0, stream=0),
+        seeds=Seeds(initialisation=0, sampling=0),
     )
 
 

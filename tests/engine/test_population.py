@@ -12,7 +12,7 @@ from maskcl.engine import Population
 from maskcl.mask import Mask
 from maskcl.memory import MemoryConfig
 from maskcl.methods import REGISTRY
-from maskcl.networks import NetworkConfig
+from maskcl.networks import ConvNet
 
 MOMENTUM = {"momentum": 0.9, "weight_decay": 1e-3, "clip_norm": 1.0}
 
@@ -28,15 +28,15 @@ def test_seeds_repeat_to_the_last_bit(key: str, stacked: bool) -> None:
 
 def test_initialisation_and_stream_have_seeds_of_their_own() -> None:
     one = spec("er", seed=3)
-    other = type(one)(**{**one.__dict__, "seeds": type(one.seeds)(initialisation=3, stream=4)})
+    other = type(one)(**{**one.__dict__, "seeds": type(one.seeds)(initialisation=3, sampling=4)})
     first, second = (Population([each], stacked=False) for each in (one, other))
     assert torch.equal(first.model.module[1].weight, second.model.module[1].weight)
     train(first)
     train(second)
     assert not torch.equal(first.model.module[1].weight, second.model.module[1].weight)
-    assert first.memories[0] is not None
-    assert second.memories[0] is not None
-    assert first.memories[0].rows.tolist() != second.memories[0].rows.tolist()
+    assert first.state.memories[0] is not None
+    assert second.state.memories[0] is not None
+    assert first.state.memories[0].rows.tolist() != second.state.memories[0].rows.tolist()
 
 
 def test_the_global_random_state_neither_matters_nor_moves() -> None:
@@ -78,8 +78,8 @@ def test_members_that_are_kept_go_on_as_if_alone(kind: str) -> None:
         for (name, mine), other in zip(members(population)[place].items(), members(alone)[0].values(), strict=True):
             torch.testing.assert_close(mine, other, rtol=0, atol=1e-8, msg=name)
         torch.testing.assert_close(logits(population, place), logits(alone, 0), rtol=0, atol=1e-8)
-        if alone.memories[0] is not None:
-            assert population.memories[place].rows.tolist() == alone.memories[0].rows.tolist()  # type: ignore[union-attr]
+        if alone.state.memories[0] is not None:
+            assert population.state.memories[place].rows.tolist() == alone.state.memories[0].rows.tolist()  # type: ignore[union-attr]
         found, expected = population.evaluate(2)[place], alone.evaluate(2)[0]
         np.testing.assert_allclose(found.confidence, expected.confidence, atol=1e-8)
         np.testing.assert_array_equal(found.class_incremental, expected.class_incremental)
@@ -99,7 +99,7 @@ def test_grouping_does_not_matter(sizes: list[int]) -> None:
 
 def test_running_statistics_of_batch_norm_are_those_of_each_member_alone() -> None:
     images = scenario(2, rows=8, shape=(3, 32, 32), classes=4)
-    network = NetworkConfig(name="convnet", hidden=(4,))
+    network = ConvNet(hidden=(4,))
     specs = [spec("derpp", seed=k, tasks=images, network=network, optimizer={"lr": 0.05}) for k in range(2)]
     stacked = train(Population(specs, stacked=True), range(1))
     for k, one in enumerate(specs):
@@ -113,7 +113,7 @@ def test_running_statistics_of_batch_norm_are_those_of_each_member_alone() -> No
 
 def test_er_joins_stream_and_memory_rows_in_one_forward_where_batch_norm_can_tell() -> None:
     images = scenario(2, rows=8, shape=(3, 8, 8), classes=4)
-    network = NetworkConfig(name="convnet", hidden=(4,))
+    network = ConvNet(hidden=(4,))
     for key, forwards in (("er", 4), ("er_ace", 4 + 3), ("der", 4 + 3), ("derpp", 4 + 2 * 3)):
         one = spec(key, tasks=images, network=network, **({"replay_from_task": 0} if key == "er_ace" else {}))
         population = train(Population([one], stacked=False), range(1))
@@ -123,7 +123,7 @@ def test_er_joins_stream_and_memory_rows_in_one_forward_where_batch_norm_can_tel
 def test_evaluation_leaves_training_mode_and_statistics_alone() -> None:
     images = scenario(2, rows=8, shape=(3, 8, 8), classes=4)
     population = Population(
-        [spec("er", tasks=images, network=NetworkConfig(name="convnet", hidden=(4,)))], stacked=True
+        [spec("er", tasks=images, network=ConvNet(hidden=(4,)))], stacked=True
     )
     before = {name: tensor.clone() for name, tensor in population.model.tensors().items()}
     population.evaluate(0)

@@ -110,7 +110,7 @@ def test_anytime_evaluation_is_of_every_member() -> None:
         alone = run_population([outcome.spec], executor="loop", threads=1)[0]
         assert alone.anytime is not None
         np.testing.assert_allclose(outcome.anytime["confidence"], alone.anytime["confidence"], atol=1e-8)
-        plain = run_population([spec("er", seed=outcome.spec.seeds.stream)], executor="loop", threads=1)[0]
+        plain = run_population([spec("er", seed=outcome.spec.seeds.sampling)], executor="loop", threads=1)[0]
         _equal(outcome, plain)  # looking changes nothing
 
 

@@ -16,7 +16,7 @@ from engine.small import scenario, spec, train
 import maskcl
 from maskcl.cfgm import Cfgm
 from maskcl.engine import Outcome, Population, run_population
-from maskcl.networks import NetworkConfig
+from maskcl.networks import find as find_network
 from maskcl.results import read_result
 
 KEYS = {
@@ -115,7 +115,7 @@ def test_pictures_have_the_shape_of_the_rows_and_show_one_of_the_task(
     shape: tuple[int, ...], network: str, stacked: bool
 ) -> None:
     tasks = scenario(3, shape=shape)
-    one = spec("finetune", tasks=tasks, cfgm=Cfgm(step=0.7), network=NetworkConfig(name=network, hidden=(4,)))
+    one = spec("finetune", tasks=tasks, cfgm=Cfgm(step=0.7), network=find_network(network)(hidden=(4,)))
     population = train(Population([one] * (2 if stacked else 1), stacked=stacked))
     rows = np.rint(255 * tasks.dataset.train_inputs[tasks.train_rows[2]]).astype(np.uint8)
     for record in population.samples or []:

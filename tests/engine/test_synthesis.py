@@ -252,7 +252,7 @@ def plain_run(one: RunSpec, cfgm: Cfgm) -> nn.Sequential:
         old = [c for group in SCENARIO.tasks[:task] for c in group]
         drawn = torch.zeros(sum(sizes), dtype=torch.int64)
         if task:
-            drawn = torch.from_numpy(plan_old_labels(old, sizes, draw="uniform", seed=one.seeds.stream, task=task))
+            drawn = torch.from_numpy(plan_old_labels(old, sizes, draw="uniform", seed=one.seeds.sampling, task=task))
         for step, c in zip(steps, drawn.split(sizes), strict=True):
             x, y = inputs[step.rows], torch.from_numpy(labels)[step.rows]
             loss = F.cross_entropy(net(x).masked_fill(others, -math.inf), y)

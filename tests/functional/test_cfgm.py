@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from maskcl.errors import ShapeError
+from maskcl.errors import ConfigError, DataError, ShapeError
 from maskcl.functional import cfgm, cross_entropy
 
 
@@ -127,3 +127,40 @@ def test_refuses_integer_images_and_labels_that_do_not_fit(mlp: nn.Module) -> No
         cfgm(mlp, torch.zeros(2, 6), torch.tensor([0, 1, 2]), step=1.0)
     with pytest.raises(ShapeError, match="norm"):
         cfgm(mlp, torch.zeros(2, 6), torch.tensor([0, 1]), step=1.0, norm="l1")
+
+
+def test_works_in_inference_mode_on_rows_made_there_too(mlp: nn.Module) -> None:
+    inputs, labels = rows()
+    expected = cfgm(mlp, inputs, labels, step=1.0, num_steps=2, visible=torch.tensor([True] * 4))
+    with torch.inference_mode():
+        assert torch.equal(cfgm(mlp, inputs, labels, step=1.0, num_steps=2), expected)
+        made_there, visible = inputs.clone(), torch.tensor([True] * 4)
+        assert made_there.is_inference()
+        made = cfgm(mlp, made_there, labels.clone(), step=1.0, num_steps=2, visible=visible)
+    assert torch.equal(made, expected)
+    assert torch.equal(cfgm(mlp, made_there, labels, step=1.0, num_steps=2), expected)
+    assert not torch.is_inference_mode_enabled()
+
+
+def test_a_network_made_in_inference_mode_is_refused_in_words() -> None:
+    with torch.inference_mode():
+        network = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 4)).double()
+    with pytest.raises(ConfigError, match=r"cfgm: forward: must not hold tensors made in torch.inference_mode"):
+        cfgm(network, *rows(), step=1.0)
+
+
+def test_labels_may_be_a_list(mlp: nn.Module) -> None:
+    inputs, labels = rows()
+    assert torch.equal(cfgm(mlp, inputs, labels.tolist(), step=1.0), cfgm(mlp, inputs, labels, step=1.0))
+
+
+def test_values_that_make_no_sense_are_refused(mlp: nn.Module) -> None:
+    inputs, labels = rows()
+    with pytest.raises(DataError, match="cfgm: labels: must be classes from 0 to 3, got -100"):
+        cfgm(mlp, inputs, torch.full((5,), -100), step=1.0)
+    with pytest.raises(ConfigError, match="cfgm: step: must be a finite number, 0 or more, got -1"):
+        cfgm(mlp, inputs, labels, step=-1.0)
+    with pytest.raises(ConfigError, match="cfgm: num_steps: must be a whole number, 1 or more, got 0"):
+        cfgm(mlp, inputs, labels, step=1.0, num_steps=0)
+    with pytest.raises(ShapeError, match="cfgm: inputs: must be a tensor, got 'list'"):
+        cfgm(mlp, inputs.tolist(), labels, step=1.0)  # type: ignore[arg-type]

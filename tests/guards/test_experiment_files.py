@@ -10,8 +10,8 @@ import pytest
 
 from maskcl.errors import MissingDataError
 from maskcl.experiment import json_schema, plan, read_experiment
-from maskcl.experiment.config import parse
 from maskcl.experiment.grid import expand
+from maskcl.experiment.parsing import parse
 
 FOLDER = Path(__file__).parents[2] / "experiments"
 FILES = sorted(FOLDER.glob("*.toml"))

@@ -22,8 +22,8 @@ def _run(key: str, **options: Any) -> Population:
 def assert_same(first: Population, second: Population, *, atol: float = 1e-10) -> None:
     for (name, mine), theirs in zip(members(first)[0].items(), members(second)[0].values(), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=0, atol=atol, msg=name)
-    if first.memories[0] is not None and second.memories[0] is not None:
-        np.testing.assert_array_equal(first.memories[0].rows, second.memories[0].rows)
+    if first.state.memories[0] is not None and second.state.memories[0] is not None:
+        np.testing.assert_array_equal(first.state.memories[0].rows, second.state.memories[0].rows)
 
 
 def assert_different(first: Population, second: Population) -> None:

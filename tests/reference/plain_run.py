@@ -72,7 +72,7 @@ class PlainRun:
         return self
 
     def _task(self, task: int) -> None:
-        seed, size = self.spec.seeds.stream, self.spec.training.batch_size
+        seed, size = self.spec.seeds.sampling, self.spec.training.batch_size
         rows = (
             np.concatenate(self.scenario.train_rows) if self.method.key == "joint" else self.scenario.train_rows[task]
         )
@@ -182,7 +182,7 @@ class PlainRun:
     def _end_task(self, task: int) -> None:
         params = list(self.network.parameters())
         if self.method.key == "ewc":
-            order = generator(self.spec.seeds.stream, "fisher", task).permutation(self.scenario.train_rows[task])
+            order = generator(self.spec.seeds.sampling, "fisher", task).permutation(self.scenario.train_rows[task])
             rows = order[: self.method.fisher_rows]
             for importance in self.penalty["importance"]:
                 importance *= self.method.gamma

@@ -18,7 +18,7 @@ from maskcl.errors import MaskclWarning
 from maskcl.mask import Mask
 from maskcl.memory import MemoryConfig
 from maskcl.methods import REGISTRY
-from maskcl.networks import NetworkConfig
+from maskcl.networks import Mlp
 
 
 def assert_plain(one: RunSpec) -> None:
@@ -27,9 +27,9 @@ def assert_plain(one: RunSpec) -> None:
     assert len(ours.model.optimizer.params) > 0
     for mine, theirs in zip(ours.model.optimizer.params, plain.network.parameters(), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-9)
-    if ours.memories[0] is not None:
-        assert ours.memories[0].rows.tolist() == plain.slots.rows
-        np.testing.assert_array_equal(ours.memories[0].rows, plain.state.rows)
+    if ours.state.memories[0] is not None:
+        assert ours.state.memories[0].rows.tolist() == plain.slots.rows
+        np.testing.assert_array_equal(ours.state.memories[0].rows, plain.state.rows)
     if ours.stores_logits:
         torch.testing.assert_close(ours.logits, plain.logits, rtol=0, atol=1e-9)
 
@@ -99,5 +99,5 @@ def test_memory_policies_epochs_and_partial_batches(policy: str) -> None:
 
 def test_unequal_tasks_in_another_order_with_more_memory_than_rows() -> None:
     unequal = class_incremental(scenario().dataset, tasks=[[4], [0, 5, 1], [2, 3]])
-    network = NetworkConfig(hidden=(6,), classifier="cosine")
+    network = Mlp(hidden=(6,), classifier="cosine")
     assert_plain(spec("derpp", tasks=unequal, network=network, memory=MemoryConfig(size=300), mask=Mask(leak=0.1)))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from maskcl.engine.resources import free_cores
+from maskcl.machine import free_cores
 from maskcl.errors import check_choice
 
 __all__ = ["BENCHMARKS", "main"]

@@ -20,7 +20,7 @@ from maskcl.engine import Population, RunSpec, Seeds, TrainingConfig
 from maskcl.mask import Mask
 from maskcl.memory import MemoryConfig
 from maskcl.methods import find
-from maskcl.networks import NetworkConfig
+from maskcl.networks import ConvNet, Mlp
 from maskcl.optim import OptimizerConfig
 from maskcl.scenario import Scenario, class_incremental
 
@@ -83,11 +83,11 @@ def _measure(network: str, setting: str) -> Cost:
             name=f"{setting} {k}",
             scenario=tasks,
             method=find("er" if slots else "finetune")(mask=Mask(leak=0.1), cfgm=cfgm),
-            network=NetworkConfig(name=name, hidden=(100, 100) if name == "mlp" else (16, 32)),
+            network=Mlp() if name == "mlp" else ConvNet(hidden=(16, 32)),
             memory=MemoryConfig(size=slots) if slots else None,
             optimizer=OptimizerConfig(lr=0.01),
             training=TrainingConfig(batch_size=10),
-            seeds=Seeds(initialisation=k, stream=k),
+            seeds=Seeds(initialisation=k, sampling=k),
         )
         for k in range(members)
     ]
@@ -97,7 +97,7 @@ def _measure(network: str, setting: str) -> Cost:
     for r in range(ROUNDS):
         before = population.timings["training"]
         population.fit_task(1 + r % (tasks.num_tasks - 1))
-        rows = len(population.task_rows(1)) * members
+        rows = len(tasks.train_rows[1]) * members
         seconds.append((population.timings["training"] - before) * 1000 / rows)
     return Cost(seconds, _peak_bytes())
 

@@ -21,14 +21,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskcl.data import from_arrays
-from maskcl.engine.evaluate import load_data
+from maskcl.engine.evaluate import Data
 from maskcl.engine.population import Population
 from maskcl.engine.run import run_population
 from maskcl.engine.spec import RunSpec, Seeds, TrainingConfig
 from maskcl.mask import Mask
 from maskcl.memory import MemoryConfig
 from maskcl.methods import find
-from maskcl.networks import NetworkConfig, build_network
+from maskcl.networks import Mlp, build_network
 from maskcl.optim import OptimizerConfig
 from maskcl.scenario import Scenario, class_incremental
 
@@ -65,11 +65,11 @@ def population(method: str, tasks: Scenario, members: int) -> list[RunSpec]:
             name=f"{method} {k}",
             scenario=tasks,
             method=find(method)(mask=Mask(leak=0.1), **options[method]),
-            network=NetworkConfig(),
+            network=Mlp(),
             memory=MemoryConfig(size=200),
             optimizer=OptimizerConfig(lr=0.01),
             training=TrainingConfig(batch_size=10),
-            seeds=Seeds(initialisation=k, stream=k),
+            seeds=Seeds(initialisation=k, sampling=k),
         )
         for k in range(members)
     ]
@@ -77,8 +77,8 @@ def population(method: str, tasks: Scenario, members: int) -> list[RunSpec]:
 
 def bare_loop(spec: RunSpec, num_steps: int) -> Callable[[], int]:
     """The same arithmetic in plain PyTorch, on ready tensors; returns what runs it and says how many steps it did."""
-    sizes = [spec.training.batch_size, *(draw.size for draw in spec.method.draws)]
-    if spec.method.joint_forward:
+    sizes = [spec.training.batch_size, *(draw.size for draw in spec.method.needs.draws)]
+    if spec.method.needs.joint_forward:
         sizes = [sum(sizes)]
     network = build_network(spec.network, (784,), 10, seed=0)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
@@ -105,7 +105,7 @@ def bare_loop(spec: RunSpec, num_steps: int) -> Callable[[], int]:
 
 def products(spec: RunSpec, members: int, num_steps: int) -> Callable[[], int]:
     """The matrix products of a population's steps, and nothing else."""
-    rows = spec.training.batch_size + sum(draw.size for draw in spec.method.draws)
+    rows = spec.training.batch_size + sum(draw.size for draw in spec.method.needs.draws)
     network = build_network(spec.network, (784,), 10, seed=0)
     weights = [
         layer.weight.detach().expand(members, -1, -1).contiguous() for layer in network if isinstance(layer, nn.Linear)
@@ -130,7 +130,7 @@ def bench_step(method: str, *, threads: int, say: Callable[[str], None]) -> list
     """Measure one method: bare loop, loop executor, stack executor, limit; in turn, several rounds."""
     tasks = random_scenario()
     specs = population(method, tasks, MEMBERS)
-    data = load_data(specs[0])
+    data = Data(specs[0])
     num_steps = ROWS_PER_TASK // specs[0].training.batch_size
     bare, limit = bare_loop(specs[0], num_steps), products(specs[0], MEMBERS // threads, num_steps // 4)
     loop = Population(specs[:1], stacked=False, data=data)
@@ -188,7 +188,7 @@ def bench_flat(*, say: Callable[[str], None]) -> list[Line]:
     """Time of a step in each replaying task, as a ratio to the first's: it must not grow."""
     torch.set_num_threads(1)
     specs = population("er", random_scenario(), MEMBERS // 2)
-    data = load_data(specs[0])
+    data = Data(specs[0])
     per_task: list[list[float]] = [[] for _ in range(NUM_TASKS)]
     for r in range(ROUNDS):
         members = Population(specs, stacked=True, data=data)

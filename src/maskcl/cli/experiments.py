@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -122,9 +122,10 @@ def _executors(planned: Plan, results: Results) -> str:
 
 
 def _print_plan(planned: Plan, out: Path) -> None:
-    rows = []
-    for label in planned.labels:
-        runs = [run for run in planned.runs if run.label == label]
+    rows, by_label = [], defaultdict(list)
+    for run in planned.runs:
+        by_label[run.label].append(run)
+    for label, runs in by_label.items():
         done = sum(run.done is not None for run in runs)
         rows.append([label, str(len(runs)), str(done), runs[0].path.parent.name if runs[0].path else ""])
     print_table(["setting", "runs", "done", "folder"], rows)

@@ -1,7 +1,7 @@
 """Turning K frozen settings into one, with a tensor [K] where members differ: what makes a population.
 
-Members can be stacked when they differ in float-valued settings alone (lr, m, leak, alpha, ...): everything else
-changes the shape of the computation. Fields annotated `float` are the dials.
+Members can be stacked when they differ in dials alone (lr, m, leak, alpha, ...), the fields declared with
+`maskcl.settings.dial`: everything else changes the shape of the computation.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Hashable, Sequence
 from typing import Any, TypeVar
 
 import torch
+
+from maskcl.settings import is_dial
 
 __all__ = ["cut_settings", "stack_settings", "structure"]
 
@@ -29,7 +31,7 @@ def structure(settings: Any) -> Hashable:
     parts: list[Hashable] = [type(settings)]
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
-        dial = str(field.type).startswith("float") and value is not None
+        dial = is_dial(field) and value is not None
         parts.append((field.name, ("dial", value == 0) if dial else structure(value)))
     return tuple(parts)
 

@@ -1,8 +1,8 @@
-"""Accuracy and confidence of one network on the test rows of every task, in one large batch."""
+"""Accuracy and confidence of networks on the test rows of every task, in large batches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from maskcl.engine.spec import RunSpec
+from maskcl.engine.table import Table
 from maskcl.scenario import Scenario
 
-__all__ = ["Evaluation", "Evaluator", "load_data"]
+__all__ = ["CHUNK", "Data", "Evaluation", "Evaluator"]
 
 CHUNK = 4096
 """Rows at once: enough for full speed, little memory even for convolutional networks."""
@@ -39,43 +40,60 @@ class Evaluation:
 class Evaluator:
     """The test rows of a scenario, in task order, ready to be asked about many times."""
 
-    def __init__(self, scenario: Scenario, dtype: torch.dtype) -> None:
+    def __init__(self, scenario: Scenario, table: Table) -> None:
         rows = np.concatenate(scenario.eval_rows)
         sizes = [len(r) for r in scenario.eval_rows]
         self.num_tasks, self.sizes = scenario.num_tasks, np.array(sizes)
-        self.inputs = torch.from_numpy(scenario.eval_inputs[rows]).to(dtype)
+        self.table, self.rows = table, torch.from_numpy(rows)
         self.labels = torch.from_numpy(scenario.eval_labels[rows])
         self.task_of_row = torch.repeat_interleave(torch.arange(self.num_tasks), torch.tensor(sizes))
         self.task_of_class = torch.from_numpy(scenario.task_of_class)
 
     @torch.no_grad()
-    def __call__(self, predict: Callable[[Tensor], Tensor], task: int, visible: Tensor | None = None) -> Evaluation:
-        """Evaluate after training task `task`.
+    def __call__(
+        self, predict: Sequence[Callable[[Tensor], Tensor]], task: int, *, seen_only: bool = False
+    ) -> list[Evaluation]:
+        """Evaluate networks after training task `task`.
 
         Args:
-            predict: Maps inputs [N, ...] to logits [N, C].
+            predict: For each network, what maps inputs [N, ...] to scores [N, C].
             task: Newest task, 0-based.
-            visible: Classes that may be predicted, bool [C]; None: all.
+            seen_only: Whether only classes of the tasks so far may be predicted.
         """
-        sums = torch.zeros(3, self.num_tasks, dtype=torch.float64)
-        newest = 0
+        sums = torch.zeros(len(predict), 3, self.num_tasks, dtype=torch.float64)
+        newest = np.zeros(len(predict), np.int64)
+        hidden = ~((self.task_of_class >= 0) & (self.task_of_class <= task))
         for start in range(0, len(self.labels), CHUNK):
             part = slice(start, start + CHUNK)
-            labels, tasks = self.labels[part], self.task_of_row[part]
-            logits = predict(self.inputs[part])
-            within = logits.masked_fill(self.task_of_class != tasks[:, None], -torch.inf)
-            if visible is not None:
-                logits = logits.masked_fill(~visible, -torch.inf)
-            chosen = logits.argmax(1)
-            sure = logits.softmax(1).gather(1, labels[:, None])[:, 0]
-            for row, values in zip(sums, (chosen == labels, within.argmax(1) == labels, sure), strict=True):
-                row.index_add_(0, tasks, values.double())
-            newest += int(((self.task_of_class[chosen] == task) & (tasks <= task)).sum())
+            inputs, labels, tasks = self.table.rows(self.rows[part]), self.labels[part], self.task_of_row[part]
+            outside = self.task_of_class != tasks[:, None]
+            for k, network in enumerate(predict):
+                scores = network(inputs)
+                within = scores.masked_fill(outside, -torch.inf)
+                if seen_only:
+                    scores = scores.masked_fill(hidden, -torch.inf)
+                chosen = scores.argmax(1)
+                sure = scores.softmax(1).gather(1, labels[:, None])[:, 0]
+                for row, values in zip(sums[k], (chosen == labels, within.argmax(1) == labels, sure), strict=True):
+                    row.index_add_(0, tasks, values.double())
+                newest[k] += int(((self.task_of_class[chosen] == task) & (tasks <= task)).sum())
         means = sums.numpy() / self.sizes
-        return Evaluation(means[0], means[1], means[2], newest / int(self.sizes[: task + 1].sum()))
+        met = int(self.sizes[: task + 1].sum())
+        return [Evaluation(*means[k], newest[k] / met) for k in range(len(predict))]
 
 
-def load_data(spec: RunSpec) -> tuple[Tensor, Evaluator]:
-    """Return the image table and the evaluator of a run's scenario, to be shared by all its populations."""
-    dtype = getattr(torch, spec.training.dtype)
-    return torch.from_numpy(spec.scenario.dataset.train_inputs).to(dtype), Evaluator(spec.scenario, dtype)
+class Data:
+    """The tables and evaluators of a data set, shared by all populations that learn from it."""
+
+    def __init__(self, spec: RunSpec) -> None:
+        dtype, augment = getattr(torch, spec.training.dtype), spec.training.augment
+        self.train = Table(spec.scenario.dataset.train_inputs, dtype, augment)
+        self.labels = spec.scenario.dataset.train_labels
+        self.eval = Table(spec.scenario.eval_inputs, dtype, augment)
+        self._evaluators: dict[int, Evaluator] = {}
+
+    def evaluator(self, scenario: Scenario) -> Evaluator:
+        """Return the evaluator of a scenario of this data set."""
+        if id(scenario) not in self._evaluators:
+            self._evaluators[id(scenario)] = Evaluator(scenario, self.eval)
+        return self._evaluators[id(scenario)]

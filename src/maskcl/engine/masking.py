@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from maskcl.engine.plan import StepPlan
+from maskcl.engine.steps import StepPlan
 from maskcl.methods import Method
 
 __all__ = ["TaskMasking"]
@@ -15,38 +15,46 @@ class TaskMasking:
     """Active and visible classes of each row, for the steps of one task.
 
     Attributes:
-        visible: Classes in the softmax of stream rows, and that may be predicted, bool [C]; None: all.
+        visible: Classes in the softmax, and that may be predicted, bool [C] or [K, 1, C]; None: all.
+        seen: Classes of this task and those before.
+        current: Classes of this task.
     """
 
-    def __init__(self, method: Method, task_of_class: Tensor, task: int) -> None:
+    def __init__(self, method: Method, task_of_class: Tensor, task: int, *, all_rows: bool = False) -> None:
+        """Set up for a task.
+
+        Args:
+            method: Its mask is the one.
+            task_of_class: Task of each class, -1 for none, int64 [C]; [K, 1, C] where members have their own tasks.
+            task: 0-based.
+            all_rows: Whether rows of all tasks are the stream, so that all their classes are current.
+        """
         mask = method.mask
         self.mask = mask if mask is not None and task >= mask.from_task else None
         self.task_of_class = task_of_class
-        self.visible: Tensor | None = None
-        if mask is not None and mask.visible == "seen":
-            self.visible = (task_of_class >= 0) & (task_of_class <= task)
-        self._of_task = task_of_class >= 0 if method.trains_on == "all" else task_of_class == task
+        self.seen = (task_of_class >= 0) & (task_of_class <= task)
+        self.current = task_of_class >= 0 if all_rows else task_of_class == task
+        self.visible = self.seen if mask is not None and mask.visible == "seen" else None
         self._future = task_of_class > task if mask is not None and mask.keep_future else None
-        self._cache: dict[tuple[int, ...], tuple[Tensor | None, Tensor | None]] = {}
+        self._cache: dict[tuple[int, ...], Tensor] = {}
 
-    def __call__(self, step: StepPlan) -> tuple[Tensor | None, Tensor | None]:
-        """Return active and visible classes of a step's rows, [n, C] or [..., n, C]; None: all."""
-        if step.sizes not in self._cache:  # the same in every step, but for what depends on the step's labels
-            visible = None if self.visible is None else self._extend(self.visible, step.sizes)
-            active = None if self.mask is None else self._extend(self._with_future(self._of_task), step.sizes)
-            self._cache[step.sizes] = (active, visible)
-        active, visible = self._cache[step.sizes]
+    def active(self, step: StepPlan) -> Tensor | None:
+        """Return the active classes of a step's rows, [n, C] or [..., n, C]; None: all."""
         if self.mask is None:
-            return None, visible
+            return None
         if step.active is not None:
             active = self._extend(self._with_future(step.active), step.sizes)
+        else:
+            if step.sizes not in self._cache:  # the same in every step
+                self._cache[step.sizes] = self._extend(self._with_future(self.current), step.sizes)
+            active = self._cache[step.sizes]
         if self.mask.memory_rows == "own-task" and len(step.sizes) > 1:
-            assert active is not None
             memory = step.labels[..., step.sizes[0] :]
-            own = self.task_of_class[memory][..., None] == self.task_of_class
+            of_class = self.task_of_class.expand(*memory.shape[:-1], 1, -1)
+            own = of_class.gather(-1, memory[..., None, :]).mT == of_class
             stream = active[..., : step.sizes[0], :].expand(*own.shape[:-2], -1, -1)
             active = torch.cat([stream, own], -2)
-        return active, visible
+        return active
 
     def _with_future(self, active: Tensor) -> Tensor:
         return active if self._future is None else active | self._future

@@ -1,4 +1,4 @@
-"""A task as arrays of indices, made before its first step.
+"""One member's task as arrays of indices, made before its first step.
 
 Which stream rows come in step s, which slots they enter, which rows each draw reads: all of it depends on seeds,
 labels and sizes alone. So the training loop has nothing to decide; it gathers, and writes logits where told.
@@ -8,44 +8,68 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from maskcl import augment as A
+from maskcl.engine.spec import RunSpec
+from maskcl.engine.synthesis import plan_old_labels
 from maskcl.mask import Mask
-from maskcl.memory import MemoryConfig, MemoryState, draw_slots, fill_order, plan_writes, rows_in_slots
+from maskcl.memory import MemoryState, draw_slots, fill_order, keep_order, plan_writes, rows_in_slots
 from maskcl.methods import Draw
 from maskcl.rng import generator
 
-__all__ = ["MemberPlan", "StepPlan", "TaskPlan", "plan_member", "step_offsets"]
+__all__ = ["MemberPlan", "plan_member", "step_offsets"]
 
 Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class MemberPlan:
-    """One member's task.
+    """One member's phase.
 
     Attributes:
         order: Stream rows of all epochs in order, int64 [N].
-        slots: Memory slot that each enters, -1 where dropped, int64 [N].
+        offsets: Where each step starts in it, and its end, int64 [S + 1].
+        epochs: Epoch of each step, int64 [S].
+        slots: Memory slot that each row enters, -1 where dropped, int64 [N].
         draw_slots: For each draw, the slots read, int64 [S, R]; steps before `first_replay` are meaningless.
         draw_rows: The rows found there, int64 [S, R].
         first_replay: First step with memory rows, S if there is none.
-        memory: The memory after the task.
+        before: The memory before the phase.
+        memory: The memory after it.
         active: Classes left alone by a mask of policy "batch" or "recent", bool [S, C]; None otherwise.
+        made: Old class of each CFGM sample, step by step, int64 [N * per_row]; None where none are made.
+        views: How each view of each row is changed, for the stream [N, V, 3] and each draw [S, R, V, 3]; empty: not.
+        rates: Factor of the learning rate at each step, [S]; None: 1.
     """
 
     order: Ints
+    offsets: Ints
+    epochs: Ints
     slots: Ints
     draw_slots: tuple[Ints, ...]
     draw_rows: tuple[Ints, ...]
     first_replay: int
+    before: MemoryState | None
     memory: MemoryState | None
     active: NDArray[np.bool_] | None
+    made: Ints | None
+    views: tuple[Ints, ...]
+    rates: NDArray[np.float64] | None
+
+    @property
+    def num_steps(self) -> int:
+        """Steps, S."""
+        return len(self.offsets) - 1
+
+    def memory_at(self, step: int, labels: Ints) -> MemoryState | None:
+        """The memory once `step` steps are done; labels: classes of the whole image table."""
+        if self.before is None or step >= self.num_steps:
+            return self.memory
+        passed = slice(0, int(self.offsets[step]))
+        return self.before.after(self.slots[passed], self.order[passed], labels[self.order[passed]])
 
 
 def step_offsets(num_rows: int, batch_size: int, epochs: int) -> Ints:
@@ -59,193 +83,121 @@ def step_offsets(num_rows: int, batch_size: int, epochs: int) -> Ints:
 
 
 def plan_member(
+    spec: RunSpec,
     *,
-    rows: Ints,
-    labels: Ints,
-    offsets: Ints,
-    epochs: int,
     task: int,
-    seed: int,
+    rows: Ints,
+    epochs: int,
     memory: MemoryState | None,
-    memory_config: MemoryConfig | None,
-    draws: Sequence[Draw],
-    replay_from_task: int,
-    mask: Mask | None,
     last_seen: Ints,
     position: int,
+    phase: int = 0,
+    writes: bool = True,
+    makes: bool = False,
+    rates: NDArray[np.float64] | None = None,
 ) -> MemberPlan:
-    """Plan one member's task.
+    """Plan one member's phase of a task.
 
     Args:
-        rows: The task's row ids, int64 [n].
-        labels: Classes of the whole image table, int64.
-        offsets: From `step_offsets`.
-        epochs: Passes.
+        spec: The run.
         task: 0-based.
-        seed: The run's stream seed.
-        memory: State before the task; None without a memory.
-        memory_config: Its settings.
-        draws: The method's draws.
-        replay_from_task: First task with replay.
-        mask: For the policies "batch" and "recent".
+        rows: The row ids to be trained on, int64 [n].
+        epochs: Passes.
+        memory: State before the phase; None without a memory.
         last_seen: Stream position at which each class was last seen, -1 if never, int64 [C].
-        position: Stream rows before this task.
+        position: Stream rows before this phase.
+        phase: 0-based within the task.
+        writes: Whether the rows are new to the memory.
+        makes: Whether CFGM makes samples.
+        rates: Factor of the learning rate at each step; None: 1.
     """
+    seed, labels, needs = spec.seeds.sampling, spec.scenario.dataset.train_labels, spec.method.needs
+    later = (phase,) if phase else ()  # a task's first phase has the random numbers of a task that has no other
+    offsets = step_offsets(len(rows), spec.training.batch_size, epochs)
     num_steps = len(offsets) - 1
-    order = np.concatenate([rows[generator(seed, "stream", task, e).permutation(len(rows))] for e in range(epochs)])
+    order = np.concatenate(
+        [rows[generator(seed, "stream", task, e, *later).permutation(len(rows))] for e in range(epochs)]
+    )
     slots = np.full(len(order), -1)
     first, after = num_steps, memory
     read: list[Ints] = []
-    found: list[Ints] = []
-    if memory is not None and memory_config is not None:
-        slots = plan_writes(memory_config.policy, memory, labels[order], generator(seed, "memory", task))
-        after = memory.after(slots, order, labels[order])
-        filling, times = fill_order(memory, slots)
-        filled = np.searchsorted(times, offsets[:-1], side="right")
-        if task >= replay_from_task and filled.any():
-            first = int(np.argmax(filled > 0))
-        for d, draw in enumerate(draws):
-            picks = draw_slots(filled.clip(min=1), draw.size, generator(seed, "draws", task, d))
-            read.append(filling[picks] if len(filling) else picks)
-            found.append(rows_in_slots(memory, slots, order, read[-1], offsets[:-1]))
-    active = None
+    if memory is not None and spec.memory is not None:
+        if writes:
+            slots = plan_writes(str(spec.memory.policy), memory, labels[order], generator(seed, "memory", task))
+            after = memory.after(slots, order, labels[order])
+        if task >= needs.replay_from_task:
+            current = spec.scenario.tasks[task]
+            first, read = _plan_draws(needs.draws, memory, slots, offsets, current, seed, (task, *later))
+    found = [rows_in_slots(memory, slots, order, each, offsets[:-1]) for each in read if memory is not None]
+    mask, active = spec.method.mask, None
     if mask is not None and mask.policy != "task":
-        window = mask.recent_rows if mask.policy == "recent" else None
-        active = _recent_classes(labels[order], offsets, window, last_seen, position)
-    return MemberPlan(order, slots, tuple(read), tuple(found), first, after, active)
+        active = _recent_classes(labels[order], offsets, mask, last_seen, position)
+    return MemberPlan(
+        order, offsets, np.repeat(np.arange(epochs), num_steps // epochs), slots, tuple(read), tuple(found), first,
+        memory, after, active, _plan_made(spec, task, offsets) if makes else None,
+        _plan_views(spec, len(order), num_steps, (task, *later)), rates,
+    )  # fmt: skip
 
 
-def _recent_classes(
-    labels: Ints, offsets: Ints, window: int | None, last_seen: Ints, position: int
-) -> NDArray[np.bool_]:
-    """Classes among the last `window` stream rows at each step (None: among the step's own), bool [S, C]."""
+def _plan_draws(
+    draws: Sequence[Draw],
+    memory: MemoryState,
+    slots: Ints,
+    offsets: Ints,
+    current: tuple[int, ...],
+    seed: int,
+    counters: tuple[int, ...],
+) -> tuple[int, list[Ints]]:
+    """First step with memory rows, and the slots that each draw reads, [S, R]."""
+    filling, times = fill_order(memory, slots)
+    filled = np.searchsorted(times, offsets[:-1], side="right")
+    read = []
+    for d, draw in enumerate(draws):
+        rng = generator(seed, "draws", *counters[:1], d, *counters[1:])
+        picks = draw_slots(filled.clip(min=1), draw.num_drawn, rng)
+        read.append(filling[picks] if len(filling) else picks)
+        if draw.classes == "old":
+            wanted = np.flatnonzero((memory.rows >= 0) & ~np.isin(memory.labels, current))
+            kept, until = keep_order(memory, slots, wanted)
+            left = np.searchsorted(-until, -offsets[:-1], side="left")  # overwritten after this step's draw, or never
+            some = left > 0  # where no row of an old class is left, the draw is of all rows
+            read[-1][some] = kept[draw_slots(left[some], draw.num_drawn, rng)]
+    first = int(np.argmax(filled > 0)) if filled.any() else len(filled)
+    return first, read
+
+
+def _recent_classes(labels: Ints, offsets: Ints, mask: Mask, last_seen: Ints, position: int) -> NDArray[np.bool_]:
+    """Classes among the last `recent_rows` stream rows at each step, or among the step's own, bool [S, C]."""
     step = np.searchsorted(offsets, np.arange(len(labels)), side="right") - 1
     latest = np.full((len(offsets) - 1, len(last_seen)), -1)
     np.maximum.at(latest, (step, labels), np.arange(len(labels)) + position)
-    if window is None:
+    if mask.recent_rows is None:
         return latest >= 0
     latest[0] = np.maximum(latest[0], last_seen)
     latest = np.maximum.accumulate(latest, 0)
-    return (latest >= 0) & (latest >= position + offsets[1:, None] - window)
+    return (latest >= 0) & (latest >= position + offsets[1:, None] - mask.recent_rows)
 
 
-@dataclass(frozen=True)
-class StepPlan:
-    """One step of a population (or of one run, without the leading K).
-
-    Attributes:
-        rows: Row ids in the image table, stream rows first, then each draw, int64 [K * n].
-        labels: Their classes, int64 [K, n].
-        sizes: Rows of each source, adding up to n.
-        stored: For each draw, slots to read logits from, int64 [K * R] into [K * M]; None where not wanted.
-        written: Slots to write logits to and the stream rows they come from, int64 each, into [K * M] and [K * B].
-        active: For mask policies "batch" and "recent", bool [K, 1, C].
-    """
-
-    rows: Tensor
-    labels: Tensor
-    sizes: tuple[int, ...]
-    stored: tuple[Tensor | None, ...]
-    written: tuple[Tensor, Tensor] | None
-    active: Tensor | None
+def _plan_made(spec: RunSpec, task: int, offsets: Ints) -> Ints:
+    """Old class of each CFGM sample."""
+    cfgm = spec.method.cfgm
+    assert cfgm is not None
+    old = [c for classes in spec.scenario.tasks[:task] for c in classes]
+    sizes = (np.diff(offsets) * cfgm.per_row).tolist()
+    return plan_old_labels(old, sizes, draw=cfgm.draw, seed=spec.seeds.sampling, task=task)
 
 
-class TaskPlan:
-    """The members' plans side by side, as tensors ready for the training loop."""
-
-    def __init__(
-        self,
-        members: Sequence[MemberPlan],
-        offsets: Ints,
-        labels: Ints,
-        draws: Sequence[Draw],
-        *,
-        stacked: bool,
-        memory_size: int,
-    ) -> None:
-        self.offsets, self.draws, self.stacked, self.num_members = offsets, tuple(draws), stacked, len(members)
-        self.memory_size, self.num_steps = memory_size, len(offsets) - 1
-        self.first_replay = members[0].first_replay
-        assert all(member.first_replay == self.first_replay for member in members)
-        self._labels = labels
-        self._order = np.stack([member.order for member in members])
-        self._draw_rows = [np.stack([m.draw_rows[d] for m in members], 1) for d in range(len(draws))]
-        self._draw_slots: list[Ints | None] = [None] * len(draws)
-        for d, draw in enumerate(draws):
-            if draw.stored_logits and members[0].draw_slots:
-                slots = [member.draw_slots[d] + k * memory_size for k, member in enumerate(members)]
-                self._draw_slots[d] = np.stack(slots, 1)
-        self._active = None
-        if members[0].active is not None:
-            active = torch.from_numpy(np.stack([m.active for m in members if m.active is not None], 1))
-            self._active = active[:, :, None] if stacked else active
-        stores = any(draw.stored_logits for draw in draws)
-        self._writes = _writes_by_step(members, offsets, memory_size) if stores else None
-
-    def steps(self, start: int = 0) -> list[StepPlan]:
-        """Return the steps from `start` on, as views into a few large tensors."""
-        out: list[StepPlan] = []
-        for begin, end in self._segments(start):
-            out += self._segment(begin, end)
-        return out
-
-    def _segments(self, start: int) -> list[tuple[int, int]]:
-        """Runs of consecutive steps with equal batch size and the same draws."""
-        sizes = np.diff(self.offsets)
-        cuts = np.flatnonzero(np.diff(sizes)) + 1
-        edges = np.unique(np.concatenate([[start, self.num_steps], cuts, [self.first_replay]]))
-        edges = edges[(edges >= start) & (edges <= self.num_steps)]
-        return [(int(a), int(b)) for a, b in pairwise(edges)]
-
-    def _segment(self, begin: int, end: int) -> list[StepPlan]:
-        count, members = end - begin, self.num_members
-        size = int(self.offsets[begin + 1] - self.offsets[begin])
-        stream = self._order[:, self.offsets[begin] : self.offsets[end]].reshape(members, count, size)
-        parts, replaying = [stream.transpose(1, 0, 2)], begin >= self.first_replay
-        stored: list[tuple[Tensor, ...] | None] = []
-        if replaying:
-            parts += [rows[begin:end] for rows in self._draw_rows]
-            stored = [
-                None if slots is None else torch.from_numpy(slots[begin:end].reshape(count, -1)).unbind(0)
-                for slots in self._draw_slots
-            ]
-        sizes = tuple(part.shape[2] for part in parts)
-        rows = np.concatenate(parts, 2)
-        labels = torch.from_numpy(self._labels[rows])
-        if not self.stacked:
-            labels = labels[:, 0]
-        each_rows, each_labels = torch.from_numpy(rows.reshape(count, -1)).unbind(0), labels.unbind(0)
-        return [
-            StepPlan(
-                each_rows[i],
-                each_labels[i],
-                sizes,
-                tuple(None if slots is None else slots[i] for slots in stored),
-                self._writes[begin + i] if self._writes is not None else None,
-                self._active[begin + i] if self._active is not None else None,
-            )
-            for i in range(count)
-        ]
-
-
-def _writes_by_step(
-    members: Sequence[MemberPlan], offsets: Ints, memory_size: int
-) -> list[tuple[Tensor, Tensor] | None]:
-    """For each step, the slots whose logits change and the stream rows they come from; a slot's last write wins."""
-    sizes = np.diff(offsets)
-    step_of_row = np.repeat(np.arange(len(sizes)), sizes)
-    steps, slots, sources = [], [], []
-    for k, member in enumerate(members):
-        at = np.flatnonzero(member.slots >= 0)[::-1]
-        step = step_of_row[at]
-        _, last = np.unique(step * memory_size + member.slots[at], return_index=True)
-        at, step = at[last], step[last]
-        steps.append(step)
-        slots.append(member.slots[at] + k * memory_size)
-        sources.append(at - offsets[step] + k * sizes[step])
-    step = np.concatenate(steps)
-    order = np.argsort(step, kind="stable")
-    counts = np.bincount(step, minlength=len(sizes)).tolist()
-    slot_parts = torch.from_numpy(np.concatenate(slots)[order]).split(counts)
-    source_parts = torch.from_numpy(np.concatenate(sources)[order]).split(counts)
-    return [(a, b) if len(a) else None for a, b in zip(slot_parts, source_parts, strict=True)]
+def _plan_views(spec: RunSpec, num_rows: int, num_steps: int, counters: tuple[int, ...]) -> tuple[Ints, ...]:
+    """How each view of each row is changed: stream, then draws."""
+    augment, needs, seed = spec.training.augment, spec.method.needs, spec.seeds.sampling
+    if augment is None or not augment.is_random:
+        if needs.views == 1:
+            return ()
+        augment = A.Augment()  # several views that are the same
+    shapes: list[tuple[int, ...]] = [(num_rows,), *((num_steps, draw.num_drawn) for draw in needs.draws)]
+    found = []
+    for source, shape in enumerate(shapes):
+        rng = generator(seed, "views", counters[0], source, *counters[1:])
+        count = int(np.prod(shape)) * needs.views
+        found.append(A.plan(augment, count, rng).reshape(*shape, needs.views, 3))
+    return tuple(found)

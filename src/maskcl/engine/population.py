@@ -1,127 +1,152 @@
-"""One run, or K runs at once, over the tasks: their state, and what happens at task ends.
+"""One run, or K runs at once, over the tasks: what happens when a task comes, and when it ends.
 
-With a `StackModel` every tensor has a leading member dimension, with a `LoopModel` none has. The engine's unit is a
-task, `fit_task(t)`; between tasks the whole state is one tree of tensors and memory states.
+A task reads as a line: plan, phases, end_task, refill, freeze; then evaluate. In a population every tensor has a leading
+member dimension, in a single run none has.
 """
 
 from __future__ import annotations
 
+import copy
 import time
-from collections.abc import Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from maskcl.engine.build import build_model, build_parts, initial_state
 from maskcl.engine.dials import cut_settings, stack_settings
-from maskcl.engine.evaluate import Evaluation, Evaluator, load_data
-from maskcl.engine.herding import herd
-from maskcl.engine.loop import LoopModel
+from maskcl.engine.evaluate import Data, Evaluation
 from maskcl.engine.masking import TaskMasking
-from maskcl.engine.plan import TaskPlan, plan_member, step_offsets
-from maskcl.engine.regulariser import Regulariser
+from maskcl.engine.member import MemberView, held_out, memory_slots
+from maskcl.engine.model import Parts
+from maskcl.engine.plan import plan_member, step_offsets
 from maskcl.engine.samples import look_at_samples
 from maskcl.engine.spec import RunSpec
-from maskcl.engine.stack import StackModel
-from maskcl.engine.synthesis import Forward
-from maskcl.engine.training import OnEvaluation, OnSteps, TaskTraining
-from maskcl.memory import MemoryState
-from maskcl.methods import Method
-from maskcl.networks import build_network
+from maskcl.engine.state import State, map_tensors, named_tensors, stack_trees
+from maskcl.engine.steps import Chunk, TaskPlan
+from maskcl.engine.synthesis import Synthesis
+from maskcl.engine.training import TaskTraining
+from maskcl.memory import POLICIES, MemoryPolicy, MemoryState
+from maskcl.methods import Method, Phase
+from maskcl.methods.base import overrides
 from maskcl.rng import generator
 
-__all__ = ["Population"]
+__all__ = ["OnEvaluation", "OnSteps", "Population"]
+
+OnSteps: TypeAlias = Callable[[Sequence[int], int], None]
+OnEvaluation: TypeAlias = Callable[[int, int, int, Evaluation], None]
+
+TICK = 50
+"""Steps between two reports of progress."""
 
 
 class Population:
-    """Runs that are trained together."""
+    """Runs that are trained together.
+
+    Args:
+        specs: Members' settings, of one structure; exactly one unless stacked.
+        stacked: Train with a leading member dimension.
+        data: Tables and evaluators, shared between populations; None: made here.
+        state: Where the members are; None: at the start.
+        parts: The network's structure, if it has been built; None: built here.
+    """
 
     def __init__(
-        self, specs: Sequence[RunSpec], *, stacked: bool, data: tuple[Tensor, Evaluator] | None = None
+        self,
+        specs: Sequence[RunSpec],
+        *,
+        stacked: bool,
+        data: Data | None = None,
+        state: State | None = None,
+        parts: Parts | None = None,
     ) -> None:
-        """Set up initial weights, an empty memory, optimisers.
-
-        Args:
-            specs: Members' settings, of one `structure`; exactly one unless stacked.
-            stacked: Train with a leading member dimension.
-            data: Image table and evaluator of the scenario, shared between populations; None: made here.
-        """
         self.specs, self.stacked = list(specs), stacked
         first = specs[0]
-        self.scenario, self.training = first.scenario, first.training
-        dtype = getattr(torch, self.training.dtype)
-        self.inputs, self.evaluator = data if data is not None else load_data(first)
-        self.labels = self.scenario.dataset.train_labels
-        self.method: Method = stack_settings([spec.method for spec in specs], dtype)
-        shape, num_classes = self.scenario.dataset.train_inputs.shape[1:], self.scenario.num_classes
-        modules = [
-            build_network(spec.network, shape, num_classes, seed=spec.seeds.initialisation).to(dtype) for spec in specs
-        ]
-        optimizer = stack_settings([spec.optimizer for spec in specs], dtype)
-        regularises = bool(self.method.weight_state)
-        self.model = (StackModel if stacked else LoopModel)(modules, optimizer, fuse=not regularises)
-        self.regulariser = Regulariser(self.method, self.model.optimizer.params) if regularises else None
-        self.samples: list[dict[str, Any]] | None = None  # what CFGM made at the last task's end, by member
-        self.frozen: Forward | None = None  # the networks as the last task left them, where somebody asks for them
-        memory = first.memory
-        self.memories: list[MemoryState | None] = [
-            MemoryState.empty(memory.size, num_classes) if memory is not None else None for _ in specs
-        ]
-        self.stores_logits = any(draw.stored_logits for draw in self.method.draws)
-        self.memory_size = memory.size if memory is not None else 0
-        self.logits = torch.zeros(self.memory_size * len(specs) * self.stores_logits, num_classes, dtype=dtype)
-        self.last_seen = [np.full(num_classes, -1) for _ in specs]
-        self.position = self.num_steps = 0
-        self.loss_sum = torch.zeros(len(specs), dtype=torch.float64)
+        self.training, self.dtype = first.training, getattr(torch, first.training.dtype)
+        self.num_tasks = first.scenario.num_tasks
+        self.data = data if data is not None else Data(first)
+        self.method: Method = stack_settings([spec.method for spec in specs], self.dtype)
+        self.needs = self.method.needs
+        self.policy: MemoryPolicy | None = None if first.memory is None else POLICIES.find(str(first.memory.policy))
+        self.memory_size = memory_slots(first)
+        self.optimizer_config = stack_settings([spec.optimizer for spec in specs], self.dtype)
         self.timings = {"planning": 0.0, "training": 0.0, "evaluation": 0.0}
-        self.task_of_class = torch.from_numpy(self.scenario.task_of_class)
+        self.samples: list[dict[str, Any]] | None = None  # what CFGM made at the last task's end, by member
+        self.loss_sum = torch.zeros(len(specs), dtype=torch.float64)
+        self.parts = build_parts(first) if parts is None else parts
+        self._attach(initial_state(self.specs, stacked=stacked) if state is None else state)
+
+    def _attach(self, state: State) -> None:
+        """Go on from a state, whose tensors are changed in place from here on."""
+        self.model = build_model(self.parts, state, self.optimizer_config, method=self.method, stacked=self.stacked)
+        state.weights = self.model.weights
+        self.state = state
 
     @property
     def num_members(self) -> int:
         """Members still in training."""
         return len(self.specs)
 
-    @property
-    def lead(self) -> tuple[int, ...]:
-        """Leading dimensions of all tensors: (K,) or none."""
-        return (len(self.specs),) if self.stacked else ()
+    def stream_rows(self, member: int, phase: Phase, task: int) -> np.ndarray:
+        """Row ids that a member's phase trains on."""
+        spec = self.specs[member]
+        if phase.rows == "memory":
+            memory = self.state.memories[member]
+            assert memory is not None
+            return memory.rows[memory.rows >= 0]
+        tasks = range(self.num_tasks) if phase.rows == "all" else (task,)
+        rows = np.concatenate([spec.scenario.train_rows[t] for t in tasks])
+        out = [kept for t in tasks for kept in held_out(spec, t).values()]
+        return rows[~np.isin(rows, np.concatenate(out))] if out else rows
 
-    @property
-    def first_task(self) -> int:
-        """The first task in which anything is trained."""
-        return 0 if self.method.trains_on == "task" else self.scenario.num_tasks - 1
+    def num_steps(self, member: int) -> int:
+        """Steps of a whole run, as far as they are known beforehand: of phases on the memory, as if it were full."""
+        total = 0
+        for task in range(self.num_tasks):
+            for phase in self.method.phases(task, self.num_tasks):
+                if phase.rows == "memory":
+                    count = self.memory_size
+                else:
+                    count = len(self.stream_rows(member, phase, task))
+                total += -(-count // self.training.batch_size) * (phase.epochs or self.training.epochs)
+        return total
 
-    def task_rows(self, task: int) -> np.ndarray:
-        """Row ids trained on when task `task` comes; empty where the method does not train then."""
-        if self.method.trains_on == "task":
-            return self.scenario.train_rows[task]
-        last = task == self.scenario.num_tasks - 1
-        return np.concatenate(self.scenario.train_rows) if last else np.zeros(0, np.int64)
-
-    def plan(self, task: int, *, max_steps: int | None = None) -> TaskPlan:
-        """Plan one task for all members (or, for measuring, its first steps), and move their memories to its end."""
-        began = time.perf_counter()
-        training, method = self.training, self.method
-        rows = self.task_rows(task)[: None if max_steps is None else max_steps * training.batch_size]
-        offsets = step_offsets(len(rows), training.batch_size, training.epochs)
-        members = [
-            plan_member(
-                rows=rows, labels=self.labels, offsets=offsets, epochs=training.epochs, task=task,
-                seed=spec.seeds.stream, memory=memory, memory_config=spec.memory, draws=method.draws,
-                replay_from_task=getattr(method, "replay_from_task", 0), mask=method.mask,
-                last_seen=last_seen, position=self.position,
-            )
-            for spec, memory, last_seen in zip(self.specs, self.memories, self.last_seen, strict=True)
-        ]  # fmt: skip
-        self.memories = [member.memory for member in members]
-        for member, last_seen in zip(members, self.last_seen, strict=True):
-            np.maximum.at(last_seen, self.labels[member.order], self.position + np.arange(len(member.order)))
-        self.position += int(offsets[-1])
-        plan = TaskPlan(members, offsets, self.labels, method.draws, stacked=self.stacked, memory_size=self.memory_size)
+    def plan(self, task: int, phase: Phase | None = None, index: int = 0) -> TaskPlan:
+        """Plan a task's phase for all members, and move their memories to its end."""
+        began, state, phase = time.perf_counter(), self.state, phase or Phase()
+        epochs, writes = phase.epochs or self.training.epochs, phase.rows != "memory"
+        cfgm = self.method.cfgm
+        makes = cfgm is not None and task >= cfgm.from_task and state.frozen is not None
+        plans = []
+        for k, spec in enumerate(self.specs):
+            rows = self.stream_rows(k, phase, task)
+            plans.append(
+                plan_member(
+                    spec, task=task, rows=rows, epochs=epochs, memory=state.memories[k],
+                    last_seen=state.last_seen[k], position=int(state.position[k]), phase=index, writes=writes,
+                    makes=makes, rates=self._rates(k, len(rows), epochs),
+                )
+            )  # fmt: skip
+            order, seen = plans[-1].order, state.last_seen[k]
+            np.maximum.at(seen, self.data.labels[order], state.position[k] + np.arange(len(order)))
+            state.position[k] += len(order)
+            state.memories[k] = plans[-1].memory
+        plan = TaskPlan(plans, self.data.labels, self.needs, stacked=self.stacked, memory_size=self.memory_size)
         self.timings["planning"] += time.perf_counter() - began
         return plan
+
+    def _rates(self, member: int, num_rows: int, epochs: int) -> np.ndarray | None:
+        """Factors of the learning rate in a phase."""
+        schedule = self.training.schedule
+        if schedule is None or schedule.is_constant:
+            return None
+        steps = len(step_offsets(num_rows, self.training.batch_size, epochs)) - 1
+        if schedule.span == "task":
+            return schedule.factors(steps)
+        done = int(self.state.steps[member])
+        return schedule.factors(max(self.num_steps(member), done + steps))[done : done + steps]
 
     def fit_task(
         self, task: int, *, on_steps: OnSteps | None = None, on_evaluation: OnEvaluation | None = None
@@ -130,109 +155,218 @@ class Population:
 
         Args:
             task: 0-based; tasks come in order.
-            on_steps: Told now and then how many more steps are done.
-            on_evaluation: Told (steps of all tasks so far, task, members' evaluations) every `evaluate_every` steps.
+            on_steps: Told now and then which members have made how many more steps.
+            on_evaluation: Told (member, its steps so far, task, evaluation) every `evaluate_every` steps.
         """
-        plan = self.plan(task)
-        training = TaskTraining(self, task, plan.steps())
-        training.run(on_steps=on_steps, on_evaluation=on_evaluation)
-        self.samples = None if training.synthesis is None else look_at_samples(self, training.synthesis, task)
-        if self.regulariser is not None:
-            self.regulariser.end_task(self.model.optimizer.params, lambda count: self._fisher(task, count))
-        if self.specs[0].memory is not None and self.specs[0].memory.policy == "herding":
+        phases = self.method.phases(task, self.num_tasks)
+        if phases and all(phase.rows == "memory" for phase in phases):
+            self._pass_by(task)
+        self.loss_sum = torch.zeros(self.num_members, dtype=torch.float64)
+        for index, phase in enumerate(phases):
+            if phase.fresh:
+                self._start_afresh()
+            plan = self.plan(task, phase, index)
+            for chunk in plan.chunks():
+                self._train(chunk, plan, task, phase, on_steps, on_evaluation)
+        if phases:
+            self._end_task(task)
+
+    def _train(
+        self,
+        chunk: Chunk,
+        plan: TaskPlan,
+        task: int,
+        phase: Phase,
+        on_steps: OnSteps | None,
+        on_evaluation: OnEvaluation | None,
+    ) -> None:
+        """Train the members of a chunk; the others wait."""
+        began, evaluating, every = time.perf_counter(), 0.0, self.training.evaluate_every
+        everyone = list(range(self.num_members))
+        members = everyone if chunk.members is None else chunk.members
+        crew = self if chunk.members is None else self.part(members)
+
+        def after_step(done: int) -> None:
+            nonlocal evaluating
+            if on_steps is not None and (done % TICK == 0 or done == len(chunk.steps)):
+                on_steps(members, done % TICK or TICK)
+            if every is None or on_evaluation is None:
+                return
+            paused = time.perf_counter()
+            for j, k in enumerate(members):
+                if crew.state.steps[j] % every == 0:
+                    memory = plan.members[k].memory_at(chunk.starts[j] + done, self.data.labels)
+                    (found,) = crew.evaluate(task, [j], [memory])
+                    on_evaluation(k, int(crew.state.steps[j]), task, found)
+            evaluating += time.perf_counter() - paused
+
+        losses = crew._training(task, phase).run(chunk.steps, after_step=after_step)
+        self.loss_sum[torch.tensor(members)] += losses.double().reshape(-1)
+        if crew is not self:
+            self.state.put(members, crew.state)
+        self.timings["training"] += time.perf_counter() - began - evaluating
+
+    def _training(self, task: int, phase: Phase) -> TaskTraining:
+        masking = self.masking(task, all_rows=phase.rows == "all")
+        return TaskTraining(
+            self.method, self.model, self.state, self.data.train, masking,
+            label_smoothing=self.training.label_smoothing, makes=self._makes(masking, task),
+        )  # fmt: skip
+
+    def _makes(self, masking: TaskMasking, task: int) -> Synthesis | None:
+        """What makes samples of old classes in a task, if anything: there has to be a network that knew them."""
+        cfgm, frozen, model = self.method.cfgm, self.state.frozen, self.model
+        if cfgm is None or task < cfgm.from_task or frozen is None:
+            return None
+        return Synthesis(
+            cfgm,
+            current=lambda x: model.at(map_tensors(Tensor.detach, model.weights), x).logits,
+            frozen=lambda x: model.at(frozen, x).logits,
+            bounds=self.data.train.bounds(self.specs[0].scenario.dataset.input_range),
+            visible=masking.visible,
+        )
+
+    def masking(self, task: int, *, all_rows: bool = False) -> TaskMasking:
+        """Active and visible classes in a task."""
+        scenarios = [spec.scenario for spec in self.specs]
+        task_of_class = torch.from_numpy(scenarios[0].task_of_class)
+        if any(scenario is not scenarios[0] for scenario in scenarios):
+            task_of_class = torch.stack([torch.from_numpy(s.task_of_class) for s in scenarios])[:, None]
+        return TaskMasking(self.method, task_of_class, task, all_rows=all_rows)
+
+    def _pass_by(self, task: int) -> None:
+        """Offer a task's rows to the memories; nothing is trained on them."""
+        for k, spec in enumerate(self.specs):
+            memory, seed = self.state.memories[k], spec.seeds.sampling
+            assert memory is not None
+            assert self.policy is not None
+            rows = self.stream_rows(k, Phase(), task)
+            order = rows[generator(seed, "stream", task, 0).permutation(len(rows))]
+            labels = self.data.labels[order]
+            slots = self.policy.writes(memory, labels, generator(seed, "memory", task))
+            self.state.memories[k] = memory.after(slots, order, labels)
+
+    @torch.no_grad()
+    def _start_afresh(self) -> None:
+        """Initial weights and a new optimiser; memories and what the method remembers stay."""
+        first = initial_state(self.specs, stacked=self.stacked)
+        for name in ("weights", "optimizer"):
+            new = dict(named_tensors(getattr(first, name)))
+            for key, tensor in named_tensors(getattr(self.state, name)):
+                tensor.copy_(new[key])
+        self.state.updates[:] = 0
+
+    @torch.no_grad()
+    def _end_task(self, task: int) -> None:
+        """What happens once a task has been trained: look at samples, take stock, refill, freeze."""
+        makes = self._makes(self.masking(task), task)
+        if makes is not None:
+            self.samples = look_at_samples(self.specs, makes, self.data.train, self.model.leading, task)
+        if overrides(self.method, "end_task"):
+            found = [
+                self.specs[k].method.end_task(self._own_state(k), self._view(k, task)) for k in range(self.num_members)
+            ]
+            self.state.method = stack_trees(found)
+        if self.policy is not None and type(self.policy).refill is not MemoryPolicy.refill:
             for k in range(self.num_members):
                 self._refill(k, task)
-        self._freeze()
+        if self.needs.teacher or self.method.cfgm is not None:
+            self.state.frozen = map_tensors(lambda t: t.detach().clone(), self.model.weights)
 
-    def _fisher(self, task: int, count: int) -> list[Tensor]:
-        """Mean squared per-row gradients of log p of the label over up to `count` rows of a task, like the weights."""
-        members = []
-        for k, spec in enumerate(self.specs):
-            rows = generator(spec.seeds.stream, "fisher", task).permutation(self.scenario.train_rows[task])[:count]
-            members.append(self.model.squared_gradients(k, self.inputs[rows], torch.from_numpy(self.labels[rows])))
-        return [torch.stack(parts) for parts in zip(*members, strict=True)] if self.stacked else members[0]
+    def _own_state(self, member: int) -> dict[str, Any]:
+        """What the method remembers of one member."""
+        return map_tensors(lambda t: t[member], self.state.method)
 
-    def _refill(self, k: int, task: int) -> None:
-        """Herding: choose one member's memory anew at a task's end."""
-        state = self.memories[k]
-        assert state is not None
-        kept, after = herd(
-            state, self.scenario, task, lambda rows: self.model.features(k, self.inputs[rows]).double().numpy()
-        )
-        self.memories[k] = after
-        if self.stores_logits:
-            mine, count = self.logits.view(-1, self.memory_size, self.logits.shape[1])[k], len(kept)
-            mine[:count] = mine[torch.from_numpy(kept)].clone()
-            mine[count : after.filled] = self.model.predict(k, self.inputs[after.rows[count : after.filled]])
+    def _view(self, member: int, task: int, memory: MemoryState | None = None) -> MemberView:
+        memory = self.state.memories[member] if memory is None else memory
+        return MemberView(self.specs[member], self.model, member, self.data.train, task, memory)
 
-    def evaluate(self, task: int) -> list[Evaluation]:
-        """Evaluate every member after (or within) task `task`."""
+    def _refill(self, member: int, task: int) -> None:
+        """Let the policy choose a member's memory anew; logits stay with their rows, and are made for new ones."""
+        before = self.state.memories[member]
+        assert before is not None
+        assert self.policy is not None
+        view = self._view(member, task)
+        after = self.state.memories[member] = self.policy.refill(before, view)
+        if self.needs.stores_logits:
+            stored = self.state.stored[member] if self.stacked else self.state.stored
+            old, slot_of = stored.clone(), {int(r): s for s, r in enumerate(before.rows.tolist()) if r >= 0}
+            slots = np.flatnonzero(after.rows >= 0)
+            kept = np.array([s for s in slots if int(after.rows[s]) in slot_of], np.int64)
+            new = np.setdiff1d(slots, kept)
+            stored[kept] = old[[slot_of[int(after.rows[s])] for s in kept]]
+            stored[new] = view.outputs(after.rows[new]).logits
+
+    def evaluate(
+        self, task: int, members: Sequence[int] | None = None, memories: Sequence[MemoryState | None] | None = None
+    ) -> list[Evaluation]:
+        """Evaluate members (all by default) after, or within, task `task`, with the memories that they have then."""
         began = time.perf_counter()
-        visible = TaskMasking(self.method, self.task_of_class, task).visible
-        members = range(self.num_members)
-        out = [self.evaluator(partial(self.model.predict, k), task, visible) for k in members]
+        members = range(self.num_members) if members is None else members
+        seen_only = self.method.mask is not None and self.method.mask.visible == "seen"
+        found: dict[int, Evaluation] = {}
+        by_scenario: dict[int, list[int]] = {}
+        for place, k in enumerate(members):
+            by_scenario.setdefault(id(self.specs[k].scenario), []).append(place)
+        for places in by_scenario.values():
+            own = [members[place] for place in places]
+            memory = [None if memories is None else memories[place] for place in places]
+            predict = [self._predict(k, task, m) for k, m in zip(own, memory, strict=True)]
+            evaluator = self.data.evaluator(self.specs[own[0]].scenario)
+            for place, evaluation in zip(places, evaluator(predict, task, seen_only=seen_only), strict=True):
+                found[place] = evaluation
         self.timings["evaluation"] += time.perf_counter() - began
-        return out
+        return [found[place] for place in range(len(members))]
+
+    def _predict(self, member: int, task: int, memory: MemoryState | None) -> Callable[[Tensor], Tensor]:
+        """Scores of one member."""
+        method, state, forward = self.specs[member].method, self._own_state(member), self.model.one(member)
+        if overrides(method, "before_evaluation"):
+            with torch.no_grad():
+                state = method.before_evaluation(state, self._view(member, task, memory))
+        return lambda inputs: method.predict(forward(inputs), state)
 
     @property
     def num_parameters(self) -> int:
         """Weights of one member's network."""
-        return sum(p.numel() for p in self.model.optimizer.params) // max(1, len(self.specs) * self.stacked)
+        return sum(p.numel() for p in self.model.weights.params.values()) // max(1, len(self.specs) * self.stacked)
 
     @property
     def memory_bytes(self) -> int:
         """Bytes of one member's replay memory: row ids, labels, stored logits; images are not copied."""
-        logits = self.logits.numel() * self.logits.element_size() // max(1, len(self.specs))
-        return 16 * self.memory_size + logits
+        logits = self.state.stored.numel() * self.state.stored.element_size() // max(1, len(self.specs))
+        size = 0 if self.specs[0].memory is None else self.specs[0].memory.size
+        return 16 * size + logits
+
+    @torch.no_grad()
+    def network(self, member: int) -> nn.Module:
+        """A copy of one member's network, in evaluation mode."""
+        module = copy.deepcopy(self.parts.network).eval()
+        own = map_tensors(lambda t: t.detach()[member] if self.stacked else t.detach(), self.model.weights)
+        for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+            tensor.copy_((own.params | own.buffers)[name])
+        return module
 
     def finite(self) -> list[bool]:
         """Which members' losses and weights are still finite."""
-        return (self.model.finite() & self.loss_sum.isfinite()).tolist()
+        parts = [p.detach().isfinite() for p in self.model.weights.params.values()]
+        fine = [p.flatten(1).all(1) if self.stacked else p.all()[None] for p in parts]
+        return (torch.stack(fine).all(0) & self.loss_sum.isfinite()).tolist()
+
+    def part(self, members: Sequence[int]) -> Population:
+        """Some members by themselves, with copies of their state."""
+        specs = [self.specs[k] for k in members]
+        return Population(specs, stacked=self.stacked, data=self.data, state=self.state.take(members), parts=self.parts)
 
     def keep(self, members: Sequence[int]) -> None:
         """Go on with these members alone."""
-        self.specs = [self.specs[k] for k in members]
-        self.memories = [self.memories[k] for k in members]
-        self.last_seen = [self.last_seen[k] for k in members]
         index = torch.tensor(members)
+        self.specs = [self.specs[k] for k in members]
         self.method = cut_settings(self.method, index)
-        self.model.keep(members)
-        if self.regulariser is not None:
-            self.regulariser.method = self.method
-            self.regulariser.keep(index)
-        self._freeze()  # the frozen networks are the present ones: members end between tasks
+        self.optimizer_config = cut_settings(self.optimizer_config, index)
         self.loss_sum = self.loss_sum[index]
-        if len(self.logits):
-            self.logits = self.logits.view(-1, self.memory_size, self.logits.shape[1])[index].flatten(0, 1)
+        self._attach(self.state.take(members))
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Everything that training changes, by name; the tensors themselves."""
-        found = self.model.tensors() | {"memory.logits": self.logits}
-        return found if self.regulariser is None else found | self.regulariser.tensors()
-
-    def state_dict(self) -> dict[str, Any]:
-        """The whole state between two tasks: tensors by name, memories, counters (copies)."""
-        return {
-            "tensors": {name: tensor.detach().clone() for name, tensor in self.tensors().items()},
-            "memories": list(self.memories),
-            "last_seen": [seen.copy() for seen in self.last_seen],
-            "position": self.position,
-            "num_steps": self.num_steps,
-            "optimizer_steps": self.model.optimizer.num_steps,
-        }
-
-    @torch.no_grad()
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over a state made by `state_dict` of a population of the same specs."""
-        for name, tensor in self.tensors().items():
-            tensor.copy_(state["tensors"][name])
-        self.memories = list(state["memories"])
-        self.last_seen = [seen.copy() for seen in state["last_seen"]]
-        self.position, self.num_steps = state["position"], state["num_steps"]
-        self.model.optimizer.num_steps = state["optimizer_steps"]
-        self._freeze()
-
-    def _freeze(self) -> None:
-        """Keep the networks as they are at a task's end, where something asks for them."""
-        if self.position and (self.method.needs_teacher or self.method.cfgm is not None):
-            self.frozen = self.model.freeze()
+    def load_state(self, state: State) -> None:
+        """Go on from a copy of a state of a population of the same specs."""
+        self._attach(state.copy())

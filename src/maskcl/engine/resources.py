@@ -1,89 +1,89 @@
-"""How many members fit, and how many cores are free."""
+"""What a run takes, estimated before anything is allocated: how many members fit, and what cannot fit at all."""
 
 from __future__ import annotations
 
-import os
-import time
-from pathlib import Path
+from collections.abc import Sequence
 
 import torch
+from torch import Tensor, nn
 
 from maskcl.engine.spec import RunSpec
-from maskcl.networks import build_network
+from maskcl.errors import ConfigError, message
+from maskcl.machine import available_bytes
+from maskcl.networks import sketch_network
 
-__all__ = ["available_bytes", "free_cores", "member_bytes"]
-
-
-def available_bytes() -> int:
-    """Return the memory that can still be used, in bytes: the machine's, or the container's where it is less."""
-    limits = []
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
-        limits.append(int(fields["MemAvailable"].split()[0]) * 1024)
-    cgroup = Path("/sys/fs/cgroup/memory.max")
-    if cgroup.exists() and (text := cgroup.read_text().strip()).isdigit():
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-        limits.append(int(text) - used)
-    return max(0, min(limits)) if limits else 4 * 2**30
+__all__ = ["check_fits", "member_bytes", "sketch"]
 
 
-def free_cores(seconds: float = 0.1) -> int:
-    """Return the cores left for us, 1 or more: those we may use, less what other processes use at this moment.
-
-    Not the load average: that still counts the run that has just ended.
-
-    Args:
-        seconds: How long to look.
-    """
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    before, own = _busy_seconds(), time.process_time()
-    if before is None:
-        return usable
-    time.sleep(seconds)
-    after = _busy_seconds()
-    assert after is not None
-    others = (after - before) - (time.process_time() - own)
-    return max(1, usable - round(others / seconds))
-
-
-def _busy_seconds() -> float | None:
-    """CPU seconds that all processes have used since the machine started; None where it does not say."""
-    stat = Path("/proc/stat")
-    if not stat.exists():
-        return None
-    user, nice, system, _idle, _wait, interrupts, soft, steal, *_ = map(
-        int, stat.read_text().split("\n")[0].split()[1:]
-    )
-    return (user + nice + system + interrupts + soft + steal) / os.sysconf("SC_CLK_TCK")
+def sketch(spec: RunSpec) -> nn.Module:
+    """The run's network on the meta device, where weights take no memory."""
+    return sketch_network(spec.network, spec.scenario.dataset.input_shape, spec.scenario.num_classes)
 
 
 def member_bytes(spec: RunSpec) -> int:
-    """Estimate what one member of a population needs, in bytes, over and above the shared image table.
+    """Estimate what one member of a population needs, in bytes, over and above the shared image table."""
+    return sum(_parts(spec).values())
 
-    Weights, optimiser and gradients; a step's rows and activations with their gradients; the plan of a task.
+
+def check_fits(specs: Sequence[RunSpec]) -> None:
+    """Refuse runs of which not even one fits into memory.
+
+    Args:
+        specs: One of each structure.
+
+    Raises:
+        ConfigError: The message names what takes most.
     """
-    item = 8 if spec.training.dtype == "float64" else 4
-    network = build_network(
-        spec.network, spec.scenario.dataset.train_inputs.shape[1:], spec.scenario.num_classes, seed=0
-    )
+    free = available_bytes()
+    for spec in specs:
+        parts = _parts(spec)
+        total, largest = sum(parts.values()), max(parts, key=parts.__getitem__)
+        if total > free:
+            must = f"must fit into the {free / 1e9:.3g} GB that are free, and a run needs about {total / 1e9:.3g} GB"
+            raise ConfigError(message(largest, must))
+
+
+def _parts(spec: RunSpec) -> dict[str, int]:
+    """Bytes of one member, by the setting that decides them.
+
+    Weights, optimiser and gradients; a step's rows and activations with their gradients; the plan of a task; the memory.
+    """
+    training, method, needs = spec.training, spec.method, spec.method.needs
+    item = 8 if training.dtype == "float64" else 4
+    network = sketch(spec)
     weights = sum(p.numel() for p in network.parameters())
     copies = 1 if spec.optimizer.is_plain_sgd else 2 + {"sgd": 1, "adam": 2}[spec.optimizer.name]
-    shape = spec.scenario.dataset.train_inputs.shape[1:]
-    rows = spec.training.batch_size + sum(draw.size for draw in spec.method.draws)
-    activations = _activations(network, shape)
-    longest = max(len(r) for r in spec.scenario.train_rows) * spec.training.epochs
-    steps = longest // spec.training.batch_size + 1
-    plan = 8 * (3 * longest + steps * sum(4 * draw.size for draw in spec.method.draws) + 2 * steps * rows)
-    stored = spec.memory.size * spec.scenario.num_classes * item if spec.memory is not None else 0
-    return weights * item * copies + 3 * rows * activations * item + plan + stored
+    frozen = 1 if needs.teacher or method.cfgm is not None else 0
+    drawn = sum(draw.num_drawn for draw in needs.draws)
+    activations = _activations(network, spec.scenario.dataset.input_shape)
+    longest = max(len(r) for r in spec.scenario.train_rows) * training.epochs
+    steps = longest // training.batch_size + 1
+    slots = 0 if spec.memory is None else spec.memory.size
+    rows = max(training.batch_size, drawn)
+    return {
+        f"network of {weights:,} parameters": weights * item * (copies + frozen),
+        "training.batch_size" if rows == training.batch_size else "method.replay_batch":
+            3 * (training.batch_size + drawn) * needs.views * activations * item
+            + 8 * steps * (6 * drawn + 2 * training.batch_size) * (drawn > 0),
+        "training.epochs": 8 * (3 * longest + 2 * steps * training.batch_size),
+        "memory.size": slots * (16 + (spec.scenario.num_classes * item if needs.stores_logits else 0)),
+    }  # fmt: skip
 
 
-def _activations(network: torch.nn.Sequential, shape: tuple[int, ...]) -> int:
+def _activations(network: nn.Module, shape: tuple[int, ...]) -> int:
     """Numbers that one row makes on its way through the network."""
-    total, x = 0, torch.zeros(1, *shape)
-    with torch.no_grad():
-        for layer in network.eval():
-            total += x.numel()
-            x = layer(x)
-    return total + x.numel()
+    made = [torch.Size(shape).numel()]
+
+    def note(_layer: nn.Module, _inputs: object, out: object) -> None:
+        if isinstance(out, Tensor):
+            made.append(out.numel())
+
+    handles = [m.register_forward_hook(note) for m in network.modules() if not any(m.children())]
+    try:
+        like = next(network.parameters())
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, *shape, device=like.device))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return sum(made)

@@ -10,20 +10,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from maskcl.engine.auto import choose, describe
+from maskcl.engine.auto import choose, describe, needs_cores
 from maskcl.engine.dials import structure
-from maskcl.engine.evaluate import Evaluation, Evaluator, load_data
+from maskcl.engine.evaluate import Data, Evaluation
 from maskcl.engine.population import Population
-from maskcl.engine.resources import free_cores
+from maskcl.engine.record import Record
+from maskcl.engine.resources import check_fits
 from maskcl.engine.spec import Outcome, RunSpec
 from maskcl.errors import check, check_choice
-from maskcl.networks import NetworkConfig
+from maskcl.machine import free_cores
 
 __all__ = ["run_population"]
-
-Matrices = dict[str, np.ndarray]
 
 
 def run_population(
@@ -42,7 +40,7 @@ def run_population(
 
     Args:
         specs: Any runs; those that differ in numbers and seeds alone are stacked.
-        executor: "auto" (a short measurement decides), "stack" or "loop".
+        executor: "auto" (a rule decides: `maskcl.engine.auto`), "stack" or "loop".
         group_size: Largest population; None: chosen.
         threads: Cores to use; None: those that are free.
         on_progress: Told how much more is done, in runs.
@@ -58,22 +56,22 @@ def run_population(
     before = torch.get_num_threads()
     outcomes: dict[int, Outcome] = {}
     try:
-        groups = []
         torch.set_num_threads(1)
-        for indices in _by_structure(specs):
+        structures = _by_structure(specs)
+        check_fits([specs[indices[0]] for indices in structures])
+        tables: dict[Any, Data] = {}
+        groups = []
+        for indices in structures:
             members = [specs[i] for i in indices]
-            data = load_data(members[0])
-            choice = choose(members, data, executor=executor, group_size=group_size, workers=cores)
+            key = _data_key(members[0])
+            data = tables[key] = tables[key] if key in tables else Data(members[0])
+            choice = choose(members, executor=executor, group_size=group_size, workers=cores)
             for part in _even_parts(indices, choice.group_size):
                 groups.append((part, choice, data))
         workers = max(1, min(cores, len(groups)))
         # One thread a population makes results independent of grouping and cores, to the last bit; networks of
         # large layers need the cores more.
-        inner = (
-            1
-            if all(isinstance(s.network, NetworkConfig) and s.network.name == "mlp" for s in specs)
-            else max(1, cores // workers)
-        )
+        inner = max(1, cores // workers) if any(needs_cores(specs[i[0]]) for i in structures) else 1
         torch.set_num_threads(inner)
         report = _Reporter(outcomes, on_progress, on_outcome)
 
@@ -126,13 +124,20 @@ class _Reporter:
 
 
 def _by_structure(specs: Iterable[RunSpec]) -> list[list[int]]:
-    """Indices of runs that can be stacked: the same but for numbers, seeds and names."""
+    """Indices of runs that can be stacked: the same but for numbers, seeds, names, and which classes come when."""
     groups: dict[Any, list[int]] = {}
     for i, spec in enumerate(specs):
-        key = (id(spec.scenario), *(structure(part) for part in
+        key = (_data_key(spec), spec.scenario.num_tasks, *(structure(part) for part in
                (spec.method, spec.network, spec.memory, spec.optimizer, spec.training)))  # fmt: skip
         groups.setdefault(key, []).append(i)
     return list(groups.values())
+
+
+def _data_key(spec: RunSpec) -> Any:
+    """What is equal for runs that can share their tables."""
+    scenario, training = spec.scenario, spec.training
+    judged = scenario.eval_inputs is scenario.dataset.test_inputs or hash(scenario.eval_labels.tobytes())
+    return id(scenario.dataset), judged, training.dtype, training.augment
 
 
 def _even_parts(indices: list[int], size: int) -> list[list[int]]:
@@ -145,39 +150,34 @@ def _run_group(
     indices: list[int],
     specs: list[RunSpec],
     stacked: bool,
-    data: tuple[Tensor, Evaluator],
+    data: Data,
     executor: dict[str, Any],
     report: _Reporter,
 ) -> None:
     """Train one population over all tasks and hand out the outcomes."""
     began = time.perf_counter()
     population = Population(specs, stacked=stacked, data=data)
-    num_tasks = population.scenario.num_tasks
-    untrained = population.evaluate(0)
-    records = [_Record(spec, evaluation, num_tasks) for spec, evaluation in zip(specs, untrained, strict=True)]
-    alive, total = list(range(len(specs))), _total_steps(population)
+    records = [Record(spec, found) for spec, found in zip(specs, population.evaluate(0), strict=True)]
+    alive, totals = list(range(len(specs))), [population.num_steps(k) for k in range(len(specs))]
+    done = [0] * len(specs)
 
-    def finish(member: int, diverged: dict[str, Any] | None, weight: float) -> None:
-        elapsed = time.perf_counter() - began
+    def finish(k: int, diverged: dict[str, Any] | None) -> None:
+        member, elapsed = alive[k], time.perf_counter() - began
         times = {part: seconds / len(specs) for part, seconds in population.timings.items()}
-        outcome = records[member].outcome(diverged, elapsed / len(specs), times, executor, population)
+        outcome = records[member].outcome(diverged, elapsed / len(specs), times, executor, population, k)
         report.outcome(indices[member], outcome)
-        if weight:
-            report.progress(weight)
+        report.progress(max(0.0, 1 - done[member] / totals[member]))
 
-    done = 0
+    def on_steps(members: Sequence[int], count: int) -> None:
+        for k in members:
+            done[alive[k]] += count
+        report.progress(sum(count / totals[alive[k]] for k in members))
 
-    def on_steps(count: int) -> None:
-        nonlocal done
-        done += count
-        report.progress(len(alive) * count / total)
+    def on_evaluation(k: int, step: int, task: int, evaluation: Evaluation) -> None:
+        records[alive[k]].add_anytime(step, task, evaluation)
 
-    def on_evaluation(step: int, task: int, found: list[Evaluation]) -> None:
-        for member, evaluation in zip(alive, found, strict=True):
-            records[member].add_anytime(step, task, evaluation)
-
-    for task in range(num_tasks):
-        if len(population.task_rows(task)) == 0:
+    for task in range(population.num_tasks):
+        if not population.method.phases(task, population.num_tasks):
             continue
         population.fit_task(task, on_steps=on_steps, on_evaluation=on_evaluation)
         for member, record in zip(alive, population.samples or [], strict=False):
@@ -186,8 +186,7 @@ def _run_group(
         if not all(finite):
             for k, good in enumerate(finite):
                 if not good:
-                    reason = "its loss or its weights are not finite"
-                    finish(alive[k], {"task": task, "reason": reason}, 1 - done / total)
+                    finish(k, {"task": task, "reason": "its loss or its weights are not finite"})
             kept = [k for k, good in enumerate(finite) if good]
             alive = [alive[k] for k in kept]
             if not alive:
@@ -195,71 +194,5 @@ def _run_group(
             population.keep(kept)
         for member, evaluation in zip(alive, population.evaluate(task), strict=True):
             records[member].add(task, evaluation)
-    for member in alive:
-        finish(member, None, 0.0)
-
-
-def _total_steps(population: Population) -> int:
-    training = population.training
-    rows = [len(population.task_rows(t)) for t in range(population.scenario.num_tasks)]
-    return sum(-(-n // training.batch_size) * training.epochs for n in rows)
-
-
-class _Record:
-    """One run's matrices as they fill."""
-
-    def __init__(self, spec: RunSpec, untrained: Evaluation, num_tasks: int) -> None:
-        self.spec, self.untrained = spec, untrained
-        self.matrices: Matrices = {
-            name: np.full((num_tasks, num_tasks), np.nan)
-            for name in ("class_incremental", "task_incremental", "confidence")
-        }
-        self.newest_share = np.full(num_tasks, np.nan)
-        self.anytime: list[tuple[int, int, np.ndarray, np.ndarray]] = []
-        self.samples: list[dict[str, Any]] = []
-
-    def add(self, task: int, evaluation: Evaluation) -> None:
-        for name, matrix in self.matrices.items():
-            matrix[task] = getattr(evaluation, name)
-        self.newest_share[task] = evaluation.newest_share
-
-    def add_anytime(self, step: int, task: int, evaluation: Evaluation) -> None:
-        self.anytime.append((step, task, evaluation.class_incremental, evaluation.confidence))
-
-    def outcome(
-        self,
-        diverged: dict[str, Any] | None,
-        seconds: float,
-        timings: dict[str, float],
-        executor: dict[str, Any],
-        population: Population,
-    ) -> Outcome:
-        anytime = None
-        if self.anytime:
-            names = ("step", "task", "class_incremental", "confidence")
-            anytime = {
-                name: np.array(column) for name, column in zip(names, zip(*self.anytime, strict=True), strict=True)
-            }
-        return Outcome(
-            spec=self.spec,
-            status="finished" if diverged is None else "diverged",
-            diverged=diverged,
-            **self.matrices,
-            newest_share=self.newest_share,
-            untrained={
-                "class_incremental": self.untrained.class_incremental,
-                "task_incremental": self.untrained.task_incremental,
-            },
-            anytime=anytime,
-            seconds=seconds,
-            timings=timings,
-            executor=executor,
-            num_parameters=population.num_parameters,
-            memory_bytes=population.memory_bytes,
-            samples=_with_last_pictures(self.samples) or None,
-        )
-
-
-def _with_last_pictures(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Keep the pictures of the last task alone: it has all old classes, and files stay small."""
-    return [{k: v for k, v in one.items() if k != "pictures" or one is samples[-1]} for one in samples]
+    for k in range(len(alive)):
+        finish(k, None)

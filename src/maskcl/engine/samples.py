@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
-if TYPE_CHECKING:
-    from maskcl.engine.population import Population
-    from maskcl.engine.synthesis import Synthesis
+from maskcl.engine.spec import RunSpec
+from maskcl.engine.synthesis import Synthesis
+from maskcl.engine.table import Table
 
 __all__ = ["look_at_samples"]
 
@@ -19,8 +20,17 @@ ROWS = 64
 
 
 @torch.no_grad()
-def look_at_samples(population: Population, synthesis: Synthesis, task: int) -> list[dict[str, Any]]:
+def look_at_samples(
+    specs: Sequence[RunSpec], synthesis: Synthesis, table: Table, leading: tuple[int, ...], task: int
+) -> list[dict[str, Any]]:
     """Move rows of the task that ends to every old class, and measure; one record a member.
+
+    Args:
+        specs: The members; pictures and measures are of each one's own tasks.
+        synthesis: What makes samples in this task.
+        table: Training rows.
+        leading: Leading dimensions of all tensors.
+        task: 0-based.
 
     Returns:
         For each member: "task", "classes" [n], and by old class the mean over rows of: "confidence_before" and
@@ -28,36 +38,45 @@ def look_at_samples(population: Population, synthesis: Synthesis, task: int) -> 
         "distance_after", the L2 distance to the mean of the class's training rows; "moved", the L2 length of x_c - x;
         and "pictures": shape, and x and x_c of one row for each class, 8 bits a pixel over the data's range, base64.
     """
-    scenario, labels = population.scenario, population.labels
-    rows = scenario.train_rows[task]
-    rows = rows[:: max(1, len(rows) // ROWS)][:ROWS]
-    inputs = population.inputs[rows].expand(*population.lead, -1, *population.inputs.shape[1:])
-    classes = [c for group in scenario.tasks[:task] for c in group]
-    members = population.num_members
+    labels, members = specs[0].scenario.dataset.train_labels, len(specs)
+    starts, olds = [], []
+    for spec in specs:
+        rows = spec.scenario.train_rows[task]
+        starts.append(rows[:: max(1, len(rows) // ROWS)][:ROWS])
+        olds.append([c for group in spec.scenario.tasks[:task] for c in group])
+    count, num_old = min(map(len, starts)), min(map(len, olds))
+    inputs = torch.stack([table.rows(rows[:count]) for rows in starts])
+    inputs = inputs.view(*leading, -1, *table.shape) if leading else inputs[0]
     found: dict[str, list[np.ndarray]] = {name: [] for name in
         ("confidence_before", "confidence_after", "distance_before", "distance_after", "moved")}  # fmt: skip
     pairs = []
-    trained = np.concatenate(scenario.train_rows)
-    for c in classes:
-        targets = torch.full((*population.lead, len(rows)), c)
-        made = synthesis.towards(inputs, targets)
-        mean = population.inputs[trained[labels[trained] == c]].mean(0)
+    trained = np.concatenate(specs[0].scenario.train_rows)
+    means: dict[int, torch.Tensor] = {}
+    for i in range(num_old):
+        wanted = torch.tensor([old[i] for old in olds])
+        for c in set(wanted.tolist()) - means.keys():
+            means[c] = table.rows(trained[labels[trained] == c]).mean(0)
+        targets = wanted[:, None].expand(-1, count) if leading else wanted.expand(count)
+        made = synthesis.towards(inputs, targets.contiguous())
+        mean = torch.stack([means[c] for c in wanted.tolist()])[:, None]
         for name, x in (("before", inputs), ("after", made)):
-            sure = synthesis.frozen(x).softmax(-1)[..., c]
+            sure = synthesis.frozen(x).softmax(-1).reshape(members, count, -1)
+            sure = sure.gather(-1, wanted[:, None, None].expand(-1, count, 1))
             found[f"confidence_{name}"].append(sure.reshape(members, -1).mean(1).numpy())
-            far = (x - mean).reshape(members, len(rows), -1).norm(dim=-1)
+            far = (x.reshape(members, count, *table.shape) - mean).reshape(members, count, -1).norm(dim=-1)
             found[f"distance_{name}"].append(far.mean(1).numpy())
-        found["moved"].append((made - inputs).reshape(members, len(rows), -1).norm(dim=-1).mean(1).numpy())
-        example = torch.stack([inputs, made]).reshape(2, members, len(rows), *inputs.shape[len(population.lead) + 1 :])
-        pairs.append(example[:, :, c % len(rows)].numpy())
+        found["moved"].append((made - inputs).reshape(members, count, -1).norm(dim=-1).mean(1).numpy())
+        example = torch.stack([inputs, made]).reshape(2, members, count, *table.shape)
+        places = [c % count for c in wanted.tolist()]
+        pairs.append(example[:, range(members), places].numpy())
     pictures = np.stack(pairs, 2)  # [x or x_c, member, class, ...]
-    low, high = scenario.dataset.input_range
-    shades = np.nan_to_num((pictures - low) / max(high - low, 1e-12)).clip(0, 1)  # a diverging member has NaN
+    low, high = (np.asarray(bound) for bound in table.bounds(specs[0].scenario.dataset.input_range))
+    shades = np.nan_to_num((pictures - low) / np.maximum(high - low, 1e-12)).clip(0, 1)  # a diverging member has NaN
     bits = np.rint(255 * shades).astype(np.uint8)
     return [
         {
             "task": task,
-            "classes": classes,
+            "classes": olds[k][:num_old],
             **{name: [float(values[k]) for values in columns] for name, columns in found.items()},
             "pictures": {
                 "shape": list(bits.shape[3:]),

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
+from maskcl.augment import Augment
+from maskcl.engine.fits import check_spec
 from maskcl.errors import check, check_choice
 from maskcl.memory import MemoryConfig
 from maskcl.methods import Method
-from maskcl.networks import NetworkConfig
+from maskcl.networks import Mlp, Network
 from maskcl.optim import OptimizerConfig
 from maskcl.scenario import Scenario
+from maskcl.schedule import Schedule
 
 __all__ = ["Outcome", "RunSpec", "Seeds", "TrainingConfig"]
 
@@ -27,12 +31,20 @@ class TrainingConfig:
         epochs: Passes over each task's rows.
         evaluate_every: Also evaluate every so many steps (anytime metrics); None: at task ends only.
         dtype: "float32" or "float64".
+        schedule: How the learning rate goes; None: constant.
+        augment: How images are changed; None: not at all.
+        label_smoothing: Share of each target that is spread evenly over the classes in the softmax, 0 to 1.
+        save_weights: Whether the trained network is written beside the result.
     """
 
     batch_size: int = 10
     epochs: int = 1
     evaluate_every: int | None = None
     dtype: str = "float32"
+    schedule: Schedule | None = None
+    augment: Augment | None = None
+    label_smoothing: float = 0.0
+    save_weights: bool = False
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "epochs", "evaluate_every"):
@@ -42,14 +54,23 @@ class TrainingConfig:
             )
             check(good, f"training.{name}", "must be a whole number, 1 or more", number)
         check_choice(self.dtype, "training.dtype", ("float32", "float64"))
+        smoothing = self.label_smoothing
+        good = isinstance(smoothing, (int, float)) and not isinstance(smoothing, bool) and 0 <= smoothing < 1
+        check(good, "training.label_smoothing", "must be 0 or more and below 1", smoothing)
+        check(isinstance(self.save_weights, bool), "training.save_weights", "must be true or false", self.save_weights)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seeds:
-    """Where chance enters: initial weights; order of the stream and replay draws."""
+    """Where chance enters a run.
+
+    Args:
+        initialisation: Initial weights.
+        sampling: Order of the stream, what enters the memory, what is drawn from it, views, old classes of samples.
+    """
 
     initialisation: int = 0
-    stream: int = 0
+    sampling: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,64 +85,22 @@ class RunSpec:
         memory: The replay memory; None for methods without.
         optimizer: How parameters move.
         training: Batches and epochs.
-        seeds: Initialisation and stream.
+        seeds: Initialisation and sampling.
     """
 
     name: str
     scenario: Scenario
     method: Method
-    network: NetworkConfig = field(default_factory=NetworkConfig)
+    network: Network = field(default_factory=Mlp)
     memory: MemoryConfig | None = None
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     seeds: Seeds = field(default_factory=Seeds)
 
     def __post_init__(self) -> None:
-        method, memory, scenario = self.method, self.memory, self.scenario
-        size = 0 if memory is None else memory.size
-        check(not method.needs_memory or size > 0, "memory.size", f"must be 1 or more with method '{method.key}'", size,
-              hint="method 'finetune' learns without a memory")  # fmt: skip
-        check(method.needs_memory or memory is None, "memory", f"is not used by method '{method.key}'", memory)
-        if memory is not None and memory.policy == "ring":
-            least = scenario.num_classes
-            must = f"must be {least} or more with policy 'ring': a slot for each class"
-            check(memory.size >= least, "memory.size", must, memory.size)
-        smallest = min(len(rows) for rows in scenario.train_rows)
-        check(self.training.batch_size <= smallest, "training.batch_size",
-              f"must not be above the smallest task's {smallest} rows", self.training.batch_size)  # fmt: skip
-        for name in ("replay_from_task",):
-            first = getattr(method, name, 0)
-            check(first == 0 or first < scenario.num_tasks, f"method.{name}",
-                  f"must be below the number of tasks, {scenario.num_tasks}", first)  # fmt: skip
-        self._check_mask()
-        cfgm = method.cfgm
-        if cfgm is not None:
-            check(
-                method.trains_on == "task", "cfgm", f"has no old classes to make with method '{method.key}'", cfgm.label
-            )
-            check(cfgm.from_task < scenario.num_tasks, "cfgm.from_task",
-                  f"must be below the number of tasks, {scenario.num_tasks}", cfgm.from_task)  # fmt: skip
-
-    def _check_mask(self) -> None:
-        mask, tasks = self.method.mask, self.scenario.tasks
-        if mask is None:
-            return
-        check(mask.from_task == 0 or mask.from_task < len(tasks) or self.method.key == "er_ace", "mask.from_task",
-              f"must be below the number of tasks, {len(tasks)}", mask.from_task)  # fmt: skip
-        if mask.removes_inactive:
-            name, dial = ("value", mask.value) if mask.leak is None else ("leak", mask.leak)
-            for t, classes in enumerate(tasks):
-                compared = len(classes) > 1 or t < mask.from_task or (mask.keep_future and t < len(tasks) - 1)
-                check(compared, f"mask.{name}",
-                      f"must leave old classes in the softmax: task {t} has one class, and its loss would be 0", dial,
-                      hint="use a finite value, or a leak above 0")  # fmt: skip
-        batch, window = self.training.batch_size, mask.recent_rows
-        check(
-            window is None or window >= batch, "mask.recent_rows", f"must be the batch size, {batch}, or more", window
-        )
-        check(not (mask.removes_inactive and mask.policy == "batch" and self.training.batch_size == 1),
-              "training.batch_size", "must be 2 or more with mask policy 'batch' and m = -inf, or no class is compared",
-              self.training.batch_size)  # fmt: skip
+        if self.memory is not None and self.memory.policy is None:
+            object.__setattr__(self, "memory", replace(self.memory, policy=self.method.needs.policy))
+        check_spec(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +123,7 @@ class Outcome:
         num_parameters: Of the network.
         memory_bytes: Of the replay memory: row ids, labels and stored logits; the images are not copied.
         samples: What CFGM made, a record for each task it was used in (`look_at_samples`); None without CFGM.
+        network: The trained network, if `training.save_weights`; None otherwise.
     """
 
     spec: RunSpec
@@ -161,3 +141,4 @@ class Outcome:
     num_parameters: int
     memory_bytes: int
     samples: list[dict[str, Any]] | None = None
+    network: nn.Module | None = None

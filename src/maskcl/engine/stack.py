@@ -7,19 +7,20 @@ pass, so that no gradient is ever written to memory (docs/design/stacking.md has
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, stack_module_state, vmap
+from torch.func import vmap
 
-from maskcl.engine.dials import cut_settings
-from maskcl.engine.loop import descend, mixes_rows, optimizer_tensors, squared_gradients
-from maskcl.engine.regulariser import Regulariser
-from maskcl.optim import Optimizer, OptimizerConfig
+from maskcl.engine.model import Forward, Parts
+from maskcl.engine.state import Weights
+from maskcl.methods import Gradients
+from maskcl.optim import Optimizer
+from maskcl.view import Outputs
 
-__all__ = ["StackModel"]
+__all__ = ["StackModel", "is_linear_chain"]
 
 ELEMENTWISE = (nn.ReLU, nn.Tanh, nn.GELU, nn.SiLU, nn.LeakyReLU, nn.Sigmoid, nn.Identity)
 
@@ -27,111 +28,97 @@ ELEMENTWISE = (nn.ReLU, nn.Tanh, nn.GELU, nn.SiLU, nn.LeakyReLU, nn.Sigmoid, nn.
 class StackModel:
     """K networks and their optimisers, with a leading member dimension."""
 
-    def __init__(self, modules: Sequence[nn.Module], optimizer: OptimizerConfig, *, fuse: bool = True) -> None:
-        self.template = modules[0].train()
-        self.mixes_rows = mixes_rows(self.template)
-        self.params, self.buffers = stack_module_state(list(modules))
-        self.is_linear_chain = _is_linear_chain(self.template)
-        self.fused = fuse and self.is_linear_chain and optimizer.is_plain_sgd
-        self._set_optimizer(optimizer)
+    def __init__(self, parts: Parts, weights: Weights, optimizer: Optimizer, *, fuse: bool) -> None:
+        self.parts, self.optimizer = parts, optimizer
+        params = {name: tensor.detach().requires_grad_() for name, tensor in weights.params.items()}
+        self.weights = Weights(params, weights.buffers)
+        self._params = optimizer.params = list(params.values())
+        self.leading = (len(self._params[0]),)
+        self.is_linear_chain = is_linear_chain(parts.network)
+        self.fused = fuse and self.is_linear_chain and parts.head is None and optimizer.config.is_plain_sgd
+        first = self._params[0]
+        lr = torch.as_tensor(optimizer.config.lr, dtype=first.dtype)
+        self._lr = lr.expand(len(first))[:, None, None].contiguous()
+        self.rate: float | Tensor = 1.0
 
-    def _set_optimizer(self, config: OptimizerConfig) -> None:
-        self.optimizer = Optimizer(config, list(self.params.values()), stacked=True)
-        first = next(iter(self.params.values()))
-        self._lr = torch.as_tensor(config.lr, dtype=first.dtype).expand(len(first))[:, None, None].contiguous()
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Map inputs [K, B, ...] to logits [K, B, C], in training mode, with a graph to the parameters."""
+    def forward(self, inputs: Tensor) -> Outputs:
+        """Map inputs [K, B, ...] in training mode, with a graph to the parameters."""
         if self.is_linear_chain:
-            return self._chain(self.params, inputs, fused=self.fused)
-        return vmap(self._one, randomness="different")(self.params, self.buffers, inputs)
+            return self._chain(self.weights.params, inputs, fused=self.fused)
+        return self._each(self.weights, inputs, randomness="different")
 
-    def _chain(self, params: dict[str, Tensor], inputs: Tensor, *, fused: bool) -> Tensor:
-        for name, layer in self.template.named_children():
+    def at(self, weights: Weights, inputs: Tensor) -> Outputs:
+        """Map inputs [K, B, ...] in evaluation mode, with a graph to the given weights."""
+        if self.is_linear_chain:
+            return self._chain(weights.params, inputs, fused=False)
+        self.parts.train(False)
+        try:
+            return self._each(weights, inputs)
+        finally:
+            self.parts.train()
+
+    def _each(self, weights: Weights, inputs: Tensor, randomness: str = "error") -> Outputs:
+        """Every member by `vmap`."""
+
+        def one(params: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> tuple[Tensor, ...]:
+            out = self.parts(x, params | buffers)
+            return tuple(t for t in (out.logits, out.features, out.projected) if t is not None)
+
+        return Outputs(*vmap(one, randomness=randomness)(weights.params, weights.buffers, inputs))
+
+    def _chain(self, params: dict[str, Tensor], inputs: Tensor, *, fused: bool) -> Outputs:
+        features = inputs
+        lr = self._lr if isinstance(self.rate, float) and self.rate == 1.0 else self._paced()
+        for name, layer in self.parts.network.named_children():
             if isinstance(layer, nn.Flatten):
                 inputs = inputs.flatten(2)
             elif isinstance(layer, nn.Linear):
                 weight, bias = params[f"{name}.weight"], params.get(f"{name}.bias")
-                inputs = _FusedLinear.apply(inputs, weight, bias, self._lr) if fused else _linear(inputs, weight, bias)
+                features = inputs if name == self.parts.classifier else features
+                inputs = _FusedLinear.apply(inputs, weight, bias, lr) if fused else _linear(inputs, weight, bias)
             else:
                 inputs = layer(inputs)
-        return inputs
+        if self.parts.head is None:
+            return Outputs(inputs, features)
+        projected = vmap(lambda own, x: self.parts.project(x, own))(params, features)
+        return Outputs(inputs, features, projected)
 
-    def current(self, inputs: Tensor) -> Tensor:
-        """Logits of the networks as they are, in evaluation mode, with a graph to the inputs alone."""
-        return self._fixed({n: p.detach() for n, p in self.params.items()}, self.buffers, inputs)
+    def _paced(self) -> Tensor:
+        return self._lr * (self.rate[:, None, None] if isinstance(self.rate, Tensor) else self.rate)
 
-    def freeze(self) -> Callable[[Tensor], Tensor]:
-        """Return the networks as they are now, as a function of inputs [K, B, ...]; what follows does not move it."""
-        params = {n: p.detach().clone() for n, p in self.params.items()}
-        buffers = {n: b.clone() for n, b in self.buffers.items()}
-        return lambda inputs: self._fixed(params, buffers, inputs)
+    def one(self, member: int) -> Forward:
+        """One member as a function of inputs [N, ...], in evaluation mode: one large product a layer."""
+        own = {n: t.detach()[member] for n, t in (self.weights.params | self.weights.buffers).items()}
 
-    def _fixed(self, params: dict[str, Tensor], buffers: dict[str, Tensor], inputs: Tensor) -> Tensor:
-        if self.is_linear_chain:
-            return self._chain(params, inputs, fused=False)
-        self.template.eval()
-        try:
-            return vmap(self._one)(params, buffers, inputs)
-        finally:
-            self.template.train()
+        @torch.no_grad()
+        def forward(inputs: Tensor) -> Outputs:
+            self.parts.train(False)
+            out = self.parts(inputs, own, look=True)
+            self.parts.train()
+            return out
 
-    def _one(self, params: dict[str, Tensor], buffers: dict[str, Tensor], inputs: Tensor) -> Tensor:
-        return functional_call(self.template, (params, buffers), (inputs,))
+        return forward
 
-    def update(self, loss: Tensor, regulariser: Regulariser | None = None) -> None:
-        """One optimiser step on losses [K]; the sum over members is differentiated, so members never mix."""
+    def gradients(self, losses: dict[str, Tensor]) -> Gradients:
+        """Gradients of losses [K] by name."""
+        return {name: list(self._gradient(loss, len(losses) > 1)) for name, loss in losses.items()}
+
+    def _gradient(self, loss: Tensor, keep: bool = False) -> Sequence[Tensor]:
+        # The sum over members is differentiated, so members never mix.
+        return torch.autograd.grad(
+            loss.sum(), self._params, allow_unused=True, materialize_grads=True, retain_graph=keep
+        )
+
+    def descend(self, loss: Tensor) -> None:
+        """One optimiser step on losses [K]."""
         if self.fused:
             loss.sum().backward()
         else:
-            descend(self.optimizer, loss.sum(), regulariser)
+            self.optimizer.step(self._gradient(loss), self.rate)
 
-    @torch.no_grad()
-    def predict(self, member: int, inputs: Tensor) -> Tensor:
-        """One member's logits [N, C] of inputs [N, ...], in evaluation mode: one large product a layer."""
-        return self._evaluating(self.template, member, inputs)
-
-    @torch.no_grad()
-    def features(self, member: int, inputs: Tensor) -> Tensor:
-        """What one member's classifier sees, [N, D]. Needs an nn.Sequential that ends in the classifier."""
-        assert isinstance(self.template, nn.Sequential)
-        return self._evaluating(self.template[:-1], member, inputs)
-
-    def squared_gradients(self, member: int, inputs: Tensor, labels: Tensor) -> list[Tensor]:
-        """One member's mean squared per-row gradients of log p of the label, in evaluation mode."""
-        self.template.eval()
-        state = {n: t[member] for n, t in (self.params | self.buffers).items()}
-        out = squared_gradients(self.template, state, list(self.params), inputs, labels)
-        self.template.train()
-        return out
-
-    def _evaluating(self, module: nn.Module, member: int, inputs: Tensor) -> Tensor:
-        wanted = {name for name, _ in [*module.named_parameters(), *module.named_buffers()]}
-        state = {n: t[member] for n, t in (self.params | self.buffers).items() if n in wanted}
-        self.template.eval()
-        out = functional_call(module, state, (inputs,))
-        self.template.train()
-        return out
-
-    @torch.no_grad()
-    def finite(self) -> Tensor:
-        """Whether all parameters of each member are finite, bool [K]."""
-        return torch.stack([p.isfinite().flatten(1).all(1) for p in self.params.values()]).all(0)
-
-    def keep(self, members: Sequence[int]) -> None:
-        """Go on with these members alone; the caller has cut the settings to them."""
-        index = torch.tensor(members)
-        self.params = {n: p.detach()[index].requires_grad_() for n, p in self.params.items()}
-        self.buffers = {n: b[index] for n, b in self.buffers.items()}
-        old = self.optimizer
-        state = {slot: [t[index] for t in tensors] for slot, tensors in old.state.items()}
-        self._set_optimizer(cut_settings(old.config, index))
-        self.optimizer.state, self.optimizer.num_steps = state, old.num_steps
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Everything that changes in training, by name; the tensors themselves."""
-        state = {f"network.{name}": tensor for name, tensor in (self.params | self.buffers).items()}
-        return state | optimizer_tensors(self.optimizer)
+    def move(self, directions: Sequence[Tensor]) -> None:
+        """One optimiser step along directions [K, ...]."""
+        self.optimizer.step(directions, self.rate)
 
 
 class _FusedLinear(torch.autograd.Function):
@@ -163,7 +150,8 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return torch.bmm(x, weight.mT) if bias is None else torch.baddbmm(bias[:, None], x, weight.mT)
 
 
-def _is_linear_chain(module: nn.Module) -> bool:
+def is_linear_chain(module: nn.Module) -> bool:
+    """Whether a module is Linear layers and elementwise ones between them, the last of them the classifier."""
     return isinstance(module, nn.Sequential) and all(
         isinstance(layer, (nn.Linear, *ELEMENTWISE)) or (isinstance(layer, nn.Flatten) and layer.start_dim == 1)
         for layer in module

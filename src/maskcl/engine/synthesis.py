@@ -10,8 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from maskcl import functional as MF
 from maskcl.cfgm import Cfgm
+from maskcl.functional import cfgm as move_towards
+from maskcl.functional import distillation, logit_mse
+from maskcl.functional.softmax import row_losses
 from maskcl.rng import generator
 
 __all__ = ["Synthesis", "plan_old_labels"]
@@ -40,39 +42,42 @@ def plan_old_labels(
 
 
 class Synthesis:
-    """Samples of old classes for the steps of one task."""
+    """Samples of old classes for the steps of one task: one more source of rows, beside the stream and the draws."""
 
     def __init__(
         self,
         cfgm: Cfgm,
-        labels: Sequence[Tensor],
         *,
         current: Forward,
         frozen: Forward,
-        bounds: tuple[float, float],
+        bounds: tuple[Any, Any],
         visible: Tensor | None = None,
     ) -> None:
         """Set up for a task.
 
         Args:
             cfgm: The settings; numbers may be tensors [K].
-            labels: Old class of each sample, for each step, int64 [..., B * per_row].
-            current: The network as it is, in evaluation mode, without a graph to its parameters.
-            frozen: The network as the last task left it.
-            bounds: Range of the data.
-            visible: Classes in the softmax whose gradient is followed, bool [C]; None: all.
+            current: Logits of the network as it is, in evaluation mode, without a graph to its parameters.
+            frozen: Logits of the network as the last task left it.
+            bounds: Lowest and highest value of the data.
+            visible: Classes in the softmax, bool [C] or [K, 1, C]; None: all.
         """
-        self.cfgm, self.labels, self.frozen = cfgm, labels, frozen
+        self.cfgm, self.frozen = cfgm, frozen
         self._follow = frozen if cfgm.generator == "frozen" else current
         self._bounds = bounds if cfgm.clamp else None
         self._visible = visible
 
-    def make(self, inputs: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """Return samples [..., n, *shape] made from a step's stream rows, n = B * per_row, and what they should give.
+    def make(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return samples made from a step's stream rows, and what they should give.
 
-        The target is frozen logits [..., n, C], or classes [..., n].
+        Args:
+            inputs: Stream rows [..., B, *shape].
+            labels: Old class of each sample, int64 [..., n], n = B * per_row.
+
+        Returns:
+            Samples [..., n, *shape]; frozen logits [..., n, C], or classes [..., n].
         """
-        cfgm, labels = self.cfgm, self.labels[step]
+        cfgm = self.cfgm
         if cfgm.per_row > 1:
             inputs = inputs.repeat_interleave(cfgm.per_row, labels.ndim - 1)
         made = self.towards(inputs, labels)
@@ -84,16 +89,16 @@ class Synthesis:
     def towards(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """Move rows [..., n, *shape] to classes [..., n]."""
         cfgm = self.cfgm
-        return MF.cfgm(self._follow, inputs, labels, step=cfgm.step, num_steps=cfgm.num_steps, norm=cfgm.norm,
-                       bounds=self._bounds, visible=self._visible)  # fmt: skip
+        return move_towards(self._follow, inputs, labels, step=cfgm.step, num_steps=cfgm.num_steps, norm=cfgm.norm,
+                            bounds=self._bounds, visible=self._visible)  # fmt: skip
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Weighted loss of the samples, [...]."""
-        cfgm: Any = self.cfgm
+        cfgm = self.cfgm
         if cfgm.target == "label":
-            losses = MF.cross_entropy(logits, target)
+            losses = row_losses(logits, target, visible=self._visible)
         elif cfgm.loss == "mse":
-            losses = MF.logit_mse(logits, target)
+            losses = logit_mse(logits, target)
         else:
-            losses = MF.distillation(logits, target, temperature=cfgm.temperature)
+            losses = distillation(logits, target, temperature=cfgm.temperature)
         return cfgm.weight * losses.mean(-1)

@@ -1,144 +1,230 @@
-"""The training loop: the same one for one run and for a population, whose tensors have one more leading dimension."""
+"""The training loop: the same one for one run and for a population, whose tensors have one more leading dimension.
+
+A step reads as a line: gather and augment, select, make, forward, loss, update, store.
+"""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from maskcl.engine.evaluate import Evaluation
 from maskcl.engine.masking import TaskMasking
-from maskcl.engine.plan import StepPlan
-from maskcl.engine.synthesis import Synthesis, plan_old_labels
-from maskcl.methods import Step
+from maskcl.engine.model import Model
+from maskcl.engine.state import State, Weights, map_tensors
+from maskcl.engine.steps import StepPlan
+from maskcl.engine.synthesis import Synthesis
+from maskcl.engine.table import Table
+from maskcl.engine.update import Update
+from maskcl.methods import Method, Step
+from maskcl.methods.base import overrides, per_member
+from maskcl.view import Outputs
 
-if TYPE_CHECKING:
-    from maskcl.engine.population import Population
-
-__all__ = ["OnEvaluation", "OnSteps", "TaskTraining"]
-
-OnSteps: TypeAlias = Callable[[int], None]
-OnEvaluation: TypeAlias = Callable[[int, int, list[Evaluation]], None]
-
-TICK = 50
-"""Steps between two reports of progress."""
+__all__ = ["TaskTraining"]
 
 
 class TaskTraining:
-    """Planned steps of one task, ready to be trained on a population's networks and memory."""
+    """Members in training on the steps of one task."""
 
-    def __init__(self, population: Population, task: int, steps: Sequence[StepPlan]) -> None:
-        self.population, self.task, self.steps = population, task, steps
-        self.model, self.method = population.model, population.method
-        self.rows = len(population.lead)  # the dimension that counts rows
-        self.masking = TaskMasking(self.method, population.task_of_class, task)
-        self.old = (population.task_of_class >= 0) & (population.task_of_class < task)
-        self.stores_after = getattr(self.method, "store", "before") == "after"
-        self.synthesis = self._set_up_synthesis()
-        self.uses_stream = self.synthesis is not None or self.method.needs_teacher or self.stores_after
+    def __init__(
+        self,
+        method: Method,
+        model: Model,
+        state: State,
+        table: Table,
+        masking: TaskMasking,
+        *,
+        label_smoothing: float,
+        makes: Synthesis | None,
+    ) -> None:
+        """Set up for a task.
+
+        Args:
+            method: What a step does; its dials may be tensors [K].
+            model: The networks and their optimiser.
+            state: What the networks' weights are part of.
+            table: Training rows.
+            masking: Active and visible classes.
+            label_smoothing: Share of each target that is spread.
+            makes: What makes samples of old classes, if anything.
+        """
+        self.method, self.model, self.state, self.table = method, model, state, table
+        self.masking, self.label_smoothing, self.makes = masking, label_smoothing, makes
+        self.needs = method.needs
+        self.leading = model.leading
+        self.row_dim = len(model.leading)
+        self.update = Update(method, model, state.method)
+        self.selects = overrides(method, "select")
+        self.joins = makes is not None and makes.cfgm.update == "joint"
         self._buffers: dict[int, Tensor] = {}
+        self._method_state = state.method if self.leading else map_tensors(lambda t: t[0], state.method)
 
-    def run(self, *, on_steps: OnSteps | None = None, on_evaluation: OnEvaluation | None = None) -> None:
-        """Train all steps; arguments as for `Population.fit_task`."""
-        population = self.population
-        began, evaluating = time.perf_counter(), 0.0
-        every = population.training.evaluate_every
-        losses = torch.zeros(population.lead, dtype=population.inputs.dtype)
-        for s, step in enumerate(self.steps):
-            losses += self._train(s, step)
-            population.num_steps += 1
-            if on_steps is not None and (s + 1) % TICK == 0:
-                on_steps(TICK)
-            if every is not None and on_evaluation is not None and population.num_steps % every == 0:
-                paused = time.perf_counter()
-                on_evaluation(population.num_steps, self.task, population.evaluate(self.task))
-                evaluating += time.perf_counter() - paused
-        if on_steps is not None:
-            on_steps(len(self.steps) % TICK)
-        population.loss_sum = losses.double().reshape(-1)
-        population.timings["training"] += time.perf_counter() - began - evaluating
+    def run(self, steps: Sequence[StepPlan], *, after_step: Callable[[int], None] | None = None) -> Tensor:
+        """Train all steps and return the sum of their losses, [...]; `after_step` is told how many are done."""
+        losses = torch.zeros(self.leading, dtype=self.table.dtype)
+        for i, step in enumerate(steps):
+            losses += self._train(step)
+            self.state.steps += 1
+            if after_step is not None:
+                after_step(i + 1)
+        return losses
 
-    def _train(self, s: int, step: StepPlan) -> Tensor:
+    def _train(self, step: StepPlan) -> Tensor:
         """One step; returns its loss, [...]."""
-        inputs, synthesis = self._gather(step), self.synthesis
-        stream = inputs.narrow(self.rows, 0, step.sizes[0]) if self.uses_stream else inputs
-        if synthesis is not None and synthesis.cfgm.update == "joint":
-            made, target = synthesis.make(stream, s)
-            sizes = (*step.sizes, made.shape[self.rows])
-            logits = self._forward(torch.cat([inputs, made], self.rows), sizes)
-            logits, of_made = logits.split((sum(step.sizes), sizes[-1]), -2)
-            loss = self._loss(step, stream, logits) + synthesis.loss(of_made, target)
-        else:
-            logits = self._forward(inputs, step.sizes)
-            loss = self._loss(step, stream, logits)
-        if step.written is not None and not self.stores_after:
-            self._store(step, logits.detach())
-        self.model.update(loss, self.population.regulariser)
-        if synthesis is not None and synthesis.cfgm.update == "separate":
-            made, target = synthesis.make(stream, s)
-            self.model.update(synthesis.loss(self.model.forward(made), target), self.population.regulariser)
-        if step.written is not None and self.stores_after:
+        self.model.rate = step.rate
+        inputs = self._gather(step)
+        if self.selects and len(step.sizes) > 1:
+            step, inputs = self._select(step, inputs)
+        stream = inputs.narrow(self.row_dim, 0, step.sizes[0])
+        made, target = self._make(stream, step) if self.joins else (None, None)
+        outputs, of_made = self._forward(inputs, step.sizes, made)
+        losses = self.method.loss(self._step(step, inputs, outputs))
+        first = losses if isinstance(losses, Tensor) else next(iter(losses.values()))
+        if of_made is not None and self.makes is not None and target is not None:
+            first = first + self.makes.loss(of_made, target)
+            losses = _with_first(losses, first)
+        if step.written is not None and not self.needs.store_after:
+            self._store(step, outputs.logits.detach())
+        self.update(losses)
+        if self.makes is not None and not self.joins:
+            made, target = self._make(stream, step)
+            self.update(_with_first(losses, self.makes.loss(self.model.forward(made).logits, target), alone=True))
+        if step.written is not None and self.needs.store_after:
             with torch.no_grad():  # in evaluation mode: a second pass must not move BatchNorm's statistics again
-                self._store(step, self.model.current(stream))
-        return loss.detach()
+                self._store(step, self.model.at(self.model.weights, stream).logits)
+        return first.detach()
 
     def _gather(self, step: StepPlan) -> Tensor:
-        """The step's inputs, [..., n, *shape]. index_select is five times faster than indexing."""
-        table, count = self.population.inputs, len(step.rows)
-        if count not in self._buffers:  # a fresh batch each step would cost page faults: 2 MB at 32 x 20 rows
-            self._buffers[count] = torch.empty(count, *table.shape[1:], dtype=table.dtype)
-        torch.index_select(table, 0, step.rows, out=self._buffers[count])
-        return self._buffers[count].view(*self.population.lead, -1, *table.shape[1:])
+        """The step's inputs, [..., V * n, *shape]."""
+        return self.table.batch(step.rows, self.leading, self._buffers, step.views)
 
-    def _forward(self, inputs: Tensor, sizes: tuple[int, ...]) -> Tensor:
-        """Logits of all rows: in one batch, or source by source where that is what the method says, and matters."""
-        if len(sizes) == 1 or self.method.joint_forward or not self.model.mixes_rows:
-            return self.model.forward(inputs)
-        return torch.cat([self.model.forward(part) for part in inputs.split(sizes, self.rows)], self.rows)
+    def _make(self, stream: Tensor, step: StepPlan) -> tuple[Tensor, Tensor]:
+        """Samples of old classes, and what they should give."""
+        assert self.makes is not None
+        assert step.made is not None
+        return self.makes.make(stream, step.made)
 
-    def _loss(self, step: StepPlan, stream: Tensor, logits: Tensor) -> Tensor:
+    def _forward(self, inputs: Tensor, sizes: tuple[int, ...], made: Tensor | None) -> tuple[Outputs, Tensor | None]:
+        """What the network gives for all rows, and its logits of samples: in one batch, or source by source.
+
+        Source by source only where that is what the method says, and where rows mix.
+        """
+        views, dim = self.needs.views, self.row_dim
+        parts = [inputs] if made is None else [inputs, made]
+        whole = self.needs.joint_forward or not self.model.parts.mixes_rows
+        if whole or (len(sizes) == 1 and made is None):
+            outputs = self.model.forward(parts[0] if made is None else torch.cat(parts, dim))
+        else:
+            sources = [part for view in inputs.chunk(views, dim) for part in view.split(sizes, dim)]
+            outputs = _joined([self.model.forward(part) for part in [*sources, *parts[1:]]])
+        total = inputs.shape[dim]
+        count = sum(sizes)
+        of_made = None if made is None else outputs.logits[..., total:, :]
+        if made is None and views == 1:
+            return outputs, None
+        features, projected = (None if t is None else t[..., :total, :] for t in (outputs.features, outputs.projected))
+        return Outputs(outputs.logits[..., :count, :], features, projected), of_made
+
+    def _step(self, step: StepPlan, inputs: Tensor, outputs: Outputs) -> Step:
+        """What the method sees."""
         stored = tuple(None if slots is None else self._stored(slots) for slots in step.stored)
-        teacher = None
-        if self.method.needs_teacher and self.population.frozen is not None:
-            with torch.no_grad():
-                teacher = self.population.frozen(stream)
-        active, visible = self.masking(step)
-        return self.method.loss(Step(logits, step.labels, step.sizes, stored, active, visible, teacher, self.old))
+        return Step(
+            outputs.logits,
+            step.labels,
+            step.sizes,
+            stored,
+            self.masking.active(step),
+            self.masking.visible,
+            self.label_smoothing,
+            self._teacher(inputs, step.sizes) if self.needs.teacher else None,
+            self.masking.seen,
+            self.masking.current,
+            outputs.features,
+            outputs.projected,
+            self._method_state,
+        )
+
+    def _teacher(self, inputs: Tensor, sizes: tuple[int, ...]) -> Tensor | None:
+        """Logits of the frozen network on the sources that the method names."""
+        if self.state.frozen is None:
+            return None
+        begin = 0 if "stream" in self.needs.teacher else sizes[0]
+        end = sum(sizes) if "memory" in self.needs.teacher else sizes[0]
+        with torch.no_grad():
+            return self.model.at(self.state.frozen, inputs.narrow(self.row_dim, begin, end - begin)).logits
+
+    def _select(self, step: StepPlan, inputs: Tensor) -> tuple[StepPlan, Tensor]:
+        """Let the method choose among the candidates of each draw; returns the step of the chosen rows."""
+        count, *candidates = step.sizes
+        stream = inputs.narrow(self.row_dim, 0, count)
+        alone = replace(step, labels=step.labels[..., :count], sizes=(count,), stored=())
+        with torch.enable_grad():
+            params = {n: p.detach().requires_grad_() for n, p in self.model.weights.params.items()}
+            outputs = self.model.at(Weights(params, self.model.weights.buffers), stream)
+            losses = self.method.loss(self._step(alone, stream, outputs))
+            first = losses if isinstance(losses, Tensor) else next(iter(losses.values()))
+            grads = torch.autograd.grad(first.sum(), list(params.values()), allow_unused=True, materialize_grads=True)
+        lr = self.model.optimizer.config.lr * step.rate
+        moved = {n: p.detach() - per_member(lr, p) * g for (n, p), g in zip(params.items(), grads, strict=True)}
+        kept, begin = [torch.arange(count).expand(*self.leading, -1)], count
+        stored: list[Tensor | None] = []
+        for draw, size, slots in zip(self.needs.draws, candidates, step.stored, strict=True):
+            places = torch.arange(size).expand(*self.leading, -1)
+            if draw.candidates:
+                rows, labels = inputs.narrow(self.row_dim, begin, size), step.labels[..., begin : begin + size]
+                with torch.no_grad():
+                    before = self.model.at(self.model.weights, rows).logits
+                    after = self.model.at(Weights(moved, self.model.weights.buffers), rows).logits
+                    places = self.method.select(before, after, labels)
+            kept.append(places + begin)
+            own = None if slots is None else slots.view(*self.leading, -1).gather(-1, places).reshape(-1)
+            stored.append(own)
+            begin += size
+        index = torch.cat(kept, -1)
+        rows = step.rows.view(*self.leading, -1).gather(-1, index).reshape(-1)
+        views = step.views
+        if views is not None:
+            every = views.view(*self.leading, begin, *views.shape[1:])
+            views = torch.take_along_dim(every, index[..., None, None], self.row_dim).flatten(0, self.row_dim)
+        chosen = replace(
+            step,
+            rows=rows,
+            labels=step.labels.gather(-1, index),
+            sizes=tuple(part.shape[-1] for part in kept),
+            stored=tuple(stored),
+            views=views,
+        )
+        return chosen, self._gather(chosen)
 
     def _stored(self, slots: Tensor) -> Tensor:
         """Stored logits of a draw, [..., R, C]."""
-        logits = self.population.logits
-        return logits.index_select(0, slots).view(*self.population.lead, -1, logits.shape[1])
+        logits = self.state.stored.view(-1, self.state.stored.shape[-1])
+        return logits.index_select(0, slots).view(*self.leading, -1, logits.shape[1])
 
     def _store(self, step: StepPlan, logits: Tensor) -> None:
         """Keep the logits of the stream rows that enter the memory."""
         assert step.written is not None
         slots, sources = step.written
         stream = logits.narrow(-2, 0, step.sizes[0]).reshape(-1, logits.shape[-1])
-        self.population.logits.index_copy_(0, slots, stream.index_select(0, sources))
+        kept = self.state.stored.view(-1, logits.shape[-1])
+        kept.index_copy_(0, slots, stream.index_select(0, sources))
 
-    def _set_up_synthesis(self) -> Synthesis | None:
-        """What makes samples of old classes in this task, if anything."""
-        population, cfgm = self.population, self.method.cfgm
-        if cfgm is None or self.task < cfgm.from_task or population.frozen is None:
-            return None
-        sizes = [step.sizes[0] * cfgm.per_row for step in self.steps]
-        old = [c for classes in population.scenario.tasks[: self.task] for c in classes]
-        labels = [
-            plan_old_labels(old, sizes, draw=cfgm.draw, seed=spec.seeds.stream, task=self.task)
-            for spec in population.specs
-        ]
-        parts = torch.from_numpy(np.stack(labels) if population.stacked else labels[0]).split(sizes, -1)
-        bounds = population.scenario.dataset.input_range
-        return Synthesis(
-            cfgm,
-            parts,
-            current=self.model.current,
-            frozen=population.frozen,
-            bounds=bounds,
-            visible=self.masking.visible,
-        )
+
+def _with_first(losses: Tensor | dict[str, Tensor], first: Tensor, *, alone: bool = False) -> Tensor | dict[str, Tensor]:
+    """The losses with another one in the first one's place, or nothing else but that."""
+    if isinstance(losses, Tensor):
+        return first
+    name = next(iter(losses))
+    return {name: first} if alone else losses | {name: first}
+
+
+def _joined(parts: Sequence[Outputs]) -> Outputs:
+    def join(name: str) -> Tensor | None:
+        found = [t for part in parts if (t := getattr(part, name)) is not None]
+        return torch.cat(found, -2) if found else None
+
+    logits = join("logits")
+    assert logits is not None
+    return Outputs(logits, join("features"), join("projected"))

@@ -15,7 +15,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Source", "parse_overrides", "read_experiment", "shipped"]
+__all__ = ["Source", "check_names", "parse_overrides", "read_experiment", "shipped"]
 
 Source = str | os.PathLike[str] | Mapping[str, Any]
 
@@ -23,11 +23,14 @@ Source = str | os.PathLike[str] | Mapping[str, Any]
 def read_experiment(source: Source) -> tuple[dict[str, Any], str]:
     """Return the raw sections of a file or a dict, and what messages call it."""
     if isinstance(source, Mapping):
+        check_names(source, "experiment")
         return dict(source), "experiment"
+    good = isinstance(source, (str, os.PathLike))
+    check(good, "experiment", "must be a file, by its path, or a dict of its sections", source)
     path = Path(source)
     try:
-        with open(path, "rb") as file:
-            return {"name": path.stem} | tomllib.load(file), str(path)
+        text = path.read_bytes().decode("utf-8-sig")  # some editors begin a file with a byte-order mark
+        return {"name": path.stem} | tomllib.loads(text), str(path)
     except FileNotFoundError:
         near = sorted(p.name for p in path.parent.glob("*.toml")) if path.parent.is_dir() else []
         hint = f"there are: {', '.join(near)}" if near else None
@@ -35,8 +38,16 @@ def read_experiment(source: Source) -> tuple[dict[str, Any], str]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ConfigError(message(str(path), f"must be a TOML file that can be read ({reason})")) from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # numbers too long and lists too deep for Python among them
         raise ConfigError(message(str(path), f"must be TOML ({error})")) from None
+
+
+def check_names(table: Mapping[Any, Any], where: str) -> None:
+    """Refuse keys that are no strings, in tables within tables too."""
+    for name, part in table.items():
+        check(isinstance(name, str), where, "must have names as keys", name)
+        if isinstance(part, Mapping):
+            check_names(part, where)
 
 
 def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
@@ -53,7 +64,7 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
         check(key not in found, f"--set {key}", "must be given once, and is given twice")
         try:
             found[key] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+        except ValueError:
             must = "must have a TOML value: a number, a word, [..] or {..}"
             check(text.replace("_", "").replace("+", "").replace("-", "").isalnum(), f"--set {key}", must, text)
             found[key] = text

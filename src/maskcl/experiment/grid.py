@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from maskcl.errors import ConfigError, check, nearest
-from maskcl.experiment.schema import SECTIONS, ExperimentFile
+from maskcl.experiment.schema import NAMED, SECTIONS, experiment_file
+from maskcl.networks import Network, as_network
 
-__all__ = ["expand", "override", "short_labels"]
+__all__ = ["count", "expand", "override", "short_labels"]
 
 Raw = dict[str, Any]
 
@@ -39,8 +42,21 @@ def expand(raw: Mapping[str, Any], where: str) -> tuple[list[Raw], list[str]]:
     keys: dict[str, None] = {}
     for row in itertools.chain.from_iterable(axes):
         for key, value in row.items():
-            keys |= dict.fromkeys([f"{key}.{inner}" for inner in value] if isinstance(value, Mapping) else [key])
+            keys |= dict.fromkeys(_told(key, value))
     return settings, list(keys)
+
+
+def _told(key: str, value: Any) -> list[str]:
+    """The dotted keys under which a configuration has what a value sets."""
+    value = _word_as_table(key, value)
+    if key == "network" and (isinstance(value, Network) or callable(value)):
+        value = dict.fromkeys([*as_network(value).describe(), "fingerprint"])
+    return [f"{key}.{inner}" for inner in value] if isinstance(value, Mapping) else [key]
+
+
+def count(raw: Mapping[str, Any], where: str) -> int:
+    """Return how many settings `expand` makes of a file, without making them."""
+    return math.prod(len(rows) for rows in _axes(raw, f"{where}: [grid]"))
 
 
 def override(raw: Mapping[str, Any], changes: Mapping[str, Any], where: str) -> Raw:
@@ -58,7 +74,7 @@ def override(raw: Mapping[str, Any], changes: Mapping[str, Any], where: str) -> 
         key, axis = key.removeprefix("grid."), key.startswith("grid.")
         if key != "zip":
             kind = "that can vary" if axis else "of an experiment file"
-            _check_key(key, "--set", kind, top=() if axis else tuple(ExperimentFile.model_fields))
+            _check_key(key, "--set", kind, top=() if axis else tuple(experiment_file().model_fields))
         grid = {name: left for name, values in grid.items() if (left := _without(name, values, key))}
         if axis:
             grid[key] = value
@@ -177,8 +193,8 @@ def _words_as_tables(raw: Raw) -> Raw:
 
 
 def _word_as_table(name: str, value: Any) -> Any:
-    """`method = "er"` is short for [method] name = "er"."""
-    return {"name": value} if name == "method" and isinstance(value, str) else value
+    """`method = "er"` is short for [method] name = "er", and `network = "resnet18"` for [network] name = "resnet18"."""
+    return {"name": value} if name in NAMED and isinstance(value, str) else value
 
 
 def short_labels(names: Sequence[str], values: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[str]:
@@ -195,8 +211,10 @@ def short_labels(names: Sequence[str], values: Sequence[Mapping[str, Any]], keys
     """
     labels = list(names)
     for key in keys:
-        for label in set(labels):
-            same = [i for i, other in enumerate(labels) if other == label]
+        alike = defaultdict(list)
+        for i, label in enumerate(labels):
+            alike[label].append(i)
+        for label, same in alike.items():
             texts = {i: _text(values[i].get(key)) for i in same}
             if len(set(texts.values())) > 1:
                 for i, text in texts.items():

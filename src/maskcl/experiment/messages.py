@@ -9,8 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from maskcl.errors import message, nearest
-from maskcl.experiment.schema import SECTIONS, ExperimentFile, method_sections
-from maskcl.methods import find
+from maskcl.experiment.schema import NAMED, SECTIONS, experiment_file, named_sections
 
 __all__ = ["sentence"]
 
@@ -43,8 +42,11 @@ def sentence(error: ValidationError, raw: Mapping[str, Any], where: str) -> str:
     here = [e for p, e in found if p == path]
     if here[0]["type"] == "extra_forbidden":
         return _unknown_key(path, here[0]["input"], raw, where)
+    if len(path) == 1 and path[0] in NAMED and not isinstance(here[0]["input"], Mapping):
+        must = "must be a name, or a table of settings with a name"
+        return message(f"{where}: {_dotted(path)}", must, here[0]["input"])
     if here[0]["type"] in ("missing", "union_tag_not_found"):
-        lacks_method = path[0] == "method"
+        lacks_method = path in (("method",), ("method", "name"))
         name = "method.name" if lacks_method else _dotted(path)
         hint = '[method] name = "er"' if lacks_method else None
         return message(f"{where}: {name}", "must be given, and is missing", hint=hint)
@@ -77,10 +79,10 @@ def _dotted(path: Path) -> str:
 def _unknown_key(path: Path, given: Any, raw: Mapping[str, Any], where: str) -> str:
     section, key = (None, str(path[0])) if len(path) == 1 else (str(path[0]), str(path[-1]))
     if section is None:
-        known, owner = [*ExperimentFile.model_fields, "grid"], "an experiment file"
-    elif section == "method":
-        method = find(raw["method"]["name"]).key
-        known, owner = list(method_sections[method].model_fields), repr(method)
+        known, owner = [*experiment_file().model_fields, "grid"], "an experiment file"
+    elif section in NAMED:
+        name = NAMED[section].key(raw[section]["name"])
+        known, owner = list(named_sections[section][name].model_fields), repr(name)
     else:
         known, owner = list(SECTIONS[section]), f"[{section}]"
     text = f"{where}: " + (f"[{section}] " if section else "") + f"{key!r} is not a key of {owner}, got {given!r}."

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from maskcl.data import Dataset
 from maskcl.engine import RunSpec
 from maskcl.errors import ConfigError, DataError, check, message
-from maskcl.experiment.config import Config, parse
-from maskcl.experiment.files import Source, read_experiment
-from maskcl.experiment.grid import expand, override, short_labels
+from maskcl.experiment.config import Config
+from maskcl.experiment.files import Source, check_names, read_experiment
+from maskcl.experiment.grid import count, expand, override, short_labels
+from maskcl.experiment.parsing import parse
+from maskcl.experiment.schema import experiment_file
 from maskcl.experiment.world import World
 from maskcl.results import config_hash, flat_config, read_result, result_path
 from maskcl.scenario import Scenario
 
-__all__ = ["Plan", "Planned", "plan"]
+__all__ = ["MOST_RUNS", "Plan", "Planned", "plan"]
+
+MOST_RUNS = 100_000
+"""Runs of one experiment: settings times seeds. More than that is a slip of the keyboard."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +86,13 @@ def plan(
         DataError: If data are missing or cannot be learnt from.
     """
     raw, where = read_experiment(source)
-    if out is not None:
-        _check_folder(Path(out))
+    _check_arguments(out, overrides, data_root, dataset, scenario)
     world = World(data_root=data_root, dataset=dataset, scenario=scenario)
     changes = {**(overrides or {}), **({} if seeds is None else {"seeds": seeds})}
     raw = override(raw, changes, where)
+    _check_number(raw, where)
+    if isinstance(raw.get("seeds"), range):
+        raw["seeds"] = list(raw["seeds"])
     settings, varied = expand(raw, where)
     for setting in settings:
         world.check_raw(setting, where)
@@ -110,6 +120,44 @@ def plan(
 def _is_told(key: str) -> bool:
     """Whether a label has to tell a key, since the name of method and mask does not."""
     return key.split(".")[0] not in ("mask", "cfgm") and key not in ("method", "method.name")
+
+
+def _check_arguments(out: Any, overrides: Any, data_root: Any, dataset: Any, scenario: Any) -> None:
+    for name, path in (("out", out), ("data root", data_root)):
+        good = path is None or isinstance(path, (str, os.PathLike))
+        check(good, name, "must be a folder, by its path", path)
+    if out is not None:
+        _check_folder(Path(out))
+    if overrides is not None:
+        must = "must be a dict of dotted keys and their values"
+        check(isinstance(overrides, Mapping), "overrides", must, overrides)
+        check_names(overrides, "overrides")
+    good, hint = dataset is None or isinstance(dataset, Dataset), "maskcl.from_arrays(...) makes one"
+    check(good, "dataset", "must be a data set", type(dataset).__name__, hint=hint)
+    good, hint = scenario is None or isinstance(scenario, Scenario), "maskcl.class_incremental(...) makes one"
+    check(good, "scenario", "must be a scenario", type(scenario).__name__, hint=hint)
+
+
+def _check_number(raw: Mapping[str, Any], where: str) -> None:
+    """Refuse more runs than anyone means, before any of them is made."""
+    seeds = raw.get("seeds", experiment_file().model_fields["seeds"].default)
+    total = count(raw, where) * _how_many(seeds)
+    must = f"must come to {MOST_RUNS:,} runs or fewer, settings times seeds"
+    check(total <= MOST_RUNS, where, must, total if total < 10**24 else "more than 10**24")
+    large = isinstance(seeds, Sequence) and any(isinstance(seed, int) and seed >= 2**128 for seed in seeds)
+    check(not large, f"{where}: seeds", "must be below 2**128 each")
+
+
+def _how_many(seeds: Any) -> int:
+    """How many seeds there are; what is no number and no list is refused with the other settings."""
+    if isinstance(seeds, (int, np.integer)):
+        return max(0, int(seeds))
+    try:
+        return len(seeds)
+    except TypeError:
+        return 1
+    except OverflowError:  # range(10**30)
+        return sys.maxsize
 
 
 def _check_folder(out: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import maskcl
 from maskcl.data import Dataset
 from maskcl.engine import Outcome, run_population
-from maskcl.errors import check_choice
+from maskcl.errors import check, check_choice
 from maskcl.experiment.files import Source
 from maskcl.experiment.planning import Plan, plan
 from maskcl.results import Results, document, write_result
@@ -60,6 +60,7 @@ def run(
     True
     """
     check_choice(executor, "executor", EXECUTORS)
+    check(on_progress is None or callable(on_progress), "on_progress", "must be a function of one number", on_progress)
     planned = plan(
         source,
         out=out,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
 
-from maskcl.errors import ShapeError, check
-from maskcl.functional.softmax import cross_entropy
+from maskcl.errors import ConfigError, ShapeError, check, message
+from maskcl.functional.softmax import Dial, row_losses
+from maskcl.functional.values import Classes, Labels, as_classes, as_dial, as_labels, as_tensor, demand
 
 __all__ = ["cfgm"]
 
@@ -19,13 +20,13 @@ NORMS = ("raw", "l2", "sign")
 def cfgm(
     forward: Callable[[Tensor], Tensor],
     inputs: Tensor,
-    labels: Tensor,
+    labels: Labels,
     *,
-    step: float | Tensor,
+    step: Dial,
     num_steps: int = 1,
     norm: str = "raw",
     bounds: tuple[float, float] | None = None,
-    visible: Tensor | None = None,
+    visible: Classes | None = None,
 ) -> Tensor:
     """Move rows along the loss gradient towards a class: x - step * grad_x CE(f(x), c), repeated.
 
@@ -44,10 +45,13 @@ def cfgm(
         visible: Classes in the softmax, bool, shape [C] or [..., B, C]; None: all.
 
     Returns:
-        New rows of the same shape, without a graph; gradients of parameters are left as they were.
+        New rows of the same shape, without a graph; gradients of parameters are left as they were. Under
+        `torch.inference_mode` too, where it works on copies, for that mode knows no gradients.
 
     Raises:
         ShapeError: Integer inputs, an unknown norm, bounds in the wrong order, or labels that do not fit.
+        ConfigError: A step that is negative or not finite, or no steps.
+        DataError: Labels that are no classes of the logits.
 
     Source: arXiv 2309.14808, CFGM; docs/methods/cfgm.md.
 
@@ -56,22 +60,33 @@ def cfgm(
     >>> cfgm(linear, torch.zeros(1, 2), torch.tensor([1]), step=1.0)
     tensor([[-0.5000,  0.5000]])
     """
+    check(isinstance(inputs, Tensor), "cfgm: inputs", "must be a tensor", type(inputs).__name__, error=ShapeError)
     check(inputs.is_floating_point(), "cfgm: inputs", "must be floating point, scaled like the training data",
           inputs.dtype, error=ShapeError, hint="divide 8-bit images by 255")  # fmt: skip
     check(bounds is None or bounds[0] <= bounds[1], "cfgm: bounds", "must be two numbers, the lower first", bounds,
           error=ShapeError)  # fmt: skip
     check(norm in NORMS, "cfgm: norm", f"must be one of {', '.join(NORMS)}", norm, error=ShapeError)
+    good = isinstance(num_steps, int) and not isinstance(num_steps, bool) and num_steps >= 1
+    check(good, "cfgm: num_steps", "must be a whole number, 1 or more", num_steps)
+    labels = as_tensor(labels, "cfgm: labels", inputs)
     lead, shape = labels.shape, inputs.shape[labels.ndim :]
     must = f"must have the leading shape of the inputs, {tuple(inputs.shape)}"
     check(inputs.shape[: labels.ndim] == lead, "cfgm: labels", must, tuple(lead), error=ShapeError)
-    pace = torch.as_tensor(step, dtype=inputs.dtype, device=inputs.device)
-    pace = pace.reshape(*pace.shape, *[1] * (inputs.ndim - pace.ndim))
+    step, rules = as_dial(step, "cfgm: step", lead[:-1])
+    demand(rules)
+    with _gradients_allowed(), _evaluating(forward) if isinstance(forward, nn.Module) else nullcontext():
+        x, labels = _normal(inputs.detach()), _normal(labels)
+        visible = _normal(visible) if isinstance(visible, Tensor) else visible
+        pace = torch.as_tensor(step, dtype=inputs.dtype, device=inputs.device)
+        pace = pace.reshape(*pace.shape, *[1] * (inputs.ndim - pace.ndim))
 
-    def total_loss(x: Tensor) -> Tensor:
-        return cross_entropy(forward(x), labels, visible=visible).sum()
+        def total_loss(x: Tensor) -> Tensor:
+            logits = forward(x)
+            classes, rules = as_labels(labels, logits, "cfgm: labels")
+            demand(rules)
+            shown = None if visible is None else as_classes(visible, logits, "cfgm: visible")
+            return row_losses(logits, classes, visible=shown).sum()
 
-    x = inputs.detach()
-    with _evaluating(forward) if isinstance(forward, nn.Module) else nullcontext():
         for _ in range(num_steps):
             grad = _gradient(total_loss, x)
             if norm == "sign":
@@ -85,13 +100,29 @@ def cfgm(
     return x
 
 
+def _gradients_allowed() -> AbstractContextManager[object]:
+    """Leave inference mode, in which there are no gradients."""
+    return torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext()
+
+
+def _normal(tensor: Tensor) -> Tensor:
+    """Copy what was made in inference mode, which autograd does not take."""
+    return tensor.clone() if tensor.is_inference() else tensor
+
+
 def _gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     try:
         leaf = x.detach().requires_grad_()
     except RuntimeError:  # inside torch.func's transforms, which have their own gradient; outside it is 0.2 ms slower
         return torch.func.grad(function)(x)
-    with torch.enable_grad():
-        (grad,) = torch.autograd.grad(function(leaf), leaf)
+    try:
+        with torch.enable_grad():
+            (grad,) = torch.autograd.grad(function(leaf), leaf)
+    except RuntimeError as error:
+        if "nference tensor" not in str(error):
+            raise
+        must = "must not hold tensors made in torch.inference_mode, which autograd does not take"
+        raise ConfigError(message("cfgm: forward", must, hint="make the network outside of it")) from None
     return grad
 
 

@@ -1,8 +1,9 @@
-"""The masked softmax family: what stream rows may do to the logits of classes that are not being learnt.
+"""The mathematics of the masked softmax family: what stream rows may do to the logits of classes not being learnt.
 
 Everything here works on logits `[..., B, C]` and a bool `active`, `[C]` or `[..., B, C]`, and leaves leading
 dimensions alone. Hyper-parameters are floats, or tensors `[...]` with one value a population member. Shapes and
-types are checked, values are not: that is done once, where settings enter (`maskcl.Mask`).
+types are checked, values are not: that is done once, where settings enter (`maskcl.Mask`), or by the functions of
+`functional/losses.py`, which look at values and then call these.
 
 Rows whose own label is inactive have an infinite loss under m = -inf or leak = 0: such rows are not to be masked.
 """
@@ -19,39 +20,26 @@ from torch import Tensor
 from maskcl.errors import ShapeError, check
 
 __all__ = [
-    "cross_entropy",
-    "leaky_logits",
-    "masked_cross_entropy",
+    "Dial",
+    "at_least_float32",
+    "check_classes",
+    "gradient_factor",
+    "leaked",
+    "masked_losses",
     "mass_to_value",
     "present_classes",
-    "replace_logits",
+    "replaced",
+    "row_losses",
     "scale_gradient",
+    "show",
 ]
 
 Dial: TypeAlias = "float | Tensor"
 """A hyper-parameter: one value, or a tensor [...] with one value a member."""
 
 
-def replace_logits(logits: Tensor, active: Tensor, *, value: Dial) -> Tensor:
-    """Replace the logits of inactive classes by a constant without gradient: the general masked softmax.
-
-        z_j on active classes, m on inactive ones.
-
-    Args:
-        logits: Raw scores, floating, shape [..., B, C].
-        active: True where a class is active, bool, shape [C] or [..., B, C].
-        value: The level m, below +inf; -inf takes the classes out of the softmax; shape [...].
-            A finite m beyond the range of the logits' type is cut to that range.
-
-    Returns:
-        Logits of the same shape and type.
-
-    Source: arXiv 2309.14808, section 3; docs/methods/mask.md.
-
-    >>> replace_logits(torch.tensor([[2.0, 1.0, 0.0]]), torch.tensor([False, True, True]), value=-3.0)
-    tensor([[-3.,  1.,  0.]])
-    """
-    _check_active(logits, active)
+def replaced(logits: Tensor, active: Tensor, value: Dial) -> Tensor:
+    """`replace_logits` without a look at values."""
     limit = torch.finfo(logits.dtype).max
     if isinstance(value, Tensor):
         level = value.detach()[..., None, None] if value.ndim else value.detach()
@@ -61,25 +49,8 @@ def replace_logits(logits: Tensor, active: Tensor, *, value: Dial) -> Tensor:
     return torch.where(active, logits, value if math.isinf(value) else max(-limit, min(limit, value)))
 
 
-def leaky_logits(logits: Tensor, active: Tensor, *, leak: Dial) -> Tensor:
-    """Weigh inactive classes by `leak` in the softmax: the controlled masked softmax.
-
-        z_j + log(leak) on inactive classes, z_j on active ones.
-
-    Args:
-        logits: Raw scores, floating, shape [..., B, C].
-        active: True where a class is active, bool, shape [C] or [..., B, C].
-        leak: Weight of inactive classes, 0 <= leak <= 1; 1 changes nothing, 0 masks; shape [...].
-
-    Returns:
-        Logits of the same shape and type.
-
-    Source: arXiv 2309.14808, section 3; docs/methods/mask.md.
-
-    >>> leaky_logits(torch.zeros(1, 2), torch.tensor([False, True]), leak=0.1)
-    tensor([[-2.3026,  0.0000]])
-    """
-    _check_active(logits, active)
+def leaked(logits: Tensor, active: Tensor, leak: Dial) -> Tensor:
+    """`leaky_logits` without a look at values."""
     if isinstance(leak, Tensor):
         weight = leak.detach()[..., None, None] if leak.ndim else leak.detach()
         shift = torch.where(active, 0.0, weight.log().to(logits.dtype))
@@ -106,27 +77,49 @@ def scale_gradient(logits: Tensor, scale: Dial) -> Tensor:
     return stopped + scale * (logits - stopped)
 
 
-def mass_to_value(mass: Dial, active: Tensor, visible: Tensor | None = None) -> Tensor:
+def gradient_factor(active: Tensor, new_scale: Dial, old_scale: Dial, dtype: torch.dtype) -> Tensor:
+    """Return the factor of each logit's gradient, for `scale_gradient`: exact in the logits' own type.
+
+    `torch.where` on two Python floats would make float32 of them, in a float64 run too.
+
+    Args:
+        active: True where a class is active, bool, shape [C] or [..., B, C].
+        new_scale: Factor on active logits; shape [...].
+        old_scale: Factor on inactive logits; shape [...].
+        dtype: Type of the logits.
+
+    Returns:
+        Factors, shape [C] or [..., B, C].
+    """
+    new, old = (torch.as_tensor(_per_row(scale), dtype=dtype, device=active.device) for scale in (new_scale, old_scale))
+    return torch.where(active, new, old)
+
+
+def mass_to_value(
+    mass: Dial, active: Tensor, visible: Tensor | None = None, *, dtype: torch.dtype | None = None
+) -> Tensor:
     """Return the level m at which the n inactive classes together weigh e^mass: m = mass - log n.
 
     Args:
         mass: Logarithm of the weight of all inactive classes together; shape [...].
         active: bool, shape [C] or [..., B, C].
         visible: Classes that are in the softmax at all, bool, shape [C] or [..., B, C]; None: all.
+        dtype: Type in which log n is taken, that of the logits; None: the mass's own if it is a tensor, or float32.
 
     Returns:
         One level a row, shape [..., B or 1, 1]; meaningless, and not used, where nothing is inactive.
 
     Source: docs/methods/mask.md, mass form.
     """
+    if dtype is None:
+        dtype = mass.dtype if isinstance(mass, Tensor) and mass.is_floating_point() else torch.float32
     inactive = ~active if visible is None else ~active & visible
     count = inactive.sum(-1, keepdim=True)
     count = count[None] if count.ndim == 1 else count
-    total = mass[..., None, None] if isinstance(mass, Tensor) and mass.ndim else mass
-    return total - count.clamp(min=1).to(torch.float32).log()
+    return _per_row(mass) - count.clamp(min=1).to(dtype).log()
 
 
-def masked_cross_entropy(
+def masked_losses(
     logits: Tensor,
     labels: Tensor,
     active: Tensor,
@@ -138,9 +131,7 @@ def masked_cross_entropy(
     new_scale: Dial = 1.0,
     visible: Tensor | None = None,
 ) -> Tensor:
-    """Cross-entropy in which inactive classes are replaced, weighed down, or kept out of the gradient.
-
-        value, mass:  -z_y + log(S_active + n_inactive * e^m)      leak:  -z_y + log(S_active + leak * S_inactive)
+    """`masked_cross_entropy` without a look at values: for the engine, whose settings have been checked.
 
     Args:
         logits: Raw scores, floating, shape [..., B, C].
@@ -148,7 +139,7 @@ def masked_cross_entropy(
         active: True where a class is being learnt, bool, shape [C] or [..., B, C].
         value: Replace inactive logits by this level m; -inf if none of value, mass and leak is given.
         mass: Replace them by mass - log(number of inactive classes).
-        leak: Weigh them by leak instead, 0 to 1; 1 with `old_scale=0` is stop-gradient without replacement.
+        leak: Weigh them by leak instead, 0 or more.
         old_scale: Factor of the gradient on inactive logits, 0 or more; shape [...].
         new_scale: Factor of the gradient on active logits, 0 or more; shape [...].
         visible: Classes that are in the softmax at all, bool, shape [C] or [..., B, C]; None: all.
@@ -158,73 +149,42 @@ def masked_cross_entropy(
 
     Raises:
         ShapeError: Shapes or types do not fit, or more than one of value, mass and leak is given.
-
-    Source: arXiv 2309.14808, section 3; docs/methods/mask.md.
-
-    >>> logits, active = torch.tensor([[2.0, 1.0, 0.0]]), torch.tensor([False, True, True])
-    >>> masked_cross_entropy(logits, torch.tensor([1]), active)
-    tensor([0.3133])
-    >>> masked_cross_entropy(logits, torch.tensor([1]), active, leak=0.1)
-    tensor([0.4945])
     """
     given = sum(dial is not None for dial in (value, mass, leak))
     check(given <= 1, "masked_cross_entropy", "takes one of value, mass and leak", given, error=ShapeError)
-    _check_active(logits, active)
-    logits = _at_least_float32(logits)
+    check_classes(logits, active)
+    logits = at_least_float32(logits)
     if not (_is_one(old_scale) and _is_one(new_scale)):
-        logits = scale_gradient(logits, torch.where(active, _per_row(new_scale), _per_row(old_scale)))
+        logits = scale_gradient(logits, gradient_factor(active, new_scale, old_scale, logits.dtype))
     if leak is not None:
-        logits = leaky_logits(logits, active, leak=leak)
+        logits = leaked(logits, active, leak)
     elif mass is not None:
-        logits = torch.where(active, logits, mass_to_value(mass, active, visible).to(logits.dtype))
+        level = mass_to_value(mass, active, visible, dtype=logits.dtype)
+        logits = torch.where(active, logits, level.to(logits.dtype))
     else:
-        logits = replace_logits(logits, active, value=-math.inf if value is None else value)
-    return cross_entropy(logits, labels, visible=visible)
+        logits = replaced(logits, active, -math.inf if value is None else value)
+    return row_losses(logits, labels, visible=visible)
 
 
-def cross_entropy(
-    logits: Tensor, targets: Tensor, *, label_smoothing: float = 0.0, visible: Tensor | None = None
-) -> Tensor:
-    """Softmax cross-entropy of each row, with hard or soft targets.
+def row_losses(logits: Tensor, labels: Tensor, *, visible: Tensor | None = None) -> Tensor:
+    """Cross-entropy of each row with hard labels, without a look at values: for the engine.
 
     Args:
         logits: Raw scores, floating, shape [..., B, C]; -inf takes a class out.
-        targets: Classes, int64, shape [..., B]; or probabilities, floating, shape [..., B, C].
-        label_smoothing: Share of the target spread evenly over the classes in the softmax, 0 to 1.
+        labels: Classes, int64, shape [..., B].
         visible: Classes that are in the softmax at all, bool, shape [C] or [..., B, C]; None: all.
 
     Returns:
         Losses [..., B], in float32 for half-precision logits.
-
-    >>> cross_entropy(torch.tensor([[2.0, 1.0, 0.0]]), torch.tensor([1]))
-    tensor([1.4076])
     """
-    logits = _at_least_float32(logits)
-    if visible is not None:
-        _check_active(logits, visible, name="visible")
-        logits = logits.masked_fill(~visible, -math.inf)
-    if targets.dtype == torch.int64:
-        check(targets.shape == logits.shape[:-1], "labels", f"must have shape {tuple(logits.shape[:-1])}",
-              tuple(targets.shape), error=ShapeError)  # fmt: skip
-        if label_smoothing == 0.0:
-            if logits.ndim == 2:
-                return F.cross_entropy(logits, targets, reduction="none")
-            # F.cross_entropy wants the classes in dimension 1: flattening is free, transposing is not.
-            flat = F.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1), reduction="none")
-            return flat.reshape(targets.shape)
-        log_p = F.log_softmax(logits, -1)
-        hard = -log_p.gather(-1, targets[..., None])[..., 0]
-    else:
-        check(targets.is_floating_point() and targets.shape == logits.shape, "targets",
-              f"must be int64 labels {tuple(logits.shape[:-1])} or probabilities {tuple(logits.shape)}",
-              (targets.dtype, tuple(targets.shape)), error=ShapeError)  # fmt: skip
-        log_p = F.log_softmax(logits, -1)
-        hard = -torch.where(targets > 0, targets * _finite(log_p, targets > 0), 0.0).sum(-1)
-        if label_smoothing == 0.0:
-            return hard
-    inside = logits > -math.inf
-    spread = -_finite(log_p, inside).sum(-1) / inside.sum(-1)
-    return (1 - label_smoothing) * hard + label_smoothing * spread
+    logits = show(at_least_float32(logits), visible)
+    if labels.shape != logits.shape[:-1]:
+        check(False, "labels", f"must have shape {tuple(logits.shape[:-1])}", tuple(labels.shape), error=ShapeError)
+    if logits.ndim == 2:
+        return F.cross_entropy(logits, labels, reduction="none")
+    # F.cross_entropy wants the classes in dimension 1: flattening is free, transposing is not.
+    flat = F.cross_entropy(logits.reshape(-1, logits.shape[-1]), labels.reshape(-1), reduction="none")
+    return flat.reshape(labels.shape)
 
 
 def present_classes(labels: Tensor, num_classes: int) -> Tensor:
@@ -244,9 +204,29 @@ def present_classes(labels: Tensor, num_classes: int) -> Tensor:
     return (labels[..., None] == torch.arange(num_classes, device=labels.device)).any(-2, keepdim=True)
 
 
-def _finite(log_p: Tensor, where: Tensor) -> Tensor:
-    """Zero outside `where`, so that 0 * -inf never arises, in value or gradient."""
-    return torch.where(where, log_p, 0.0)
+def show(logits: Tensor, visible: Tensor | None) -> Tensor:
+    """Take the classes that are not visible out of the softmax."""
+    if visible is None:
+        return logits
+    check_classes(logits, visible, name="visible")
+    return logits.masked_fill(~visible, -math.inf)
+
+
+def at_least_float32(logits: Tensor) -> Tensor:
+    """Widen half precision, whose sums of exponentials lose classes; the copy is small beside the network."""
+    return logits.float() if logits.dtype.itemsize < 4 else logits
+
+
+def check_classes(logits: Tensor, classes: Tensor, *, name: str = "active") -> None:
+    """Refuse `classes` that are not bool [C] or [..., B, C], and logits that are not floating."""
+    if not logits.is_floating_point():
+        raise ShapeError(f"logits: must be floating point, got {logits.dtype}.")
+    if classes.dtype != torch.bool:
+        raise ShapeError(f"{name}: must be bool, got {classes.dtype}.")
+    if classes.ndim < 1 or classes.shape[-1] != logits.shape[-1]:
+        raise ShapeError(
+            f"{name}: must have {logits.shape[-1]} classes in its last dimension, got {tuple(classes.shape)}."
+        )
 
 
 def _per_row(dial: Dial) -> Dial:
@@ -255,19 +235,3 @@ def _per_row(dial: Dial) -> Dial:
 
 def _is_one(dial: Dial) -> bool:
     return not isinstance(dial, Tensor) and dial == 1.0
-
-
-def _at_least_float32(logits: Tensor) -> Tensor:
-    # Sums of exponentials lose classes in half precision; the copy is small beside the network's arithmetic.
-    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
-
-
-def _check_active(logits: Tensor, active: Tensor, *, name: str = "active") -> None:
-    if not logits.is_floating_point():
-        raise ShapeError(f"logits: must be floating point, got {logits.dtype}.")
-    if active.dtype != torch.bool:
-        raise ShapeError(f"{name}: must be bool, got {active.dtype}.")
-    if active.ndim < 1 or active.shape[-1] != logits.shape[-1]:
-        raise ShapeError(
-            f"{name}: must have {logits.shape[-1]} classes in its last dimension, got {tuple(active.shape)}."
-        )

@@ -1,12 +1,12 @@
-"""Methods by key. A new one is a file beside these and a line here."""
+"""Methods by key. A new one is a file beside these and a line here; one of your own is registered from anywhere."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, TypeVar
 
-from maskcl.errors import check_choice
-from maskcl.methods.base import Draw, Method, Step
+from maskcl.errors import ConfigError, check, message
+from maskcl.methods.base import Draw, Gradients, Method, Needs, Outputs, Phase, State, Step, View, dial, option
 from maskcl.methods.der import DarkExperienceReplay
 from maskcl.methods.derpp import DarkExperienceReplayPlus
 from maskcl.methods.er import ExperienceReplay
@@ -16,25 +16,70 @@ from maskcl.methods.finetune import FineTune
 from maskcl.methods.joint import Joint
 from maskcl.methods.lwf import LearningWithoutForgetting
 from maskcl.methods.si import SynapticIntelligence
+from maskcl.registry import Registry
 
-__all__ = ["ALIASES", "REGISTRY", "Draw", "Method", "Step", "describe", "find"]
+__all__ = [
+    "REGISTRY",
+    "Draw",
+    "Gradients",
+    "Method",
+    "Needs",
+    "Outputs",
+    "Phase",
+    "State",
+    "Step",
+    "View",
+    "describe",
+    "dial",
+    "find",
+    "option",
+    "register",
+]
 
-REGISTRY: dict[str, type[Method]] = {
-    method.key: method
-    for method in (
-        FineTune,
-        Joint,
-        ExperienceReplay,
-        DarkExperienceReplay,
-        DarkExperienceReplayPlus,
-        ErAce,
-        LearningWithoutForgetting,
-        OnlineEwc,
-        SynapticIntelligence,
-    )
-}
+M = TypeVar("M", bound=type[Method])
 
-ALIASES = {"der++": "derpp", "er-ace": "er_ace", "sgd": "finetune", "oewc": "ewc"}
+
+def register(method: M, *, aliases: tuple[str, ...] = ()) -> M:
+    """Make a method known under its key: to experiment files, the command line and the contract tests.
+
+    Args:
+        method: A frozen dataclass derived from `Method`, with a key and a title; also as a decorator.
+        aliases: Further names.
+
+    Returns:
+        The class.
+
+    Raises:
+        ConfigError: It is no such class, or its key names another one.
+    """
+    good = isinstance(method, type) and issubclass(method, Method)
+    check(good, "register", "must be given a class derived from maskcl.methods.Method", method)
+    for name in ("key", "title"):
+        text = getattr(method, name, None)
+        check(isinstance(text, str) and bool(text), f"register: {method.__name__}.{name}", "must be a string", text)
+    if "__dataclass_params__" not in vars(method) or not method.__dataclass_params__.frozen:
+        raise ConfigError(message(f"register: {method.__name__}", "must be a dataclass(frozen=True, kw_only=True)"))
+    REGISTRY.add(method.key, method, aliases=aliases)
+    return method
+
+
+REGISTRY: Registry[type[Method]] = Registry(
+    "method", where="method.name", group="maskcl.methods", add=lambda _, method: register(method)
+)
+"""Methods by key."""
+
+for _method, _aliases in (
+    (FineTune, ("sgd",)),
+    (Joint, ()),
+    (ExperienceReplay, ()),
+    (DarkExperienceReplay, ()),
+    (DarkExperienceReplayPlus, ("der++",)),
+    (ErAce, ("er-ace",)),
+    (LearningWithoutForgetting, ()),
+    (OnlineEwc, ("oewc",)),
+    (SynapticIntelligence, ()),
+):
+    register(_method, aliases=_aliases)
 
 
 def find(key: str) -> type[Method]:
@@ -43,9 +88,7 @@ def find(key: str) -> type[Method]:
     >>> find("der++").title
     'DER++'
     """
-    key = ALIASES.get(key, key)
-    check_choice(key, "method.name", REGISTRY)
-    return REGISTRY[key]
+    return REGISTRY.find(key)
 
 
 def describe(key: str) -> list[dict[str, Any]]:

@@ -15,9 +15,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from maskcl.errors import check_choice
 from maskcl.functional import logit_mse
-from maskcl.methods.base import Draw, Method, Step, check_weight, option
+from maskcl.methods.base import Draw, Method, Needs, Step, dial, option
 
 __all__ = ["DarkExperienceReplay"]
 
@@ -29,27 +28,24 @@ class DarkExperienceReplay(Method):
     key: ClassVar[str] = "der"
     title: ClassVar[str] = "Dark experience replay (DER)"
     paper: ClassVar[str] = "2004.07211"
-    needs_memory: ClassVar[bool] = True
 
-    replay_batch: int = option(10, "memory rows a step, 1 or more")
-    alpha: float = option(0.5, "weight of the distillation, 0 or more")
-    store: str = option("before", "logits kept with a stream row: 'before' or 'after' the update")
-    replay_from_task: int = option(0, "first task (0-based) in which memory rows are drawn")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_weight(self, "alpha")
-        check_choice(self.store, "method.store", ("before", "after"))
+    replay_batch: int = option(10, "memory rows a step, 1 or more", least=1)
+    alpha: float = dial(0.5, "weight of the distillation, 0 or more", least=0)
+    store: str = option(
+        "before", "logits kept with a stream row: 'before' or 'after' the update", choices=("before", "after")
+    )
+    replay_from_task: int = option(0, "first task (0-based) in which memory rows are drawn", least=0)
 
     @property
-    def draws(self) -> tuple[Draw, ...]:
+    def needs(self) -> Needs:
         """One draw, with its stored logits."""
-        return (Draw(self.replay_batch, stored_logits=True),)
+        draws = (Draw(self.replay_batch, stored_logits=True),)
+        return Needs(draws=draws, replay_from_task=self.replay_from_task, store_after=self.store == "after")
 
     def loss(self, step: Step) -> Tensor:
         """Cross-entropy plus distillation, [...]."""
-        new, *_ = step.split(self.losses(step))
+        stream, *_ = step.split(self.losses(step))
         if not step.replays:
-            return new.mean(-1)
+            return stream.mean(-1)
         _, dark = step.split(step.logits, -2)
-        return new.mean(-1) + self.alpha * logit_mse(dark, step.stored_logits(0)).mean(-1)
+        return stream.mean(-1) + self.alpha * logit_mse(dark, step.stored_logits(0)).mean(-1)

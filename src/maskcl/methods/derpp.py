@@ -15,9 +15,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from maskcl.errors import check_choice
 from maskcl.functional import logit_mse
-from maskcl.methods.base import Draw, Method, Step, check_weight, option
+from maskcl.methods.base import Draw, Method, Needs, Step, dial, option
 
 __all__ = ["DarkExperienceReplayPlus"]
 
@@ -29,29 +28,26 @@ class DarkExperienceReplayPlus(Method):
     key: ClassVar[str] = "derpp"
     title: ClassVar[str] = "DER++"
     paper: ClassVar[str] = "2004.07211"
-    needs_memory: ClassVar[bool] = True
 
-    replay_batch: int = option(10, "memory rows of each draw, 1 or more")
-    alpha: float = option(0.5, "weight of the distillation, 0 or more")
-    beta: float = option(0.5, "weight of the second draw's cross-entropy, 0 or more")
-    store: str = option("before", "logits kept with a stream row: 'before' or 'after' the update")
-    replay_from_task: int = option(0, "first task (0-based) in which memory rows are drawn")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_weight(self, "alpha", "beta")
-        check_choice(self.store, "method.store", ("before", "after"))
+    replay_batch: int = option(10, "memory rows of each draw, 1 or more", least=1)
+    alpha: float = dial(0.5, "weight of the distillation, 0 or more", least=0)
+    beta: float = dial(0.5, "weight of the second draw's cross-entropy, 0 or more", least=0)
+    store: str = option(
+        "before", "logits kept with a stream row: 'before' or 'after' the update", choices=("before", "after")
+    )
+    replay_from_task: int = option(0, "first task (0-based) in which memory rows are drawn", least=0)
 
     @property
-    def draws(self) -> tuple[Draw, ...]:
+    def needs(self) -> Needs:
         """Two independent draws: one for the logits, one for the labels."""
-        return (Draw(self.replay_batch, stored_logits=True), Draw(self.replay_batch))
+        draws = (Draw(self.replay_batch, stored_logits=True), Draw(self.replay_batch))
+        return Needs(draws=draws, replay_from_task=self.replay_from_task, store_after=self.store == "after")
 
     def loss(self, step: Step) -> Tensor:
         """Cross-entropy plus distillation plus replay, [...]."""
-        new, *replayed = step.split(self.losses(step))
+        stream, *replayed = step.split(self.losses(step))
         if not step.replays:
-            return new.mean(-1)
+            return stream.mean(-1)
         _, dark, _ = step.split(step.logits, -2)
         distilled = logit_mse(dark, step.stored_logits(0)).mean(-1)
-        return new.mean(-1) + self.alpha * distilled + self.beta * replayed[1].mean(-1)
+        return stream.mean(-1) + self.alpha * distilled + self.beta * replayed[1].mean(-1)

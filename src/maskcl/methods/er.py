@@ -15,8 +15,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from maskcl.errors import check_choice
-from maskcl.methods.base import Draw, Method, Step, option
+from maskcl.methods.base import Draw, Method, Needs, Step, option
 
 __all__ = ["ExperienceReplay"]
 
@@ -28,26 +27,22 @@ class ExperienceReplay(Method):
     key: ClassVar[str] = "er"
     title: ClassVar[str] = "Experience replay (ER)"
     paper: ClassVar[str] = "1902.10486"
-    needs_memory: ClassVar[bool] = True
-    joint_forward: ClassVar[bool] = True
 
-    replay_batch: int = option(10, "memory rows a step, 1 or more")
-    reduction: str = option("joined", "'joined': one mean over all rows; 'sum': the sum of two means")
-    replay_from_task: int = option(0, "first task (0-based) in which memory rows are drawn")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_choice(self.reduction, "method.reduction", ("joined", "sum"))
+    replay_batch: int = option(10, "memory rows a step, 1 or more", least=1)
+    reduction: str = option(
+        "joined", "'joined': one mean over all rows; 'sum': the sum of two means", choices=("joined", "sum")
+    )
+    replay_from_task: int = option(0, "first task (0-based) in which memory rows are drawn", least=0)
 
     @property
-    def draws(self) -> tuple[Draw, ...]:
+    def needs(self) -> Needs:
         """One draw."""
-        return (Draw(self.replay_batch),)
+        return Needs(draws=(Draw(self.replay_batch),), replay_from_task=self.replay_from_task, joint_forward=True)
 
     def loss(self, step: Step) -> Tensor:
         """Joined mean, or sum of two means, [...]."""
         losses = self.losses(step)
         if self.reduction == "joined" or not step.replays:
             return losses.mean(-1)
-        new, old = step.split(losses)
-        return new.mean(-1) + old.mean(-1)
+        stream, memory = step.split(losses)
+        return stream.mean(-1) + memory.mean(-1)

@@ -16,13 +16,15 @@ Differs from the paper and its public code:
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
+from maskcl.errors import MaskclWarning
 from maskcl.mask import Mask
-from maskcl.methods.base import Draw, Method, Step, option
+from maskcl.methods.base import Draw, Method, Needs, Step, option
 
 __all__ = ["ErAce"]
 
@@ -34,21 +36,26 @@ class ErAce(Method):
     key: ClassVar[str] = "er_ace"
     title: ClassVar[str] = "ER-ACE"
     paper: ClassVar[str] = "2104.05025"
-    needs_memory: ClassVar[bool] = True
 
     mask: Mask | None = option(
         Mask(value=-math.inf, policy="batch", from_task=1),
         "the asymmetric part: m = -inf over the classes of the batch",
     )
-    replay_batch: int = option(10, "memory rows a step, 1 or more")
-    replay_from_task: int = option(1, "first task (0-based) in which memory rows are drawn")
+    replay_batch: int = option(10, "memory rows a step, 1 or more", least=1)
+    replay_from_task: int = option(1, "first task (0-based) in which memory rows are drawn", least=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mask is None:
+            text = "er_ace without its mask is er with reduction = 'sum': the mask is what makes it ER-ACE."
+            warnings.warn(text, MaskclWarning, stacklevel=4)
 
     @property
-    def draws(self) -> tuple[Draw, ...]:
+    def needs(self) -> Needs:
         """One draw."""
-        return (Draw(self.replay_batch),)
+        return Needs(draws=(Draw(self.replay_batch),), replay_from_task=self.replay_from_task)
 
     def loss(self, step: Step) -> Tensor:
         """Sum of two means, [...]."""
-        new, *old = step.split(self.losses(step))
-        return new.mean(-1) + old[0].mean(-1) if old else new.mean(-1)
+        stream, *memory = step.split(self.losses(step))
+        return stream.mean(-1) + memory[0].mean(-1) if memory else stream.mean(-1)

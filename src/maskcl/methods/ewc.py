@@ -12,14 +12,14 @@ Differs from the paper:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
-from maskcl.errors import check
-from maskcl.methods.base import Method, Step, WeightState, check_weight, lead, option
+from maskcl.methods.base import Gradients, Method, State, Step, View, dial, option, per_member
 
 __all__ = ["OnlineEwc"]
 
@@ -31,36 +31,32 @@ class OnlineEwc(Method):
     key: ClassVar[str] = "ewc"
     title: ClassVar[str] = "Online EWC"
     paper: ClassVar[str] = "1805.06370"
-    weight_state: ClassVar[tuple[str, ...]] = ("anchor", "importance")
 
-    strength: float = option(180.0, "weight of the penalty, 0 or more")
-    gamma: float = option(1.0, "how much of the earlier tasks' importance is kept, 0 to 1")
-    fisher_rows: int = option(1000, "rows of a task that its importance is taken over, 1 or more")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_weight(self, "strength", "gamma")
-        check(self.gamma <= 1, "method.gamma", "must be between 0 and 1", self.gamma)
-        check(isinstance(self.fisher_rows, int) and self.fisher_rows >= 1, "method.fisher_rows",
-              "must be a whole number, 1 or more", self.fisher_rows)  # fmt: skip
+    strength: float = dial(180.0, "weight of the penalty, 0 or more", least=0)
+    gamma: float = dial(1.0, "how much of the earlier tasks' importance is kept, 0 to 1", least=0, most=1)
+    fisher_rows: int = option(1000, "rows of a task that its importance is taken over, 1 or more", least=1)
 
     def loss(self, step: Step) -> Tensor:
         """Mean over stream rows, [...]; the penalty enters as a gradient."""
         return self.losses(step).mean(-1)
 
-    def penalty_gradients(self, state: WeightState, weights: Sequence[Tensor]) -> list[Tensor]:
-        """Return strength * F (w - w*)."""
+    def init_state(self, weights: Sequence[Tensor], num_classes: int) -> State:
+        """The weights to hold, and that none matters yet."""
+        return {"anchor": [w.clone() for w in weights], "importance": [torch.zeros_like(w) for w in weights]}
+
+    def direction(self, gradients: Gradients, weights: Sequence[Tensor], state: State) -> list[Tensor]:
+        """Add strength * F (w - w*)."""
         return [
-            lead(self.strength, w) * importance * (w - anchor)
-            for w, anchor, importance in zip(weights, state["anchor"], state["importance"], strict=True)
+            g + per_member(self.strength, w) * importance * (w - anchor)
+            for g, w, anchor, importance in zip(
+                gradients["loss"], weights, state["anchor"], state["importance"], strict=True
+            )
         ]
 
-    def after_step(self, state: WeightState, grads: Sequence[Tensor], moves: Sequence[Tensor]) -> None:
-        """Nothing to note."""
-
-    def end_task(self, state: WeightState, weights: Sequence[Tensor], fisher: Callable[[int], list[Tensor]]) -> None:
+    def end_task(self, state: State, view: View) -> State:
         """Add the task's importance, and hold the weights where they are now."""
-        for importance, new in zip(state["importance"], fisher(self.fisher_rows), strict=True):
-            importance.mul_(lead(self.gamma, importance)).add_(new)
-        for anchor, weight in zip(state["anchor"], weights, strict=True):
-            anchor.copy_(weight)
+        importance = [
+            self.gamma * before + new
+            for before, new in zip(state["importance"], view.squared_gradients(self.fisher_rows), strict=True)
+        ]
+        return {"anchor": [w.clone() for w in view.weights], "importance": importance}

@@ -12,7 +12,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from maskcl.errors import check
-from maskcl.methods.base import Method, Step
+from maskcl.methods.base import Method, Needs, Phase, Step
 
 __all__ = ["Joint"]
 
@@ -23,12 +23,20 @@ class Joint(Method):
 
     key: ClassVar[str] = "joint"
     title: ClassVar[str] = "Joint training"
-    trains_on: ClassVar[str] = "all"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self.mask is None or self.mask.policy != "task", "mask.policy",
               "must be 'batch' or 'recent' with method 'joint', which has no old classes", "task")  # fmt: skip
+
+    @property
+    def needs(self) -> Needs:
+        """No samples of old classes."""
+        return Needs(no_cfgm="has no old classes to make")
+
+    def phases(self, task: int, num_tasks: int) -> tuple[Phase, ...]:
+        """All rows, when the last task has come."""
+        return (Phase(rows="all"),) if task == num_tasks - 1 else ()
 
     def loss(self, step: Step) -> Tensor:
         """Mean over stream rows, [...]."""

@@ -12,15 +12,13 @@ Differs from the paper:
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
-from maskcl.errors import check
 from maskcl.functional import distillation
-from maskcl.methods.base import Method, Step, check_weight, option
+from maskcl.methods.base import Method, Needs, Step, dial
 
 __all__ = ["LearningWithoutForgetting"]
 
@@ -35,20 +33,19 @@ class LearningWithoutForgetting(Method):
     key: ClassVar[str] = "lwf"
     title: ClassVar[str] = "Learning without forgetting (LwF)"
     paper: ClassVar[str] = "1606.09282"
-    needs_teacher: ClassVar[bool] = True
 
-    alpha: float = option(1.0, "weight of the distillation, 0 or more")
-    temperature: float = option(2.0, "softens both softmaxes, above 0")
+    alpha: float = dial(1.0, "weight of the distillation, 0 or more", least=0)
+    temperature: float = dial(2.0, "softens both softmaxes, above 0", above=0)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_weight(self, "alpha", "temperature")
-        check(0 < self.temperature < math.inf, "method.temperature", "must be above 0", self.temperature)
+    @property
+    def needs(self) -> Needs:
+        """The frozen network's logits on the stream rows."""
+        return Needs(teacher=("stream",))
 
     def loss(self, step: Step) -> Tensor:
         """Cross-entropy plus distillation, [...]."""
         loss = self.losses(step).mean(-1)
-        if step.teacher is None or step.old is None:
+        if step.teacher is None:
             return loss
-        old, teacher = (z.masked_fill(~step.old, OUT) for z in (step.logits, step.teacher))
-        return loss + self.alpha * distillation(old, teacher, temperature=self.temperature).mean(-1)
+        student, teacher = (z.masked_fill(~step.earlier, OUT) for z in (step.logits, step.teacher))
+        return loss + self.alpha * distillation(student, teacher, temperature=self.temperature).mean(-1)

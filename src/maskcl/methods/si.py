@@ -11,15 +11,14 @@ Differs from the paper: negative omega are cut to 0, as in most public code.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
-from maskcl.errors import check
-from maskcl.methods.base import Method, Step, WeightState, check_weight, lead, option
+from maskcl.methods.base import Gradients, Method, State, Step, View, dial, per_member
 
 __all__ = ["SynapticIntelligence"]
 
@@ -31,37 +30,40 @@ class SynapticIntelligence(Method):
     key: ClassVar[str] = "si"
     title: ClassVar[str] = "Synaptic intelligence (SI)"
     paper: ClassVar[str] = "1703.04200"
-    weight_state: ClassVar[tuple[str, ...]] = ("anchor", "importance", "path")
 
-    c: float = option(1.0, "weight of the penalty, 0 or more")
-    xi: float = option(0.9, "keeps the importance of weights that hardly moved finite, above 0")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_weight(self, "c", "xi")
-        check(0 < self.xi < math.inf, "method.xi", "must be above 0", self.xi)
+    c: float = dial(1.0, "weight of the penalty, 0 or more", least=0)
+    xi: float = dial(0.9, "keeps the importance of weights that hardly moved finite, above 0", above=0)
 
     def loss(self, step: Step) -> Tensor:
         """Mean over stream rows, [...]; the penalty enters as a gradient."""
         return self.losses(step).mean(-1)
 
-    def penalty_gradients(self, state: WeightState, weights: Sequence[Tensor]) -> list[Tensor]:
-        """Return 2 c Omega (w - w*)."""
+    def init_state(self, weights: Sequence[Tensor], num_classes: int) -> State:
+        """The weights to hold, that none matters yet, and no path."""
+        names = ("importance", "path")
+        return {"anchor": [w.clone() for w in weights]} | {n: [torch.zeros_like(w) for w in weights] for n in names}
+
+    def direction(self, gradients: Gradients, weights: Sequence[Tensor], state: State) -> list[Tensor]:
+        """Add 2 c Omega (w - w*)."""
         return [
-            2 * lead(self.c, w) * importance * (w - anchor)
-            for w, anchor, importance in zip(weights, state["anchor"], state["importance"], strict=True)
+            g + 2 * per_member(self.c, w) * importance * (w - anchor)
+            for g, w, anchor, importance in zip(
+                gradients["loss"], weights, state["anchor"], state["importance"], strict=True
+            )
         ]
 
-    def after_step(self, state: WeightState, grads: Sequence[Tensor], moves: Sequence[Tensor]) -> None:
+    def after_step(self, gradients: Gradients, moves: Sequence[Tensor], state: State) -> None:
         """Add what each weight's move did for the loss."""
-        for path, grad, move in zip(state["path"], grads, moves, strict=True):
+        for path, grad, move in zip(state["path"], gradients["loss"], moves, strict=True):
             path.addcmul_(grad, move, value=-1)
 
-    def end_task(self, state: WeightState, weights: Sequence[Tensor], fisher: Callable[[int], list[Tensor]]) -> None:
+    def end_task(self, state: State, view: View) -> State:
         """Turn the paths into importance, and hold the weights where they are now."""
-        for anchor, importance, path, weight in zip(
-            state["anchor"], state["importance"], state["path"], weights, strict=True
-        ):
-            importance.add_(path.clamp(min=0) / ((weight - anchor).square() + lead(self.xi, weight)))
-            path.zero_()
-            anchor.copy_(weight)
+        importance = [
+            before + path.clamp(min=0) / ((weight - anchor).square() + self.xi)
+            for before, path, weight, anchor in zip(
+                state["importance"], state["path"], view.weights, state["anchor"], strict=True
+            )
+        ]
+        path = [torch.zeros_like(p) for p in state["path"]]
+        return {"anchor": [w.clone() for w in view.weights], "importance": importance, "path": path}

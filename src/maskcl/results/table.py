@@ -150,6 +150,8 @@ def _notes(results: Results) -> list[str]:
         notes.append("One seed: there is no interval, and differences may be chance.")
     elif 1 in counts:
         notes.append("Where one seed is left there is no interval.")
+    if any(s.method == "er_ace" and s.dial.kind == "none" for s in results.settings):
+        notes.append('ER-ACE without a mask is ER with reduction "sum": the mask is all that it adds.')
     named = divergences(results.settings)
     if named:
         shown = named[:10] + ([f"and {len(named) - 10} more"] if len(named) > 10 else [])

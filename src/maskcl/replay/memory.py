@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskcl.errors import ConfigError, DataError, ShapeError, check, check_choice, message
-from maskcl.memory import POLICIES, MemoryState, draw_slots, plan_writes
+from maskcl.memory import MemoryState, plan_writes
+from maskcl.replay.checks import check_draw, check_rows, check_settings, read_state
 from maskcl.rng import generator
 
 __all__ = ["Replay", "ReplayMemory"]
@@ -82,21 +82,10 @@ class ReplayMemory:
     """
 
     def __init__(self, size: int, *, policy: str = "reservoir", num_classes: int | None = None, seed: int = 0) -> None:
-        check(_is_whole(size) and size >= 1, "ReplayMemory: size", "must be a whole number of slots, 1 or more", size)
-        if policy == "herding":
-            must, hint = "must not need the network's features", "the engine's memory herds at task ends: maskcl.run"
-            raise ConfigError(message("ReplayMemory: policy", must, policy, hint=hint))
-        check_choice(policy, "ReplayMemory: policy", [name for name in POLICIES if name != "herding"])
-        good = num_classes is None or (_is_whole(num_classes) and num_classes >= 1)
-        check(good, "ReplayMemory: num_classes", "must be a whole number, 1 or more", num_classes)
-        must = f"must be given with policy {policy!r}"
-        check(num_classes is not None or policy == "reservoir", "ReplayMemory: num_classes", must, num_classes)
-        if policy == "ring" and num_classes is not None:
-            must = f"must be {num_classes} or more with policy 'ring': a slot for each class"
-            check(size >= num_classes, "ReplayMemory: size", must, size)
-        check(_is_whole(seed), "ReplayMemory: seed", "must be a whole number", seed)
-        self.size, self.policy, self.num_classes, self.seed = size, policy, num_classes, seed
-        self._state, self._num_draws = MemoryState.empty(size, num_classes or 1), 0
+        check_settings(size, policy, num_classes, seed)
+        self.size, self.policy, self.seed = int(size), policy, int(seed)
+        self.num_classes = None if num_classes is None else int(num_classes)
+        self._state, self._num_draws = MemoryState.empty(self.size, self.num_classes or 1), 0
         self._slots: dict[str, Tensor] = {}
 
     def __len__(self) -> int:
@@ -128,25 +117,27 @@ class ReplayMemory:
         Raises:
             ShapeError: Shapes, types or names differ from each other's or from the first call's.
             DataError: A label outside the range of classes.
+            ConfigError: Rows too large for so many slots to fit into memory.
         """
         rows = {"inputs": inputs, "labels": labels, **fields}
-        self._check_rows(rows)
+        check_rows(rows, self._slots, self.size, self.num_classes)
         classes = labels.detach().cpu().numpy()
         if self.num_classes is None:  # a reservoir does not look at classes
             classes = np.zeros_like(classes)
         before = self._state
         slots = plan_writes(self.policy, before, classes, generator(self.seed, "memory", before.num_seen))
         self._state = before.after(slots, before.num_seen + np.arange(len(classes)), classes)
-        written = np.flatnonzero(self._state.rows >= before.num_seen)
-        sources = self._state.rows[written] - before.num_seen
         for name, tensor in rows.items():
             if name not in self._slots:
                 self._slots[name] = tensor.new_zeros(self.size, *tensor.shape[1:])
+        written = np.flatnonzero(self._state.rows >= before.num_seen)
+        sources = self._state.rows[written] - before.num_seen
+        for name, tensor in rows.items():
             at, source = (torch.from_numpy(index).to(tensor.device) for index in (written, sources))
             self._slots[name].index_copy_(0, at, tensor.detach().index_select(0, source))
 
     def draw(self, n: int) -> Replay:
-        """Draw rows, each set of `n` distinct ones as likely as any other; with replacement while there are fewer.
+        """Draw rows, any `n` distinct ones in any order alike; with replacement while there are fewer.
 
         Args:
             n: Rows, 1 or more.
@@ -156,27 +147,20 @@ class ReplayMemory:
 
         Raises:
             DataError: The memory is empty.
+            ConfigError: More rows than fit into memory.
         """
-        check(_is_whole(n) and n >= 1, "ReplayMemory.draw: n", "must be a whole number, 1 or more", n)
-        must, hint = "needs rows in the memory", "draw only if len(memory) > 0"
-        check(len(self) > 0, "ReplayMemory.draw", must, len(self), error=DataError, hint=hint)
+        check_draw(n, len(self), self.num_bytes // self.size)
         filled = np.flatnonzero(self._state.rows >= 0)
-        picks = draw_slots(np.array([len(filled)]), n, generator(self.seed, "draws", self._num_draws))[0]
+        rng = generator(self.seed, "draws", self._num_draws)
+        picks = rng.choice(filled, int(n), replace=len(filled) < n)  # in random order: a draw may be cut in two
         self._num_draws += 1
-        index = torch.from_numpy(filled[picks])
+        index = torch.from_numpy(picks)
         rows = {name: slots.index_select(0, index.to(slots.device)) for name, slots in self._slots.items()}
         return Replay(rows.pop("inputs"), rows.pop("labels"), rows)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that later draws depend on: numbers, strings and copies of tensors."""
-        state = self._state
-        return {
-            "size": self.size, "policy": self.policy, "num_classes": self.num_classes, "seed": self.seed,
-            "num_seen": state.num_seen, "num_draws": self._num_draws,
-            "rows": torch.tensor(state.rows), "row_labels": torch.tensor(state.labels),
-            "class_counts": torch.tensor(state.class_counts),
-            "slots": {name: tensor.clone() for name, tensor in self._slots.items()},
-        }  # fmt: skip
+        return self._plan() | {"slots": {name: tensor.clone() for name, tensor in self._slots.items()}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where another memory of the same size, policy and classes was, its seed included.
@@ -187,47 +171,15 @@ class ReplayMemory:
         Raises:
             ConfigError: It is the state of another kind of memory, or not one at all.
         """
-        where, missing = "ReplayMemory.load_state_dict", sorted(self.state_dict().keys() - state.keys())
-        check(not missing, where, f"must be given what state_dict returned; missing: {', '.join(missing)}")
-        for name in ("size", "policy", "num_classes"):
-            must = f"must be that of this memory, {getattr(self, name)!r}"
-            check(state[name] == getattr(self, name), f"{where}: {name}", must, state[name])
-        arrays = {name: state[name].cpu().numpy().copy() for name in ("rows", "row_labels", "class_counts")}
-        self.seed, self._num_draws = int(state["seed"]), int(state["num_draws"])
-        self._state = MemoryState(arrays["rows"], arrays["row_labels"], int(state["num_seen"]), arrays["class_counts"])
-        self._slots = {name: tensor.clone() for name, tensor in state["slots"].items()}
+        read = read_state(state, self._plan())  # all of it is looked at before anything is taken over
+        self.seed, self._num_draws, self._state, self._slots = read
 
-    def _check_rows(self, rows: dict[str, Tensor]) -> None:
-        for name, tensor in rows.items():
-            where = f"ReplayMemory.add: {name}"
-            check(isinstance(tensor, Tensor), where, "must be a tensor", type(tensor).__name__, error=ShapeError)
-            check(tensor.ndim >= 1, where, "must have rows in its first dimension", (), error=ShapeError)
-        inputs, labels = rows["inputs"], rows["labels"]
-        good = labels.dtype == torch.int64 and labels.ndim == 1
-        check(good, "ReplayMemory.add: labels", "must be int64 of shape [B]",
-              (labels.dtype, tuple(labels.shape)), error=ShapeError)  # fmt: skip
-        if self._slots:
-            names, given = list(self._slots)[2:], list(rows)[2:]
-            must = f"must be those of the first call, {names}"
-            check(sorted(given) == sorted(names), "ReplayMemory.add: fields", must, given, error=ShapeError)
-        for name, tensor in rows.items():
-            must = f"must have as many rows as inputs, {len(inputs)}"
-            check(len(tensor) == len(inputs), f"ReplayMemory.add: {name}", must, len(tensor), error=ShapeError)
-            if name in self._slots:
-                now, first = _row_kind(tensor), _row_kind(self._slots[name])
-                must = f"must have rows like the first call's, {first}"
-                check(now == first, f"ReplayMemory.add: {name}", must, now, error=ShapeError)
-        if labels.numel() > 0:
-            low, high = (int(label) for label in labels.aminmax())
-            top = "" if self.num_classes is None else f" to {self.num_classes - 1}"
-            good = low >= 0 and (self.num_classes is None or high < self.num_classes)
-            check(good, "ReplayMemory.add: labels", f"must be classes from 0{top or ' on'}",
-                  low if low < 0 else high, error=DataError)  # fmt: skip
-
-
-def _row_kind(tensor: Tensor) -> str:
-    return f"{list(tensor.shape[1:])} {str(tensor.dtype).removeprefix('torch.')} on {tensor.device}"
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    def _plan(self) -> dict[str, Any]:
+        """The state without the rows themselves."""
+        state = self._state
+        return {
+            "size": self.size, "policy": self.policy, "num_classes": self.num_classes, "seed": self.seed,
+            "num_seen": state.num_seen, "num_draws": self._num_draws,
+            "rows": torch.tensor(state.rows), "row_labels": torch.tensor(state.labels),
+            "class_counts": torch.tensor(state.class_counts),
+        }  # fmt: skip

@@ -1,0 +1,82 @@
+"""From settings to networks, an optimiser and the state that a run begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from maskcl.engine.loop import LoopModel
+from maskcl.engine.member import memory_slots
+from maskcl.engine.model import Model, Parts
+from maskcl.engine.spec import RunSpec
+from maskcl.engine.stack import StackModel
+from maskcl.engine.state import State, Weights, map_tensors, stack_trees
+from maskcl.memory import MemoryState
+from maskcl.methods import Method
+from maskcl.methods.base import overrides
+from maskcl.networks import build_network, find_classifier, num_features, seeded
+from maskcl.optim import Optimizer, OptimizerConfig
+
+__all__ = ["build_model", "build_parts", "initial_state"]
+
+
+def build_parts(spec: RunSpec) -> Parts:
+    """Return a run's network with its initial weights, and the method's head on its features, if it has one."""
+    shape, num_classes = spec.scenario.dataset.input_shape, spec.scenario.num_classes
+    dtype, seed = getattr(torch, spec.training.dtype), spec.seeds.initialisation
+    network = build_network(spec.network, shape, num_classes, seed=seed).to(dtype)
+    classifier = find_classifier(network, spec.network.classifier_name)
+    head = None
+    if overrides(spec.method, "head"):
+        with seeded(seed, "head"):
+            head = spec.method.head(num_features(network, classifier))
+    head = None if head is None else head.to(dtype)
+    return Parts(network, classifier, head, features=spec.method.needs.features)
+
+
+def initial_state(specs: Sequence[RunSpec], *, stacked: bool) -> State:
+    """Return initial weights, an empty memory, an optimiser at its start, for members of one structure."""
+    first, num_classes = specs[0], specs[0].scenario.num_classes
+    built = [build_parts(spec) for spec in specs]
+    members = [Weights(parts.named("parameters"), parts.named("buffers")) for parts in built]
+    weights = members[0]
+    if stacked:
+        weights = Weights(*(stack_trees([vars(m)[name] for m in members]) for name in ("params", "buffers")))
+    weights = map_tensors(Tensor.detach, weights)
+    leading = (len(specs),) if stacked else ()
+    lifted = [p.detach() if stacked else p.detach()[None] for p in weights.params.values()]
+    slots, needs, dtype = memory_slots(first), first.method.needs, lifted[0].dtype
+    optimizer = Optimizer(first.optimizer, list(weights.params.values()), stacked=stacked)
+    return State(
+        weights=weights,
+        optimizer=optimizer.state,
+        method=first.method.init_state(lifted, num_classes),
+        stored=torch.zeros(*leading, slots * needs.stores_logits, num_classes, dtype=dtype),
+        frozen=None,
+        memories=[MemoryState.empty(slots, num_classes) if first.memory is not None else None for _ in specs],
+        last_seen=[np.full(num_classes, -1) for _ in specs],
+        position=np.zeros(len(specs), np.int64),
+        steps=np.zeros(len(specs), np.int64),
+        updates=np.zeros(len(specs), np.int64),
+    )
+
+
+def build_model(parts: Parts, state: State, config: OptimizerConfig, *, method: Method, stacked: bool) -> Model:
+    """Return what trains a state's weights, in place.
+
+    Args:
+        parts: The network's structure; a loop makes its weights the module's own.
+        state: The state.
+        config: The optimiser's settings; numbers may be tensors [K].
+        method: The method, for the hooks that it has.
+        stacked: Whether tensors have a member dimension.
+    """
+    params = list(state.weights.params.values())
+    optimizer = Optimizer(config, params, stacked=stacked, state=state.optimizer, updates=state.updates)
+    if not stacked:
+        return LoopModel(parts, state.weights, optimizer)
+    fuse = not overrides(method, "direction", "after_step")
+    return StackModel(parts, state.weights, optimizer, fuse=fuse)

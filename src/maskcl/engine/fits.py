@@ -1,0 +1,68 @@
+"""Whether the settings of a run fit together: what no setting can know by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from maskcl.errors import check
+from maskcl.memory import POLICIES
+
+__all__ = ["check_spec"]
+
+
+def check_spec(spec: Any) -> None:
+    """Refuse settings that do not fit together.
+
+    Args:
+        spec: A `RunSpec`, which calls this when it is made.
+
+    Raises:
+        ConfigError: For the first thing that does not fit.
+    """
+    method, memory, scenario, training = spec.method, spec.memory, spec.scenario, spec.training
+    needs, num_tasks = method.needs, scenario.num_tasks
+    size = 0 if memory is None else memory.size
+    check(not needs.uses_memory or size > 0, "memory.size", f"must be 1 or more with method '{method.key}'", size,
+          hint="method 'finetune' learns without a memory")  # fmt: skip
+    check(needs.uses_memory or memory is None, "memory", f"is not used by method '{method.key}'", memory)
+    if memory is not None:
+        least = POLICIES.find(memory.policy).least_size(scenario.num_classes)
+        if needs.held_out:
+            size -= round(size * needs.held_out)
+        must = f"must be {least} or more with policy '{memory.policy}': a slot for each class"
+        check(size >= least, "memory.size", must, size)
+    smallest = min(len(rows) for rows in scenario.train_rows)
+    check(training.batch_size <= smallest, "training.batch_size",
+          f"must not be above the smallest task's {smallest} rows", training.batch_size)  # fmt: skip
+    first = needs.replay_from_task
+    check(first == 0 or first < num_tasks or num_tasks == 1, "method.replay_from_task",
+          f"must be below the number of tasks, {num_tasks}", first)  # fmt: skip
+    if training.augment is not None:
+        training.augment.check_shape(scenario.dataset.input_shape)
+    _check_mask(spec)
+    cfgm = method.cfgm
+    if cfgm is not None:
+        check(cfgm.from_task < num_tasks, "cfgm.from_task", f"must be below the number of tasks, {num_tasks}",
+              cfgm.from_task)  # fmt: skip
+
+
+def _check_mask(spec: Any) -> None:
+    mask, tasks, batch = spec.method.mask, spec.scenario.tasks, spec.training.batch_size
+    if mask is None:
+        return
+    # A method that brings a mask of its own from the second task on may meet a stream of one task.
+    own = mask == type(spec.method).__dataclass_fields__["mask"].default
+    check(mask.from_task == 0 or mask.from_task < len(tasks) or own, "mask.from_task",
+          f"must be below the number of tasks, {len(tasks)}", mask.from_task)  # fmt: skip
+    if mask.removes_inactive:
+        name, dial = ("value", mask.value) if mask.leak is None else ("leak", mask.leak)
+        for t, classes in enumerate(tasks):
+            compared = len(classes) > 1 or t < mask.from_task or (mask.keep_future and t < len(tasks) - 1)
+            check(compared, f"mask.{name}",
+                  f"must leave old classes in the softmax: task {t} has one class, and its loss would be 0", dial,
+                  hint="use a finite value, or a leak above 0")  # fmt: skip
+    window = mask.recent_rows
+    check(window is None or window >= batch, "mask.recent_rows", f"must be the batch size, {batch}, or more", window)
+    check(not (mask.removes_inactive and mask.policy == "batch" and batch == 1),
+          "training.batch_size", "must be 2 or more with mask policy 'batch' and m = -inf, or no class is compared",
+          batch)  # fmt: skip

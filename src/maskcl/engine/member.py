@@ -1,0 +1,114 @@
+"""One member of a population as methods and memory policies see it when a task ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from maskcl.engine.evaluate import CHUNK
+from maskcl.engine.model import Model, squared_gradients
+from maskcl.engine.spec import RunSpec
+from maskcl.engine.state import Weights, map_tensors
+from maskcl.engine.table import Table
+from maskcl.memory import MemoryState
+from maskcl.rng import generator
+from maskcl.view import Outputs
+
+__all__ = ["MemberView", "held_out", "memory_slots"]
+
+Ints = NDArray[np.int64]
+
+
+def memory_slots(spec: RunSpec) -> int:
+    """Slots that stream rows may enter: those of the settings, less what is set aside for held-out rows."""
+    return 0 if spec.memory is None else spec.memory.size - _set_aside(spec)
+
+
+def _set_aside(spec: RunSpec) -> int:
+    share = spec.method.needs.held_out
+    return max(1, round(spec.memory.size * share)) if spec.memory is not None and share else 0
+
+
+def held_out(spec: RunSpec, task: int) -> dict[int, Ints]:
+    """Rows of each class of a task that nothing is trained on: the first of a permutation, so that any prefix will do."""
+    share, rows, labels = spec.method.needs.held_out, spec.scenario.train_rows[task], spec.scenario.dataset.train_labels
+    if not share:
+        return {}
+    found = {}
+    for c in spec.scenario.tasks[task]:
+        own = rows[labels[rows] == c]
+        order = generator(spec.seeds.sampling, "held_out", c).permutation(len(own))
+        found[c] = own[order[: max(1, round(share * len(own)))]]
+    return found
+
+
+class MemberView:
+    """See `maskcl.view.View`."""
+
+    def __init__(
+        self, spec: RunSpec, model: Model, member: int, table: Table, task: int, memory: MemoryState | None
+    ) -> None:
+        self._spec, self._model, self._member, self._table = spec, model, member, table
+        self._task, self._memory = task, memory
+        self._forward = model.one(member)
+
+    @property
+    def task(self) -> int:
+        """The task."""
+        return self._task
+
+    @property
+    def tasks(self) -> tuple[tuple[int, ...], ...]:
+        """Classes of each task so far."""
+        return self._spec.scenario.tasks[: self._task + 1]
+
+    @property
+    def _own(self) -> Weights:
+        weights = map_tensors(Tensor.detach, self._model.weights)
+        return map_tensors(lambda t: t[self._member], weights) if self._model.leading else weights
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """The network's parameters."""
+        return list(self._own.params.values())
+
+    @property
+    def task_rows(self) -> Ints:
+        """Training rows of the task."""
+        rows, out = self._spec.scenario.train_rows[self._task], held_out(self._spec, self._task)
+        return np.setdiff1d(rows, np.concatenate(list(out.values()))) if out else rows
+
+    @property
+    def memory_rows(self) -> Ints:
+        """Rows in the memory."""
+        return np.zeros(0, np.int64) if self._memory is None else self._memory.rows[self._memory.rows >= 0]
+
+    @property
+    def held_out_rows(self) -> Ints:
+        """As many held-out rows of each class so far as the slots set aside allow."""
+        of_class = [rows for t in range(self._task + 1) for rows in held_out(self._spec, t).values()]
+        if not of_class:
+            return np.zeros(0, np.int64)
+        quota = max(1, _set_aside(self._spec) // len(of_class))
+        return np.concatenate([rows[:quota] for rows in of_class])
+
+    def labels(self, rows: Ints) -> Tensor:
+        """Classes of rows."""
+        return torch.from_numpy(self._spec.scenario.dataset.train_labels[rows])
+
+    def outputs(self, rows: Ints) -> Outputs:
+        """What the network gives for rows, in evaluation mode."""
+        parts = [self._forward(self._table.rows(rows[i : i + CHUNK])) for i in range(0, max(1, len(rows)), CHUNK)]
+        names = ("logits", "features", "projected")
+        columns = [[getattr(part, name) for part in parts] for name in names]
+        return Outputs(*(None if column[0] is None else torch.cat(column) for column in columns))
+
+    def squared_gradients(self, num_rows: int) -> list[Tensor]:
+        """Mean squared gradients over rows of the task."""
+        seed = self._spec.seeds.sampling
+        rows = generator(seed, "fisher", self._task).permutation(self._spec.scenario.train_rows[self._task])[:num_rows]
+        return squared_gradients(self._model.parts, self._own, self._table.rows(rows), self.labels(rows))

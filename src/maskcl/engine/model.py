@@ -1,0 +1,159 @@
+"""What executors have in common: a typed protocol, and a network that can be called with any weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+from torch.utils.hooks import RemovableHandle
+
+from maskcl.engine.state import Weights
+from maskcl.methods import Gradients
+from maskcl.optim import Optimizer
+from maskcl.view import Outputs
+
+__all__ = ["Forward", "Model", "Parts", "squared_gradients"]
+
+Forward: TypeAlias = Callable[[Tensor], Outputs]
+
+HEAD = "maskcl.head."
+"""What the names of a head's parameters begin with, beside the network's."""
+
+
+class Model(Protocol):
+    """Networks and their optimiser: one without a member dimension, or K with one.
+
+    Attributes:
+        parts: The network as a module, and the method's head.
+        weights: What is trained; tensors change in place.
+        optimizer: How it moves.
+        leading: Leading dimensions of all tensors: (K,) or ().
+        rate: Factor of the learning rate in the coming step.
+    """
+
+    parts: Parts
+    weights: Weights
+    optimizer: Optimizer
+    leading: tuple[int, ...]
+    rate: float | Tensor
+
+    def forward(self, inputs: Tensor) -> Outputs:
+        """Map inputs [..., B, *shape] in training mode, with a graph to the parameters."""
+        ...
+
+    def at(self, weights: Weights, inputs: Tensor) -> Outputs:
+        """Map inputs in evaluation mode, with a graph to the given weights, and to the inputs if they ask for one."""
+        ...
+
+    def one(self, member: int) -> Forward:
+        """One member as a function of inputs [N, *shape], in evaluation mode, without a graph."""
+        ...
+
+    def gradients(self, losses: dict[str, Tensor]) -> Gradients:
+        """Gradients of losses [...] by name, one tensor a parameter, [K, ...]."""
+        ...
+
+    def descend(self, loss: Tensor) -> None:
+        """One optimiser step on a loss [...]; members never mix."""
+        ...
+
+    def move(self, directions: Sequence[Tensor]) -> None:
+        """One optimiser step along directions that take the gradient's place, [K, ...]."""
+        ...
+
+
+class Parts:
+    """A network and a method's head on its features, called with their own weights or with any others."""
+
+    def __init__(self, network: nn.Module, classifier: str, head: nn.Module | None, *, features: bool) -> None:
+        self.network, self.classifier, self.head = network, classifier, head
+        self.mixes_rows = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules())
+        self._features: Tensor | None = None
+        self._looks = features or head is not None
+        if self._looks:
+            self._look()
+        self.train()
+
+    def _look(self) -> RemovableHandle:
+        """See what goes into the classifier, whatever the network is."""
+
+        def keep(_: nn.Module, inputs: tuple[Any, ...]) -> None:
+            self._features = inputs[0]
+
+        return self.network.get_submodule(self.classifier).register_forward_pre_hook(keep)
+
+    def train(self, mode: bool = True) -> None:
+        """Set training or evaluation mode."""
+        for module in (self.network, self.head):
+            if module is not None:
+                module.train(mode)
+
+    def __call__(self, inputs: Tensor, weights: dict[str, Tensor] | None = None, *, look: bool = False) -> Outputs:
+        """Map one member's inputs, with weights by name instead of its own where they are given.
+
+        Args:
+            inputs: Rows [n, *shape].
+            weights: Parameters and buffers; None: the modules' own.
+            look: Whether features are wanted, though the method does not need them at each step.
+        """
+        handle = self._look() if look and not self._looks else None
+        try:
+            return self._call(inputs, weights)
+        finally:
+            if handle is not None:
+                handle.remove()
+
+    def _call(self, inputs: Tensor, weights: dict[str, Tensor] | None) -> Outputs:
+        if weights is None:
+            logits = self.network(inputs)
+        elif self.head is None:
+            logits = functional_call(self.network, weights, (inputs,))
+        else:
+            logits = functional_call(
+                self.network, {n: t for n, t in weights.items() if not n.startswith(HEAD)}, (inputs,)
+            )
+        features, self._features = self._features, None
+        return Outputs(logits, features, self.project(features, weights))
+
+    def project(self, features: Tensor | None, weights: dict[str, Tensor] | None = None) -> Tensor | None:
+        """What the head makes of features."""
+        if self.head is None or features is None:
+            return None
+        if weights is None:
+            return self.head(features)
+        own = {n.removeprefix(HEAD): t for n, t in weights.items() if n.startswith(HEAD)}
+        return functional_call(self.head, own, (features,))
+
+    def named(self, what: str) -> dict[str, Tensor]:
+        """Its "parameters" or "buffers" by name, the tensors themselves."""
+        found = dict(getattr(self.network, f"named_{what}")())
+        head = {} if self.head is None else dict(getattr(self.head, f"named_{what}")())
+        return found | {HEAD + name: tensor for name, tensor in head.items()}
+
+
+def squared_gradients(parts: Parts, weights: Weights, inputs: Tensor, labels: Tensor) -> list[Tensor]:
+    """Mean over rows of the squared gradient of log p(label), in evaluation mode, one tensor a parameter.
+
+    Args:
+        parts: The network.
+        weights: One member's.
+        inputs: Rows [N, *shape].
+        labels: Their classes, int64 [N].
+    """
+    params = {name: tensor.detach() for name, tensor in weights.params.items()}
+
+    def log_p(params: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+        logits = parts(x[None], params | weights.buffers).logits
+        return logits.log_softmax(-1)[0].gather(0, y[None])[0]
+
+    parts.train(False)
+    totals = {name: torch.zeros_like(tensor) for name, tensor in params.items()}
+    each_row = vmap(grad(log_p), in_dims=(None, 0, 0))
+    for x, y in zip(inputs.split(64), labels.split(64), strict=True):
+        for name, gradient in each_row(params, x, y).items():
+            totals[name].add_(gradient.square().sum(0))
+    parts.train()
+    return [total / len(inputs) for total in totals.values()]

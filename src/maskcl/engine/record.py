@@ -1,0 +1,78 @@
+"""One run's matrices as they fill, and the outcome they become."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from maskcl.engine.evaluate import Evaluation
+from maskcl.engine.population import Population
+from maskcl.engine.spec import Outcome, RunSpec
+
+__all__ = ["Record"]
+
+
+class Record:
+    """One run's matrices as they fill."""
+
+    def __init__(self, spec: RunSpec, untrained: Evaluation) -> None:
+        self.spec, self.untrained, num_tasks = spec, untrained, spec.scenario.num_tasks
+        self.matrices: dict[str, np.ndarray] = {
+            name: np.full((num_tasks, num_tasks), np.nan)
+            for name in ("class_incremental", "task_incremental", "confidence")
+        }
+        self.newest_share = np.full(num_tasks, np.nan)
+        self.anytime: list[tuple[int, int, np.ndarray, np.ndarray]] = []
+        self.samples: list[dict[str, Any]] = []
+
+    def add(self, task: int, evaluation: Evaluation) -> None:
+        """Take an evaluation at a task's end."""
+        for name, matrix in self.matrices.items():
+            matrix[task] = getattr(evaluation, name)
+        self.newest_share[task] = evaluation.newest_share
+
+    def add_anytime(self, step: int, task: int, evaluation: Evaluation) -> None:
+        """Take an evaluation within a task."""
+        self.anytime.append((step, task, evaluation.class_incremental, evaluation.confidence))
+
+    def outcome(
+        self,
+        diverged: dict[str, Any] | None,
+        seconds: float,
+        timings: dict[str, float],
+        executor: dict[str, Any],
+        population: Population,
+        member: int,
+    ) -> Outcome:
+        """Return what came out; `member` is its place in the population by now."""
+        anytime = None
+        if self.anytime:
+            names = ("step", "task", "class_incremental", "confidence")
+            anytime = {
+                name: np.array(column) for name, column in zip(names, zip(*self.anytime, strict=True), strict=True)
+            }
+        return Outcome(
+            spec=self.spec,
+            status="finished" if diverged is None else "diverged",
+            diverged=diverged,
+            **self.matrices,
+            newest_share=self.newest_share,
+            untrained={
+                "class_incremental": self.untrained.class_incremental,
+                "task_incremental": self.untrained.task_incremental,
+            },
+            anytime=anytime,
+            seconds=seconds,
+            timings=timings,
+            executor=executor,
+            num_parameters=population.num_parameters,
+            memory_bytes=population.memory_bytes,
+            samples=_with_last_pictures(self.samples) or None,
+            network=population.network(member) if self.spec.training.save_weights else None,
+        )
+
+
+def _with_last_pictures(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Keep the pictures of the last task alone: it has all old classes, and files stay small."""
+    return [{k: v for k, v in one.items() if k != "pictures" or one is samples[-1]} for one in samples]

@@ -1,0 +1,208 @@
+"""The members' plans side by side: which members step together, and their steps as tensors.
+
+Members with the same number of rows go through a task in step. Where numbers differ (each member has its own tasks),
+those with rows left for a step of one size form it together, and the others wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from maskcl.engine.plan import MemberPlan
+from maskcl.methods import Needs
+
+__all__ = ["Chunk", "StepPlan", "TaskPlan"]
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """One step of some members (or of one run, without the leading K).
+
+    Attributes:
+        rows: Row ids in the image table, stream rows first, then each draw, int64 [K * n].
+        labels: Their classes, int64 [K, n].
+        sizes: Rows of each source, adding up to n.
+        stored: For each draw, slots to read logits from, int64 [K * R] into [K * M]; None where not wanted.
+        written: Slots to write logits to and the stream rows they come from, int64 each, into [K * M] and [K * B].
+        active: For mask policies "batch" and "recent", bool [K, 1, C].
+        made: Old class of each CFGM sample, int64 [K, B * per_row]; None where none are made.
+        views: How each view of each row is changed, int64 [K * n, V, 3]; None: not.
+        rate: Factor of the learning rate; one for all, or one a member [K].
+    """
+
+    rows: Tensor
+    labels: Tensor
+    sizes: tuple[int, ...]
+    stored: tuple[Tensor | None, ...] = ()
+    written: tuple[Tensor, Tensor] | None = None
+    active: Tensor | None = None
+    made: Tensor | None = None
+    views: Tensor | None = None
+    rate: float | Tensor = 1.0
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive steps of one size that some members make together.
+
+    Attributes:
+        members: Their positions in the population; None: all of them.
+        starts: Each one's first step, 0-based within the phase.
+        steps: The steps.
+    """
+
+    members: list[int] | None
+    starts: list[int]
+    steps: list[StepPlan]
+
+
+class TaskPlan:
+    """The members' plans of one phase, as tensors ready for the training loop."""
+
+    def __init__(
+        self, members: Sequence[MemberPlan], labels: Ints, needs: Needs, *, stacked: bool, memory_size: int
+    ) -> None:
+        """Lay plans side by side.
+
+        Args:
+            members: Their plans.
+            labels: Classes of the whole image table.
+            needs: The method's.
+            stacked: Whether tensors have a member dimension.
+            memory_size: Slots, M.
+        """
+        self.members, self._labels, self._needs = list(members), labels, needs
+        self._stacked, self._memory_size = stacked, memory_size
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield all steps, in an order in which each member's own come one after the other."""
+        runs = [_runs(member) for member in self.members]
+        at = [0] * len(runs)
+        while any(at[k] < len(own) for k, own in enumerate(runs)):
+            kinds = {k: own[at[k]][0] for k, own in enumerate(runs) if at[k] < len(own)}
+            kind = min(kinds.values())  # epoch by epoch, large steps first: who is done with them waits
+            members = [k for k, own in kinds.items() if own == kind]
+            count = min(end - start for _, start, end in (runs[k][at[k]] for k in members))
+            starts = [runs[k][at[k]][1] for k in members]
+            for k in members:
+                _, start, end = runs[k][at[k]]
+                if start + count == end:
+                    at[k] += 1
+                else:
+                    runs[k][at[k]] = (kind, start + count, end)
+            everyone = len(members) == len(self.members)
+            yield Chunk(None if everyone else members, starts, self.steps(members, starts, count))
+
+    def steps(self, members: Sequence[int], starts: Sequence[int], count: int) -> list[StepPlan]:
+        """Return steps of some members, of one size and with the same sources, as views into a few large tensors."""
+        own = [(self.members[k], start) for k, start in zip(members, starts, strict=True)]
+        first, s = own[0]
+        size, replaying = int(first.offsets[s + 1] - first.offsets[s]), s >= first.first_replay
+        parts = [np.stack([m.order[_span(m, a, count)].reshape(count, size) for m, a in own], 1)]
+        stored: list[tuple[Tensor, ...] | None] = []
+        draws = self._needs.draws if replaying else ()
+        for d, draw in enumerate(draws):
+            parts.append(np.stack([m.draw_rows[d][a : a + count] for m, a in own], 1))
+            slots = None
+            if draw.stored_logits:
+                read = [m.draw_slots[d][a : a + count] + j * self._memory_size for j, (m, a) in enumerate(own)]
+                slots = torch.from_numpy(np.stack(read, 1).reshape(count, -1)).unbind(0)
+            stored.append(slots)
+        rows = np.concatenate(parts, 2)
+        labels = torch.from_numpy(self._labels[rows])
+        each_rows = torch.from_numpy(rows.reshape(count, -1)).unbind(0)
+        each_labels = self._without_member(labels).unbind(0)
+        writes = self._writes(own, count) if self._needs.stores_logits else [None] * count
+        active, made = self._active(own, count), self._made(own, count)
+        views, rates = self._views(own, count, size, len(draws)), _rates(own, count)
+        sizes = tuple(part.shape[2] for part in parts)
+        return [
+            StepPlan(
+                each_rows[i], each_labels[i], sizes, tuple(None if slots is None else slots[i] for slots in stored),
+                writes[i], None if active is None else active[i], None if made is None else made[i],
+                None if views is None else views[i], 1.0 if rates is None else rates[i],
+            )
+            for i in range(count)
+        ]  # fmt: skip
+
+    def _without_member(self, tensor: Tensor) -> Tensor:
+        return tensor if self._stacked else tensor[:, 0]
+
+    def _active(self, own: Sequence[tuple[MemberPlan, int]], count: int) -> Tensor | None:
+        parts = [m.active[a : a + count] for m, a in own if m.active is not None]
+        if not parts:
+            return None
+        active = torch.from_numpy(np.stack(parts, 1))
+        return active[:, :, None] if self._stacked else active
+
+    def _made(self, own: Sequence[tuple[MemberPlan, int]], count: int) -> Tensor | None:
+        parts = []
+        for m, a in own:
+            if m.made is not None:
+                each = len(m.made) // int(m.offsets[-1])
+                span = _span(m, a, count)
+                parts.append(m.made[span.start * each : span.stop * each].reshape(count, -1))
+        return self._without_member(torch.from_numpy(np.stack(parts, 1))) if parts else None
+
+    def _views(self, own: Sequence[tuple[MemberPlan, int]], count: int, size: int, draws: int) -> Tensor | None:
+        if not own[0][0].views:
+            return None
+        parts = [np.stack([m.views[0][_span(m, a, count)].reshape(count, size, -1, 3) for m, a in own], 1)]
+        parts += [np.stack([m.views[1 + d][a : a + count] for m, a in own], 1) for d in range(draws)]
+        views = np.concatenate(parts, 2)
+        return torch.from_numpy(views.reshape(count, -1, *views.shape[3:]))
+
+    def _writes(self, own: Sequence[tuple[MemberPlan, int]], count: int) -> list[tuple[Tensor, Tensor] | None]:
+        """For each step, the slots whose logits change and the stream rows they come from; a slot's last write wins."""
+        steps, slots, sources = [], [], []
+        for j, (m, a) in enumerate(own):
+            span = _span(m, a, count)
+            size = (span.stop - span.start) // count
+            at = np.flatnonzero(m.slots[span] >= 0)[::-1]
+            step, into = at // size, m.slots[span][at]
+            _, last = np.unique(step * self._memory_size + into, return_index=True)
+            at, step, into = at[last], step[last], into[last]
+            steps.append(step)
+            slots.append(into + j * self._memory_size)
+            sources.append(at - step * size + j * size)
+        step = np.concatenate(steps)
+        order = np.argsort(step, kind="stable")
+        counts = np.bincount(step, minlength=count).tolist()
+        slot_parts = torch.from_numpy(np.concatenate(slots)[order]).split(counts)
+        source_parts = torch.from_numpy(np.concatenate(sources)[order]).split(counts)
+        return [(a, b) if len(a) else None for a, b in zip(slot_parts, source_parts, strict=True)]
+
+
+def _runs(member: MemberPlan) -> list[tuple[tuple[int, int, bool], int, int]]:
+    """A member's steps as runs of one kind: (epoch, -size, replays), first step, end."""
+    sizes, steps = np.diff(member.offsets), np.arange(member.num_steps)
+    replays = steps >= member.first_replay
+    changes = (np.diff(member.epochs) != 0) | (np.diff(sizes) != 0) | (np.diff(replays.astype(int)) != 0)
+    edges = [0, *(np.flatnonzero(changes) + 1).tolist(), member.num_steps]
+    merged: list[tuple[tuple[int, int, bool], int, int]] = []
+    for a, b in zip(edges, edges[1:], strict=False):
+        if a < b:
+            merged.append(((int(member.epochs[a]), -int(sizes[a]), bool(replays[a])), a, b))
+    return merged
+
+
+def _span(member: MemberPlan, start: int, count: int) -> slice:
+    """Where some steps lie in a member's stream."""
+    return slice(int(member.offsets[start]), int(member.offsets[start + count]))
+
+
+def _rates(own: Sequence[tuple[MemberPlan, int]], count: int) -> list[float | Tensor] | None:
+    """Factors of the learning rate at each step: one where all members have the same."""
+    if own[0][0].rates is None:
+        return None
+    rates = np.stack([m.rates[a : a + count] for m, a in own if m.rates is not None], 1)
+    same = (rates == rates[:, :1]).all(1)
+    return [float(row[0]) if alike else torch.from_numpy(row) for row, alike in zip(rates, same, strict=True)]

@@ -1,0 +1,71 @@
+"""The data set's rows as the networks see them: gathered, augmented, scaled, normalised.
+
+8-bit images stay 8-bit in the table; they are scaled after the gather.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from maskcl import augment as A
+from maskcl.augment import Augment
+
+__all__ = ["Table"]
+
+
+class Table:
+    """Rows on which networks are trained or judged.
+
+    Args:
+        rows: float32 [N, ...], or uint8 images [N, C, H, W] that stand for value / 255.
+        dtype: What the networks compute in.
+        augment: How images are changed; None: not.
+    """
+
+    def __init__(self, rows: NDArray[np.float32] | NDArray[np.uint8], dtype: torch.dtype, augment: Augment | None) -> None:
+        stored = torch.from_numpy(rows)
+        self.dtype, self.augment = dtype, augment
+        self.is_raw = stored.dtype == torch.uint8
+        self.stored = stored if self.is_raw else stored.to(dtype)
+        self.shape = tuple(rows.shape[1:])
+
+    def batch(
+        self, rows: Tensor, leading: tuple[int, ...], buffers: dict[int, Tensor], views: Tensor | None = None
+    ) -> Tensor:
+        """Gather a step's rows.
+
+        Args:
+            rows: Row ids, int64 [K * n].
+            leading: Leading dimensions of the result.
+            buffers: The caller's; the result lies in one, and is overwritten by the next call with as many rows.
+            views: How each view of each row is changed, int64 [K * n, V, 3]; None: not at all.
+
+        Returns:
+            Inputs [..., V * n, *shape], view after view.
+        """
+        count = len(rows)
+        if count not in buffers:  # a fresh batch each step would cost page faults: 2 MB at 32 x 20 rows
+            buffers[count] = torch.empty(count, *self.shape, dtype=self.stored.dtype)
+        # index_select is five times faster than indexing
+        found = torch.index_select(self.stored, 0, rows, out=buffers[count])
+        if views is None or self.augment is None:
+            return self._finished(found).view(*leading, -1, *self.shape)
+        made = [self._finished(A.crop_and_flip(self.augment, found, v)) for v in views.unbind(1)]
+        parts = [images.view(*leading, -1, *self.shape) for images in made]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, len(leading))
+
+    def rows(self, rows: NDArray[np.int64] | Tensor) -> Tensor:
+        """Rows as they are judged: not augmented, [n, *shape]."""
+        return self._finished(self.stored[torch.as_tensor(rows)])
+
+    def _finished(self, found: Tensor) -> Tensor:
+        if self.is_raw:
+            found = found.float().div_(255).to(self.dtype)
+        return found if self.augment is None else A.normalise(self.augment, found)
+
+    def bounds(self, input_range: tuple[float, float]) -> tuple[float, float] | tuple[Tensor, Tensor]:
+        """Lowest and highest value that a finished row can have."""
+        return input_range if self.augment is None else A.bounds(self.augment, input_range, dtype=self.dtype)

@@ -1,0 +1,155 @@
+"""What passes between a method and the engine: what it needs, what it sees of a step, how a task is gone through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from torch import Tensor
+
+__all__ = ["Draw", "Gradients", "Needs", "Phase", "State", "Step"]
+
+State: TypeAlias = "dict[str, Tensor | list[Tensor]]"
+"""What a method remembers: tensors, or lists of tensors, by names of its own."""
+
+Gradients: TypeAlias = dict[str, list[Tensor]]
+"""By the name of a loss ("loss" where there is one), one tensor a parameter, [K, ...]."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One sample of the memory that a step needs.
+
+    Attributes:
+        size: Rows that are replayed, R.
+        stored_logits: Whether the logits stored with the rows are wanted.
+        candidates: Rows that `Method.select` chooses from; 0: the draw itself is replayed.
+        classes: "all", or "old": rows of earlier tasks alone, while there are any.
+    """
+
+    size: int
+    stored_logits: bool = False
+    candidates: int = 0
+    classes: str = "all"
+
+    @property
+    def num_drawn(self) -> int:
+        """Rows that are drawn."""
+        return self.candidates or self.size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What the engine has to provide, and what the method cannot take.
+
+    Attributes:
+        draws: The samples of the memory that each step needs.
+        memory: Whether there is a memory, also without draws.
+        policy: Memory policy where the settings name none.
+        replay_from_task: First task (0-based) in which memory rows are drawn.
+        store_after: Whether logits are stored as they are after a step's update, not before.
+        joint_forward: Whether stream and memory rows pass the network in one batch: with BatchNorm that matters.
+        features: Whether losses or predictions look at what goes into the classifier.
+        views: Random views of each row in a step, if the training augments; the first one's logits are `Step.logits`.
+        teacher: Sources whose rows the frozen previous network sees: "stream", "memory".
+        held_out: Share of each task's rows, and of the memory, that nothing is trained on.
+        no_mask: Why a mask cannot act; empty: it can.
+        no_cfgm: Why CFGM cannot act; empty: it can.
+    """
+
+    draws: tuple[Draw, ...] = ()
+    memory: bool = False
+    policy: str = "reservoir"
+    replay_from_task: int = 0
+    store_after: bool = False
+    joint_forward: bool = False
+    features: bool = False
+    views: int = 1
+    teacher: tuple[str, ...] = ()
+    held_out: float = 0.0
+    no_mask: str = ""
+    no_cfgm: str = ""
+
+    @property
+    def uses_memory(self) -> bool:
+        """Whether the method has a memory."""
+        return self.memory or bool(self.draws)
+
+    @property
+    def stores_logits(self) -> bool:
+        """Whether logits are stored with memory rows."""
+        return any(draw.stored_logits for draw in self.draws)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """A pass over rows when a task comes.
+
+    Attributes:
+        rows: Which rows are the stream: the "task"'s, "all" tasks' together, or those in the "memory".
+        epochs: Passes; None: as the training settings say.
+        fresh: Whether it starts from initial weights, with a new optimiser.
+    """
+
+    rows: str = "task"
+    epochs: int | None = None
+    fresh: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a loss sees of one step: the stream rows, then the rows of each draw, joined.
+
+    Attributes:
+        logits: The network's logits, [..., n, C].
+        labels: int64 [..., n].
+        sizes: How many rows each source has, adding up to n: (B,) while nothing is replayed, then (B, R, ...).
+        stored: For each draw, the logits stored with its rows, [..., R, C]; None where the draw did not ask for them.
+        active: Classes left alone by the mask, bool, [n, C] or [..., n, C]: all of them for memory rows; None: no mask.
+        visible: Classes in the softmax at all, bool, [n, C] or [..., n, C]; None: all.
+        label_smoothing: Share of each target that is spread over the classes in the softmax.
+        teacher: Logits of the frozen previous network on the rows of `Needs.teacher`, joined; None in the first task,
+            and for methods that do not ask for them.
+        seen: Classes of this task and those before, bool [C] or [..., 1, C].
+        current: Classes of this task, of the same shape.
+        features: What goes into the classifier, [..., V * n, D], view after view; None unless asked for.
+        projected: What the method's own head makes of it, [..., V * n, P]; None without one.
+        state: The method's state, without a member dimension for one run.
+    """
+
+    logits: Tensor
+    labels: Tensor
+    sizes: tuple[int, ...]
+    stored: tuple[Tensor | None, ...] = ()
+    active: Tensor | None = None
+    visible: Tensor | None = None
+    label_smoothing: float = 0.0
+    teacher: Tensor | None = None
+    seen: Tensor | None = None
+    current: Tensor | None = None
+    features: Tensor | None = None
+    projected: Tensor | None = None
+    state: Mapping[str, Tensor | list[Tensor]] = field(default_factory=dict)
+
+    @property
+    def replays(self) -> bool:
+        """Whether there are memory rows in this step."""
+        return len(self.sizes) > 1
+
+    @property
+    def earlier(self) -> Tensor:
+        """Classes of earlier tasks, bool [C] or [..., 1, C]."""
+        assert self.seen is not None
+        assert self.current is not None
+        return self.seen & ~self.current
+
+    def stored_logits(self, draw: int) -> Tensor:
+        """Logits stored with the rows of a draw that asked for them, [..., R, C]."""
+        stored = self.stored[draw]
+        assert stored is not None
+        return stored
+
+    def split(self, rows: Tensor, dim: int = -1) -> tuple[Tensor, ...]:
+        """Cut something with one entry a row into the sources: stream, draw 0, draw 1, ..."""
+        return rows.split(self.sizes, dim)

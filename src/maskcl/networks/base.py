@@ -1,0 +1,121 @@
+"""What a network is to the rest: frozen settings that build a module from inputs [B, ...] to logits [B, C]."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from maskcl.errors import ConfigError, MaskclError, check, message
+from maskcl.networks.modules import fingerprint
+from maskcl.rng import derive
+
+__all__ = ["Network", "build_network", "raised", "seeded", "sketch_network"]
+
+_GLOBAL_RANDOM_STATE = Lock()
+"""PyTorch initialises layers from one global state, and populations are set up in several threads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """Base of all networks: a frozen dataclass with a key, its settings, and `build`."""
+
+    key: ClassVar[str]
+    """Its name in experiment files."""
+    fingerprinted: ClassVar[bool] = False
+    """Whether its settings do not say what it builds, so that its description needs a fingerprint."""
+
+    @property
+    def classifier_name(self) -> str | None:
+        """Qualified name of the module that gives the logits; None: the last linear layer."""
+        return None
+
+    def build(self, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+        """Return a new module from [B, *input_shape] to [B, num_classes]; `build_network` seeds its weights."""
+        raise NotImplementedError
+
+    def describe(self, input_shape: tuple[int, ...] | None = None, num_classes: int | None = None) -> dict[str, Any]:
+        """Return name and settings as plain values.
+
+        Args:
+            input_shape: Shape of one row; with `num_classes` what is built is described too, if `fingerprinted`.
+            num_classes: Outputs.
+        """
+        found: dict[str, Any] = {"name": self.key}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            found[field.name] = list(value) if isinstance(value, tuple) else value
+        if self.fingerprinted and input_shape is not None and num_classes is not None:
+            module = sketch_network(self, input_shape, num_classes)
+            found |= {"class": type(module).__qualname__, "fingerprint": fingerprint(module)}
+        return found
+
+
+@contextmanager
+def seeded(seed: int, purpose: str) -> Iterator[None]:
+    """Let PyTorch initialise layers from a seed and a purpose; the global random state is left as it was."""
+    with _GLOBAL_RANDOM_STATE, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(seed, purpose))
+        yield
+
+
+def build_network(network: Network, input_shape: tuple[int, ...], num_classes: int, *, seed: int) -> nn.Module:
+    """Build a network with initial weights drawn from `seed` alone.
+
+    Args:
+        network: Which network.
+        input_shape: Shape of one row.
+        num_classes: Outputs.
+        seed: Seed of the initialisation; the global random state is left as it was.
+
+    Returns:
+        A module from [B, *input_shape] to [B, num_classes].
+
+    Raises:
+        ConfigError: What is built is no module, has nothing to train, or gives no logits of that shape.
+    """
+    with seeded(seed, "initialisation"):
+        return _tried(network.build(tuple(input_shape), num_classes), tuple(input_shape), num_classes)
+
+
+def sketch_network(network: Network, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    """Return what a network builds, to be looked at: on the meta device, where weights take no memory."""
+    try:
+        with _GLOBAL_RANDOM_STATE, torch.random.fork_rng(devices=[]), torch.device("meta"):
+            return _tried(network.build(tuple(input_shape), num_classes), tuple(input_shape), num_classes)
+    except Exception:  # a factory may read values while it builds, which the meta device has none of
+        return build_network(network, input_shape, num_classes, seed=0)
+
+
+def _tried(module: Any, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    """The module, if it gives logits for two rows and has something to train."""
+    check(isinstance(module, nn.Module), "network", "must be built as an nn.Module", type(module).__name__)
+    modes = [(part, part.training) for part in module.modules()]
+    like = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
+    must = f"must map inputs {[2, *input_shape]} to logits {[2, num_classes]}"
+    try:
+        with torch.no_grad():
+            out = module.eval()(torch.zeros(2, *input_shape, dtype=like.dtype, device=like.device))
+    except MaskclError:
+        raise
+    except Exception as error:  # whatever a foreign forward raises
+        raise ConfigError(message("network", f"{must}, and raised {raised(error)}")) from error
+    for part, training in modes:
+        part.training = training
+    got = list(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
+    check(got == [2, num_classes], "network", must, got)
+    trains = any(p.requires_grad for p in module.parameters())
+    check(trains, "network", "must have a parameter to train", type(module).__name__)
+    return module
+
+
+def raised(error: Exception) -> str:
+    """Type and first line of a foreign error, for a sentence of our own."""
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0].rstrip('.')}"

@@ -1,0 +1,115 @@
+"""Networks of one's own: a function from the shape of a row and the number of classes to an `nn.Module`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias
+
+from torch import nn
+
+from maskcl.errors import ConfigError, MaskclError, check, message
+from maskcl.networks.base import Network, raised
+
+__all__ = ["Factory", "FactoryNetwork", "from_factory", "network_class"]
+
+Factory: TypeAlias = Callable[[tuple[int, ...], int], nn.Module]
+"""`factory(input_shape, num_classes)` returns a new module from [B, *input_shape] to [B, num_classes]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactoryNetwork(Network):
+    """A network of one's own, without a name in experiment files.
+
+    Args:
+        factory: Builds it from the shape of a row and the number of classes; any initial weights it draws are seeded.
+        classifier: Qualified name of the module that gives the logits; None: the last linear layer.
+    """
+
+    key: ClassVar[str] = "custom"
+    fingerprinted: ClassVar[bool] = True
+
+    factory: Factory
+    classifier: str | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.factory, self.classifier)
+
+    @property
+    def classifier_name(self) -> str | None:
+        """The module that was named."""
+        return self.classifier
+
+    def build(self, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+        """Call the factory."""
+        return _called(self.factory, input_shape, num_classes)
+
+    def describe(self, input_shape: tuple[int, ...] | None = None, num_classes: int | None = None) -> dict[str, Any]:
+        """Return where the factory stands and, given both arguments, class and fingerprint of what it builds."""
+        return super().describe(input_shape, num_classes) | {"factory": ".".join(_origin(self.factory))}
+
+
+def from_factory(factory: Factory, *, classifier: str | None = None) -> FactoryNetwork:
+    """Return a network of one's own, for use in place of one that is registered.
+
+    Args:
+        factory: Builds it from the shape of a row and the number of classes.
+        classifier: Qualified name of the module that gives the logits; None: the last linear layer.
+
+    >>> network = from_factory(lambda shape, num_classes: nn.Linear(*shape, num_classes))
+    >>> network.describe((4,), 2)["class"]
+    'Linear'
+    """
+    return FactoryNetwork(factory=factory, classifier=classifier)
+
+
+def network_class(factory: Factory, *, key: str, classifier: str | None = None) -> type[Network]:
+    """Return a class of networks without settings that is known by `key` and built by `factory`."""
+    _check(factory, classifier)
+
+    class Registered(Network):
+        """A network of one's own."""
+
+        fingerprinted: ClassVar[bool] = True
+        classifier_name = classifier
+
+        def build(self, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+            """Call the factory."""
+            return _called(factory, input_shape, num_classes)
+
+    Registered.key = key
+    Registered.__doc__ = getattr(factory, "__doc__", None) or Registered.__doc__
+    Registered.__name__ = getattr(factory, "__name__", key)
+    Registered.__module__, Registered.__qualname__ = _origin(factory)  # a factory loaded again registers the same
+    return Registered
+
+
+def _called(factory: Factory, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    try:
+        return factory(input_shape, num_classes)
+    except MaskclError:
+        raise
+    except Exception as error:  # whatever a foreign factory raises
+        must = f"must be built by factory({input_shape}, {num_classes}), which raised {raised(error)}"
+        raise ConfigError(message("network", must)) from error
+
+
+def _check(factory: Any, classifier: Any) -> None:
+    hint = "factory(input_shape, num_classes) returns an nn.Module"
+    check(
+        not isinstance(factory, nn.Module),
+        "network",
+        "must be a factory, not a module",
+        type(factory).__name__,
+        hint=hint,
+    )
+    check(callable(factory), "network", "must be a factory", factory, hint=hint)
+    good = classifier is None or isinstance(classifier, str)
+    check(good, "network.classifier", "must be the name of a module, or None", classifier)
+
+
+def _origin(factory: Any) -> tuple[str, str]:
+    """Module and qualified name of a function, a class, a partial of one, or an object that is called."""
+    while not hasattr(factory, "__qualname__"):
+        factory = getattr(factory, "func", type(factory))
+    return factory.__module__, factory.__qualname__

@@ -1,0 +1,156 @@
+"""Writing and reading files of weights."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from maskcl.errors import ConfigError, DataError, MaskclError, MissingDataError, check, message
+from maskcl.networks import Network, as_network, build_network, fingerprint, from_description, sketch_network
+from maskcl.weights.header import NetworkInfo
+
+__all__ = ["load_network", "network_info", "save_network"]
+
+_KEY = "maskcl"
+"""Of our header in the metadata of a safetensors file."""
+
+
+def save_network(
+    path: str | os.PathLike[str],
+    module: nn.Module,
+    *,
+    network: Network,
+    input_shape: Sequence[int],
+    num_classes: int,
+    tasks: Sequence[Sequence[int]] = (),
+    input_range: Sequence[float] | None = None,
+    input_scaling: Any = None,
+    about: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write a network's weights and buffers: the file is there as a whole, or not at all.
+
+    Args:
+        path: Where; the folder is made if it is missing.
+        module: The network, of any floating type and on any device; it is not changed.
+        network: What built it.
+        input_shape: Shape of one row.
+        num_classes: Logits of a row.
+        tasks: Classes of each task, in order.
+        input_range: Lowest and highest value of the inputs.
+        input_scaling: What was done to raw inputs; JSON values.
+        about: Anything else worth keeping; JSON values.
+
+    Raises:
+        ConfigError: The module is not what `network` builds, or the file cannot be written.
+    """
+    shape, state = tuple(int(size) for size in input_shape), module.state_dict()
+    fits = _shapes(state) == _shapes(sketch_network(network, shape, num_classes).state_dict())
+    check(fits, "save_network", f"must be given a module that {network.key!r} builds", type(module).__name__)
+    info = NetworkInfo(
+        network=network.describe(),
+        input_shape=shape,
+        num_classes=num_classes,
+        tasks=tuple(tuple(int(label) for label in classes) for classes in tasks),
+        input_range=None if input_range is None else (float(input_range[0]), float(input_range[1])),
+        input_scaling=input_scaling,
+        about=dict(about or {}),
+        fingerprint=fingerprint(module),
+    )
+    # Copies: safetensors refuses tensors that share memory, as tied weights do.
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
+    _write(Path(path), save(tensors, {_KEY: info.to_text()}))
+    return Path(path)
+
+
+def network_info(path: str | os.PathLike[str]) -> NetworkInfo:
+    """Return what a file says of its network, without loading it; raises as `load_network` does for broken files."""
+    return _read(path, weights=False)[0]
+
+
+def load_network(path: str | os.PathLike[str], *, network: Any = None) -> nn.Module:
+    """Return a trained network, in evaluation mode, on the CPU.
+
+    Args:
+        path: A file that `save_network` wrote.
+        network: The factory, for a network of one's own; otherwise a `Network`, or None: the one that the file names.
+
+    Returns:
+        A module from [B, *input_shape] to logits [B, num_classes]; its `maskcl_info`, a `NetworkInfo`, says what it was
+        trained on.
+
+    Raises:
+        MissingDataError: There is no such file.
+        DataError: It is no network that maskcl wrote, or not all of it.
+        ConfigError: `network` is missing, or builds another network than the one in the file.
+    """
+    info, tensors = _read(path)
+    own = _named(path, info) if network is None else as_network(network)
+    name = own.describe().get("factory", own.key)
+    must = f"must be the network in the file, {info.network['name']!r} with fingerprint {info.fingerprint}"
+    fits = _shapes(tensors) == _shapes(sketch_network(own, info.input_shape, info.num_classes).state_dict())
+    check(fits, f"{path}: network", must, name)
+    module = build_network(own, info.input_shape, info.num_classes, seed=0)
+    kinds = {tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()}
+    if len(kinds) == 1:
+        module = module.to(kinds.pop())
+    check(fingerprint(module) == info.fingerprint, f"{path}: network", must, name)
+    module.load_state_dict(tensors)
+    module.maskcl_info = info  # type: ignore[assignment]
+    return module.eval()
+
+
+def _named(path: Any, info: NetworkInfo) -> Network:
+    """The network that a file names."""
+    origin = info.network.get("factory")
+    hint = f"load_network(..., network=FACTORY); the factory was {origin}"
+    must = "must be given, for the file holds a network of one's own"
+    check(origin is None, f"{path}: network", must, hint=hint)
+    try:
+        return from_description(info.network)
+    except (MaskclError, TypeError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        must = f"must be given, for what the file names cannot be built ({reason})"
+        raise ConfigError(message(f"{path}: network", must)) from error
+
+
+def _read(path: str | os.PathLike[str], *, weights: bool = True) -> tuple[NetworkInfo, dict[str, Tensor]]:
+    where = str(path)
+    if not Path(path).exists():
+        raise MissingDataError(message(where, "must be a file of weights, and is not there"))
+    try:
+        with safe_open(where, framework="pt") as file:
+            info = NetworkInfo.from_text((file.metadata() or {}).get(_KEY), where)
+            tensors = {name: file.get_tensor(name) for name in file.keys()} if weights else {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(message(where, f"must be a whole safetensors file ({reason})")) from None
+    return info, tensors
+
+
+def _shapes(state: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Shapes by name; what is no tensor has none, and fits nothing that can be saved."""
+    return {name: tuple(value.shape) if isinstance(value, Tensor) else (-1,) for name, value in state.items()}
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write to a temporary name in the same folder, sync, and rename."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(temporary, "xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(message(str(path), f"must be a file that can be written ({error.strerror})")) from error

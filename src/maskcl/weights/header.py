@@ -1,0 +1,96 @@
+"""What a file of weights says of its network."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+
+import maskcl
+from maskcl.errors import ConfigError, DataError, check, message
+
+__all__ = ["FORMAT", "NetworkInfo"]
+
+FORMAT = 1
+"""Version of the header; a file of another one is refused."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkInfo:
+    """What a file says of its network.
+
+    Attributes:
+        network: Name and settings, as `Network.describe` gives them.
+        input_shape: Shape of one row.
+        num_classes: Logits of a row; the index of a logit is the class, whatever the order of tasks.
+        tasks: Classes of each task it was trained on, in order; empty where that was not said.
+        input_range: Lowest and highest value of the inputs it was trained on; None where that was not said.
+        input_scaling: What was done to raw inputs, in words or numbers.
+        about: Anything else: method, seed, accuracy, ...
+        fingerprint: Of the module's structure.
+        maskcl: Version that wrote the file.
+        torch: Version of PyTorch that wrote it.
+        format: Version of this header.
+    """
+
+    network: dict[str, Any]
+    input_shape: tuple[int, ...]
+    num_classes: int
+    tasks: tuple[tuple[int, ...], ...] = ()
+    input_range: tuple[float, float] | None = None
+    input_scaling: Any = None
+    about: dict[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+    maskcl: str = maskcl.__version__
+    torch: str = str(torch.__version__)
+    format: int = FORMAT
+
+    def to_text(self) -> str:
+        """Return the header as JSON.
+
+        Raises:
+            ConfigError: It holds values that JSON does not have.
+        """
+        try:
+            return json.dumps(asdict(self), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(message("save_network", f"must be told values that JSON has ({error})")) from error
+
+    @staticmethod
+    def from_text(text: str | None, where: str) -> NetworkInfo:
+        """Read a header.
+
+        Args:
+            text: What `to_text` gave; None: there is no header.
+            where: The file, for messages.
+
+        Raises:
+            DataError: It is none, or of another format.
+        """
+        check(text is not None, where, "must be a network that maskcl wrote, and has no header of it", error=DataError)
+        try:
+            header = json.loads(str(text))
+            version, writer = header["format"], header["maskcl"]
+        except (ValueError, TypeError, KeyError):
+            raise DataError(message(where, "must have a header that maskcl wrote, and has another")) from None
+        hint = f"it was written by maskcl {writer}, and this is {maskcl.__version__}"
+        check(version == FORMAT, where, f"must have a header of format {FORMAT}", version, error=DataError, hint=hint)
+        try:
+            return _checked(header)
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            raise DataError(message(where, f"must have a header that is whole ({type(error).__name__})")) from None
+
+
+def _checked(header: dict[str, Any]) -> NetworkInfo:
+    limits, about = header["input_range"], header["about"]
+    header["input_shape"] = tuple(int(size) for size in header["input_shape"])
+    header["tasks"] = tuple(tuple(int(label) for label in classes) for classes in header["tasks"])
+    header["input_range"] = None if limits is None else (float(limits[0]), float(limits[1]))
+    sizes = (*header["input_shape"], header["num_classes"])
+    if not all(isinstance(size, int) and size >= 1 for size in sizes) or not isinstance(about, dict):
+        raise ValueError(sizes)
+    if not isinstance(header["network"]["name"], str) or not isinstance(header["fingerprint"], str):
+        raise TypeError(header["network"])
+    return NetworkInfo(**header)
