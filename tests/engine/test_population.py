@@ -122,9 +122,7 @@ def test_er_joins_stream_and_memory_rows_in_one_forward_where_batch_norm_can_tel
 
 def test_evaluation_leaves_training_mode_and_statistics_alone() -> None:
     images = scenario(2, rows=8, shape=(3, 8, 8), classes=4)
-    population = Population(
-        [spec("er", tasks=images, network=ConvNet(hidden=(4,)))], stacked=True
-    )
+    population = Population([spec("er", tasks=images, network=ConvNet(hidden=(4,)))], stacked=True)
     before = {name: tensor.clone() for name, tensor in population.model.tensors().items()}
     population.evaluate(0)
     for name, tensor in population.model.tensors().items():

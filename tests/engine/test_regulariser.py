@@ -123,7 +123,9 @@ def test_importance_of_a_task_is_a_plain_loop_over_its_rows(count: int, stacked:
     for task in range(2):
         population.fit_task(task)
         for k, one in enumerate(specs):
-            rows = generator(one.seeds.sampling, "fisher", task).permutation(population.scenario.train_rows[task])[:count]
+            rows = generator(one.seeds.sampling, "fisher", task).permutation(population.scenario.train_rows[task])[
+                :count
+            ]
             assert len(rows) == min(count, 26)
             weights = {name: p.clone().requires_grad_() for name, p in named(population, k).items()}
             mean = [torch.zeros_like(p) for p in weights.values()]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from maskcl.methods import Step
+from maskcl.methods import Step, View
 
 LN2, LN3, LN5, LN7 = torch.tensor([2.0, 3.0, 5.0, 7.0]).double().log().tolist()
 
@@ -25,6 +27,23 @@ def step(logits: Tensor, labels: list[int], *sizes: int, **rest: Any) -> Step:
 def active(*rows: list[int]) -> Tensor:
     """Active classes of each row, as 0 and 1."""
     return torch.tensor(rows, dtype=torch.bool)
+
+
+@dataclass
+class Ended:
+    """What one member shows when a task has ended: weights, and an importance that was made up."""
+
+    weights: list[Tensor]
+    importance: Sequence[Tensor] = ()
+    asked: list[int] = field(default_factory=list)
+
+    def squared_gradients(self, num_rows: int) -> list[Tensor]:
+        self.asked.append(num_rows)
+        return list(self.importance)
+
+    @property
+    def view(self) -> View:
+        return cast(View, self)
 
 
 def gradient(method: Any, one: Step) -> Tensor:

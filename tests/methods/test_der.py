@@ -35,7 +35,13 @@ def test_without_memory_rows_it_is_fine_tuning() -> None:
 
 
 def test_it_asks_for_one_draw_with_its_logits() -> None:
-    assert find("der")(replay_batch=4).draws == (Draw(4, stored_logits=True),)
+    assert find("der")(replay_batch=4).needs.draws == (Draw(4, stored_logits=True),)
+    assert find("der")().needs.stores_logits
+
+
+@pytest.mark.parametrize("key", ["der", "derpp"])
+def test_logits_are_stored_before_or_after_the_update(key: str) -> None:
+    assert [find(key)(store=when).needs.store_after for when in ("before", "after")] == [False, True]
 
 
 def test_each_member_of_a_population_has_its_own_alpha() -> None:

@@ -25,4 +25,4 @@ def test_without_memory_rows_it_is_fine_tuning() -> None:
 
 
 def test_it_asks_for_two_draws_the_first_with_logits() -> None:
-    assert find("derpp")(replay_batch=4).draws == (Draw(4, stored_logits=True), Draw(4))
+    assert find("derpp")(replay_batch=4).needs.draws == (Draw(4, stored_logits=True), Draw(4))

@@ -45,8 +45,9 @@ def test_gradient_scales_act_on_stream_rows_alone() -> None:
 
 
 def test_it_asks_for_one_draw() -> None:
-    assert find("er")(replay_batch=7).draws == (Draw(7),)
-    assert find("er").joint_forward
+    assert find("er")(replay_batch=7).needs.draws == (Draw(7),)
+    assert find("er")().needs.joint_forward
+    assert not find("er")().needs.stores_logits
 
 
 @pytest.mark.parametrize(

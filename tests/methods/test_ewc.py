@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from by_hand import LN2, logs, step
+from by_hand import LN2, Ended, logs, step
 from engine.small import members, spec, train
 
 from maskcl.engine import Population
@@ -11,22 +11,26 @@ from maskcl.methods import find
 
 
 def test_one_step_is_fine_tuning_with_the_penaltys_gradient() -> None:
-    """strength F (w - w*) = 2 * (3, 0.5) * (1 - 0, 1 - 5)."""
+    """g + strength F (w - w*) = (1, 2) + 2 * (3, 0.5) * (1 - 0, 1 - 5)."""
     method = find("ewc")(strength=2.0)
     assert method.loss(step(logs([1, 1, 2]), [2], 1)).item() == pytest.approx(LN2)
-    state = {"anchor": [torch.tensor([0.0, 5.0])], "importance": [torch.tensor([3.0, 0.5])]}
-    (grad,) = method.penalty_gradients(state, [torch.tensor([1.0, 1.0])])
-    assert grad.tolist() == pytest.approx([6.0, -4.0])
+    state = {"anchor": [torch.tensor([[0.0, 5.0]])], "importance": [torch.tensor([[3.0, 0.5]])]}
+    (none,) = method.direction({"loss": [torch.zeros(1, 2)]}, [torch.tensor([[1.0, 1.0]])], state)
+    assert none.tolist() == [pytest.approx([6.0, -4.0])]
+    (grad,) = method.direction({"loss": [torch.tensor([[1.0, 2.0]])]}, [torch.tensor([[1.0, 1.0]])], state)
+    assert grad.tolist() == [pytest.approx([7.0, -2.0])]
 
 
 def test_a_tasks_end_adds_its_importance_to_gamma_times_the_old_and_moves_the_anchor() -> None:
     method = find("ewc")(gamma=0.5, fisher_rows=7)
     state = {"anchor": [torch.zeros(2)], "importance": [torch.tensor([4.0, 2.0])]}
-    asked = []
-    method.end_task(state, [torch.tensor([1.0, 2.0])], lambda rows: asked.append(rows) or [torch.tensor([1.0, 0.0])])
-    assert asked == [7]
-    assert state["importance"][0].tolist() == [3.0, 1.0]
-    assert state["anchor"][0].tolist() == [1.0, 2.0]
+    ended = Ended([torch.tensor([1.0, 2.0])], [torch.tensor([1.0, 0.0])])
+    after = method.end_task(state, ended.view)
+    assert ended.asked == [7]
+    assert after["importance"][0].tolist() == [3.0, 1.0]
+    assert after["anchor"][0].tolist() == [1.0, 2.0]
+    ended.weights[0].add_(1.0)
+    assert after["anchor"][0].tolist() == [1.0, 2.0]  # a copy: the weights go on from here
 
 
 @pytest.mark.parametrize(

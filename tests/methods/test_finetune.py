@@ -11,7 +11,8 @@ STEP = step(logs([1, 1, 2], [1, 2, 1]), [2, 0], 2)  # p(y) = 1/2 and 1/4
 
 def test_one_step_is_the_mean_cross_entropy_of_stream_rows() -> None:
     method = find("finetune")()
-    assert method.draws == ()
+    assert method.needs.draws == ()
+    assert not method.needs.uses_memory
     assert method.loss(STEP).item() == pytest.approx((LN2 + 2 * LN2) / 2)
     expected = [[0.25 / 2, 0.25 / 2, -0.5 / 2], [-0.75 / 2, 0.5 / 2, 0.25 / 2]]
     for row, by_hand in zip(gradient(method, STEP).tolist(), expected, strict=True):

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from maskcl.machine import free_cores
 from maskcl.errors import check_choice
+from maskcl.machine import free_cores
 
 __all__ = ["BENCHMARKS", "main"]
 

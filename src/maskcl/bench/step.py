@@ -108,7 +108,9 @@ def products(spec: RunSpec, members: int, num_steps: int) -> Callable[[], int]:
     rows = spec.training.batch_size + sum(draw.size for draw in spec.method.needs.draws)
     network = build_network(spec.network, (784,), 10, seed=0)
     weights = [
-        layer.weight.detach().expand(members, -1, -1).contiguous() for layer in network if isinstance(layer, nn.Linear)
+        layer.weight.detach().expand(members, -1, -1).contiguous()
+        for layer in network.children()
+        if isinstance(layer, nn.Linear)
     ]
     inputs = [torch.rand(members, rows, weight.shape[2]) for weight in weights]
     grads = [torch.zeros(members, rows, weight.shape[1]) for weight in weights]

@@ -79,7 +79,7 @@ class Evaluator:
                 newest[k] += int(((self.task_of_class[chosen] == task) & (tasks <= task)).sum())
         means = sums.numpy() / self.sizes
         met = int(self.sizes[: task + 1].sum())
-        return [Evaluation(*means[k], newest[k] / met) for k in range(len(predict))]
+        return [Evaluation(a, b, c, share / met) for (a, b, c), share in zip(means, newest.tolist(), strict=True)]
 
 
 class Data:

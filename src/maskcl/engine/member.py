@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -34,7 +32,7 @@ def _set_aside(spec: RunSpec) -> int:
 
 
 def held_out(spec: RunSpec, task: int) -> dict[int, Ints]:
-    """Rows of each class of a task that nothing is trained on: the first of a permutation, so that any prefix will do."""
+    """Rows of each class of a task that nothing is trained on: the first of a permutation, so any prefix will do."""
     share, rows, labels = spec.method.needs.held_out, spec.scenario.train_rows[task], spec.scenario.dataset.train_labels
     if not share:
         return {}
@@ -103,9 +101,13 @@ class MemberView:
     def outputs(self, rows: Ints) -> Outputs:
         """What the network gives for rows, in evaluation mode."""
         parts = [self._forward(self._table.rows(rows[i : i + CHUNK])) for i in range(0, max(1, len(rows)), CHUNK)]
-        names = ("logits", "features", "projected")
-        columns = [[getattr(part, name) for part in parts] for name in names]
-        return Outputs(*(None if column[0] is None else torch.cat(column) for column in columns))
+        if len(parts) == 1:
+            return parts[0]
+        logits, features, projected = (
+            [t for t in column if t is not None]
+            for column in zip(*((p.logits, p.features, p.projected) for p in parts), strict=True)
+        )
+        return Outputs(torch.cat(logits), *(torch.cat(c) if c else None for c in (features, projected)))
 
     def squared_gradients(self, num_rows: int) -> list[Tensor]:
         """Mean squared gradients over rows of the task."""

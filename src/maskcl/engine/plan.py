@@ -193,7 +193,7 @@ def _plan_views(spec: RunSpec, num_rows: int, num_steps: int, counters: tuple[in
     if augment is None or not augment.is_random:
         if needs.views == 1:
             return ()
-        augment = A.Augment()  # several views that are the same
+        augment = A.Augment()  # views that are all the same
     shapes: list[tuple[int, ...]] = [(num_rows,), *((num_steps, draw.num_drawn) for draw in needs.draws)]
     found = []
     for source, shape in enumerate(shapes):

@@ -1,35 +1,31 @@
 """One run, or K runs at once, over the tasks: what happens when a task comes, and when it ends.
 
-A task reads as a line: plan, phases, end_task, refill, freeze; then evaluate. In a population every tensor has a leading
-member dimension, in a single run none has.
+A task reads as a line: plan, phases, end_task, refill, freeze; then evaluate.
 """
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from maskcl.engine.build import build_model, build_parts, initial_state
-from maskcl.engine.dials import cut_settings, stack_settings
-from maskcl.engine.evaluate import Data, Evaluation
+from maskcl.engine.build import initial_state
+from maskcl.engine.evaluate import Evaluation
 from maskcl.engine.masking import TaskMasking
-from maskcl.engine.member import MemberView, held_out, memory_slots
-from maskcl.engine.model import Parts
+from maskcl.engine.member import held_out
+from maskcl.engine.members import Members
 from maskcl.engine.plan import plan_member, step_offsets
 from maskcl.engine.samples import look_at_samples
-from maskcl.engine.spec import RunSpec
-from maskcl.engine.state import State, map_tensors, named_tensors, stack_trees
+from maskcl.engine.state import map_tensors, named_tensors, stack_trees
 from maskcl.engine.steps import Chunk, TaskPlan
 from maskcl.engine.synthesis import Synthesis
 from maskcl.engine.training import TaskTraining
-from maskcl.memory import POLICIES, MemoryPolicy, MemoryState
-from maskcl.methods import Method, Phase
+from maskcl.memory import MemoryPolicy
+from maskcl.methods import Phase
 from maskcl.methods.base import overrides
 from maskcl.rng import generator
 
@@ -42,52 +38,11 @@ TICK = 50
 """Steps between two reports of progress."""
 
 
-class Population:
-    """Runs that are trained together.
+class Population(Members):
+    """Members in training; arguments as for `Members`."""
 
-    Args:
-        specs: Members' settings, of one structure; exactly one unless stacked.
-        stacked: Train with a leading member dimension.
-        data: Tables and evaluators, shared between populations; None: made here.
-        state: Where the members are; None: at the start.
-        parts: The network's structure, if it has been built; None: built here.
-    """
-
-    def __init__(
-        self,
-        specs: Sequence[RunSpec],
-        *,
-        stacked: bool,
-        data: Data | None = None,
-        state: State | None = None,
-        parts: Parts | None = None,
-    ) -> None:
-        self.specs, self.stacked = list(specs), stacked
-        first = specs[0]
-        self.training, self.dtype = first.training, getattr(torch, first.training.dtype)
-        self.num_tasks = first.scenario.num_tasks
-        self.data = data if data is not None else Data(first)
-        self.method: Method = stack_settings([spec.method for spec in specs], self.dtype)
-        self.needs = self.method.needs
-        self.policy: MemoryPolicy | None = None if first.memory is None else POLICIES.find(str(first.memory.policy))
-        self.memory_size = memory_slots(first)
-        self.optimizer_config = stack_settings([spec.optimizer for spec in specs], self.dtype)
-        self.timings = {"planning": 0.0, "training": 0.0, "evaluation": 0.0}
-        self.samples: list[dict[str, Any]] | None = None  # what CFGM made at the last task's end, by member
-        self.loss_sum = torch.zeros(len(specs), dtype=torch.float64)
-        self.parts = build_parts(first) if parts is None else parts
-        self._attach(initial_state(self.specs, stacked=stacked) if state is None else state)
-
-    def _attach(self, state: State) -> None:
-        """Go on from a state, whose tensors are changed in place from here on."""
-        self.model = build_model(self.parts, state, self.optimizer_config, method=self.method, stacked=self.stacked)
-        state.weights = self.model.weights
-        self.state = state
-
-    @property
-    def num_members(self) -> int:
-        """Members still in training."""
-        return len(self.specs)
+    samples: list[dict[str, Any]] | None = None
+    """What CFGM made at the last task's end, by member."""
 
     def stream_rows(self, member: int, phase: Phase, task: int) -> np.ndarray:
         """Row ids that a member's phase trains on."""
@@ -106,10 +61,8 @@ class Population:
         total = 0
         for task in range(self.num_tasks):
             for phase in self.method.phases(task, self.num_tasks):
-                if phase.rows == "memory":
-                    count = self.memory_size
-                else:
-                    count = len(self.stream_rows(member, phase, task))
+                full = phase.rows == "memory"
+                count = self.memory_size if full else len(self.stream_rows(member, phase, task))
                 total += -(-count // self.training.batch_size) * (phase.epochs or self.training.epochs)
         return total
 
@@ -264,7 +217,7 @@ class Population:
             self.samples = look_at_samples(self.specs, makes, self.data.train, self.model.leading, task)
         if overrides(self.method, "end_task"):
             found = [
-                self.specs[k].method.end_task(self._own_state(k), self._view(k, task)) for k in range(self.num_members)
+                self.specs[k].method.end_task(self.own_state(k), self.view(k, task)) for k in range(self.num_members)
             ]
             self.state.method = stack_trees(found)
         if self.policy is not None and type(self.policy).refill is not MemoryPolicy.refill:
@@ -273,20 +226,12 @@ class Population:
         if self.needs.teacher or self.method.cfgm is not None:
             self.state.frozen = map_tensors(lambda t: t.detach().clone(), self.model.weights)
 
-    def _own_state(self, member: int) -> dict[str, Any]:
-        """What the method remembers of one member."""
-        return map_tensors(lambda t: t[member], self.state.method)
-
-    def _view(self, member: int, task: int, memory: MemoryState | None = None) -> MemberView:
-        memory = self.state.memories[member] if memory is None else memory
-        return MemberView(self.specs[member], self.model, member, self.data.train, task, memory)
-
     def _refill(self, member: int, task: int) -> None:
         """Let the policy choose a member's memory anew; logits stay with their rows, and are made for new ones."""
         before = self.state.memories[member]
         assert before is not None
         assert self.policy is not None
-        view = self._view(member, task)
+        view = self.view(member, task)
         after = self.state.memories[member] = self.policy.refill(before, view)
         if self.needs.stores_logits:
             stored = self.state.stored[member] if self.stacked else self.state.stored
@@ -296,77 +241,3 @@ class Population:
             new = np.setdiff1d(slots, kept)
             stored[kept] = old[[slot_of[int(after.rows[s])] for s in kept]]
             stored[new] = view.outputs(after.rows[new]).logits
-
-    def evaluate(
-        self, task: int, members: Sequence[int] | None = None, memories: Sequence[MemoryState | None] | None = None
-    ) -> list[Evaluation]:
-        """Evaluate members (all by default) after, or within, task `task`, with the memories that they have then."""
-        began = time.perf_counter()
-        members = range(self.num_members) if members is None else members
-        seen_only = self.method.mask is not None and self.method.mask.visible == "seen"
-        found: dict[int, Evaluation] = {}
-        by_scenario: dict[int, list[int]] = {}
-        for place, k in enumerate(members):
-            by_scenario.setdefault(id(self.specs[k].scenario), []).append(place)
-        for places in by_scenario.values():
-            own = [members[place] for place in places]
-            memory = [None if memories is None else memories[place] for place in places]
-            predict = [self._predict(k, task, m) for k, m in zip(own, memory, strict=True)]
-            evaluator = self.data.evaluator(self.specs[own[0]].scenario)
-            for place, evaluation in zip(places, evaluator(predict, task, seen_only=seen_only), strict=True):
-                found[place] = evaluation
-        self.timings["evaluation"] += time.perf_counter() - began
-        return [found[place] for place in range(len(members))]
-
-    def _predict(self, member: int, task: int, memory: MemoryState | None) -> Callable[[Tensor], Tensor]:
-        """Scores of one member."""
-        method, state, forward = self.specs[member].method, self._own_state(member), self.model.one(member)
-        if overrides(method, "before_evaluation"):
-            with torch.no_grad():
-                state = method.before_evaluation(state, self._view(member, task, memory))
-        return lambda inputs: method.predict(forward(inputs), state)
-
-    @property
-    def num_parameters(self) -> int:
-        """Weights of one member's network."""
-        return sum(p.numel() for p in self.model.weights.params.values()) // max(1, len(self.specs) * self.stacked)
-
-    @property
-    def memory_bytes(self) -> int:
-        """Bytes of one member's replay memory: row ids, labels, stored logits; images are not copied."""
-        logits = self.state.stored.numel() * self.state.stored.element_size() // max(1, len(self.specs))
-        size = 0 if self.specs[0].memory is None else self.specs[0].memory.size
-        return 16 * size + logits
-
-    @torch.no_grad()
-    def network(self, member: int) -> nn.Module:
-        """A copy of one member's network, in evaluation mode."""
-        module = copy.deepcopy(self.parts.network).eval()
-        own = map_tensors(lambda t: t.detach()[member] if self.stacked else t.detach(), self.model.weights)
-        for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
-            tensor.copy_((own.params | own.buffers)[name])
-        return module
-
-    def finite(self) -> list[bool]:
-        """Which members' losses and weights are still finite."""
-        parts = [p.detach().isfinite() for p in self.model.weights.params.values()]
-        fine = [p.flatten(1).all(1) if self.stacked else p.all()[None] for p in parts]
-        return (torch.stack(fine).all(0) & self.loss_sum.isfinite()).tolist()
-
-    def part(self, members: Sequence[int]) -> Population:
-        """Some members by themselves, with copies of their state."""
-        specs = [self.specs[k] for k in members]
-        return Population(specs, stacked=self.stacked, data=self.data, state=self.state.take(members), parts=self.parts)
-
-    def keep(self, members: Sequence[int]) -> None:
-        """Go on with these members alone."""
-        index = torch.tensor(members)
-        self.specs = [self.specs[k] for k in members]
-        self.method = cut_settings(self.method, index)
-        self.optimizer_config = cut_settings(self.optimizer_config, index)
-        self.loss_sum = self.loss_sum[index]
-        self._attach(self.state.take(members))
-
-    def load_state(self, state: State) -> None:
-        """Go on from a copy of a state of a population of the same specs."""
-        self._attach(state.copy())

@@ -46,7 +46,7 @@ def check_fits(specs: Sequence[RunSpec]) -> None:
 def _parts(spec: RunSpec) -> dict[str, int]:
     """Bytes of one member, by the setting that decides them.
 
-    Weights, optimiser and gradients; a step's rows and activations with their gradients; the plan of a task; the memory.
+    Weights, optimiser and gradients; a step's rows and activations with their gradients; a task's plan; the memory.
     """
     training, method, needs = spec.training, spec.method, spec.method.needs
     item = 8 if training.dtype == "float64" else 4

@@ -33,7 +33,7 @@ class StackModel:
         params = {name: tensor.detach().requires_grad_() for name, tensor in weights.params.items()}
         self.weights = Weights(params, weights.buffers)
         self._params = optimizer.params = list(params.values())
-        self.leading = (len(self._params[0]),)
+        self.leading: tuple[int, ...] = (len(self._params[0]),)
         self.is_linear_chain = is_linear_chain(parts.network)
         self.fused = fuse and self.is_linear_chain and parts.head is None and optimizer.config.is_plain_sgd
         first = self._params[0]

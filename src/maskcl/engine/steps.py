@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -188,7 +189,7 @@ def _runs(member: MemberPlan) -> list[tuple[tuple[int, int, bool], int, int]]:
     changes = (np.diff(member.epochs) != 0) | (np.diff(sizes) != 0) | (np.diff(replays.astype(int)) != 0)
     edges = [0, *(np.flatnonzero(changes) + 1).tolist(), member.num_steps]
     merged: list[tuple[tuple[int, int, bool], int, int]] = []
-    for a, b in zip(edges, edges[1:], strict=False):
+    for a, b in pairwise(edges):
         if a < b:
             merged.append(((int(member.epochs[a]), -int(sizes[a]), bool(replays[a])), a, b))
     return merged

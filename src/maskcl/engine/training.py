@@ -212,7 +212,9 @@ class TaskTraining:
         kept.index_copy_(0, slots, stream.index_select(0, sources))
 
 
-def _with_first(losses: Tensor | dict[str, Tensor], first: Tensor, *, alone: bool = False) -> Tensor | dict[str, Tensor]:
+def _with_first(
+    losses: Tensor | dict[str, Tensor], first: Tensor, *, alone: bool = False
+) -> Tensor | dict[str, Tensor]:
     """The losses with another one in the first one's place, or nothing else but that."""
     if isinstance(losses, Tensor):
         return first

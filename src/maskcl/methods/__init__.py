@@ -57,7 +57,8 @@ def register(method: M, *, aliases: tuple[str, ...] = ()) -> M:
     for name in ("key", "title"):
         text = getattr(method, name, None)
         check(isinstance(text, str) and bool(text), f"register: {method.__name__}.{name}", "must be a string", text)
-    if "__dataclass_params__" not in vars(method) or not method.__dataclass_params__.frozen:
+    params: Any = vars(method).get("__dataclass_params__")
+    if params is None or not params.frozen:
         raise ConfigError(message(f"register: {method.__name__}", "must be a dataclass(frozen=True, kw_only=True)"))
     REGISTRY.add(method.key, method, aliases=aliases)
     return method

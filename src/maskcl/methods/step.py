@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from torch import Tensor
 
 __all__ = ["Draw", "Gradients", "Needs", "Phase", "State", "Step"]
 
-State: TypeAlias = "dict[str, Tensor | list[Tensor]]"
+State: TypeAlias = dict[str, Any]
 """What a method remembers: tensors, or lists of tensors, by names of its own."""
 
 Gradients: TypeAlias = dict[str, list[Tensor]]
@@ -130,7 +129,7 @@ class Step:
     current: Tensor | None = None
     features: Tensor | None = None
     projected: Tensor | None = None
-    state: Mapping[str, Tensor | list[Tensor]] = field(default_factory=dict)
+    state: State = field(default_factory=dict)
 
     @property
     def replays(self) -> bool:

@@ -16,15 +16,12 @@ import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from maskcl.errors import ConfigError, DataError, MissingDataError, message
 from maskcl.metrics import summary
-
-if TYPE_CHECKING:
-    from maskcl.engine import Outcome
 
 __all__ = [
     "SCHEMA",
@@ -53,7 +50,7 @@ _MATRICES = ("class_incremental", "task_incremental", "confidence")
 
 
 def document(
-    outcome: Outcome,
+    outcome: Any,
     *,
     experiment: str,
     label: str,
@@ -64,7 +61,7 @@ def document(
     """Return the document of one run, its metrics computed.
 
     Args:
-        outcome: What the engine handed out.
+        outcome: What the engine handed out: `maskcl.engine.Outcome`.
         experiment: Name of the experiment.
         label: The setting's name, the same for all seeds.
         seed: The run's seed, which pairs it with the same seed of other settings.
