@@ -10,10 +10,9 @@ from maskcl.augment import Augment
 from maskcl.cfgm import Cfgm
 from maskcl.engine import TrainingConfig
 from maskcl.errors import ConfigError, MaskclWarning
-from maskcl.experiment.config import PARTS
 from maskcl.experiment.editors import json_schema
 from maskcl.experiment.parsing import parse
-from maskcl.experiment.schema import SECTIONS, named_sections
+from maskcl.experiment.schema import PARTS, SECTIONS, known_keys, named_sections
 from maskcl.experiment.world import World
 from maskcl.mask import Mask
 from maskcl.memory import MemoryConfig
@@ -29,7 +28,6 @@ SETTINGS = {
     "memory": MemoryConfig,
     "optimizer": OptimizerConfig,
     "training": TrainingConfig,
-    **PARTS,
 }
 
 
@@ -39,8 +37,13 @@ def hash_of(raw: dict[str, Any], seed: int = 0) -> str:
 
 @pytest.mark.parametrize("section", SETTINGS)
 def test_sections_have_the_fields_of_the_engines_settings(section: str) -> None:
-    fields = tuple(field.name for field in dataclasses.fields(SETTINGS[section]) if field.name not in PARTS)
-    assert SECTIONS[section] == fields
+    assert SECTIONS[section] == tuple(field.name for field in dataclasses.fields(SETTINGS[section]))
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_tables_within_sections_have_the_fields_of_the_engines_settings(part: str) -> None:
+    keys = [key.removeprefix(f"{part}.") for key in known_keys() if key.startswith(f"{part}.")]
+    assert keys == [field.name for field in dataclasses.fields(PARTS[part])]
 
 
 @pytest.mark.parametrize("key", REGISTRY)
@@ -125,34 +128,50 @@ def test_the_hash_tells_settings_and_not_seeds() -> None:
     assert hash_of(raw) != hash_of(raw | {"randomness": {"stream": 0}})
 
 
-def test_what_changes_images_and_the_learning_rate_has_sections_of_its_own() -> None:
+def test_what_changes_images_and_the_learning_rate_are_tables_within_training() -> None:
     augment, schedule = Augment(crop=2, normalise=((0.5,), (0.25,))), Schedule(name="multistep", milestones=(0.5,))
     tables = {
         "augment": {"crop": 2, "normalise": [[0.5], [0.25]]},
         "schedule": {"name": "multistep", "milestones": [0.5]},
-        "training": {"epochs": 2},
     }
-    config = parse({"method": {"name": "er"}, **tables}, "")
+    config = parse({"method": {"name": "er"}, "training": {"epochs": 2, **tables}}, "")
     assert config.training == TrainingConfig(epochs=2, augment=augment, schedule=schedule)
     for own in (
-        {"training": TrainingConfig(epochs=2, augment=augment, schedule=schedule)},
-        {"training": {"epochs": 2}, "augment": augment, "schedule": schedule},
+        TrainingConfig(epochs=2, augment=augment, schedule=schedule),
+        {"epochs": 2, "augment": augment, "schedule": schedule},
     ):
-        assert parse({"method": {"name": "er"}, **own}, "") == config
-    resolved = config.resolved(0, World())
-    assert resolved["augment"] == {"crop": 2, "flip": False, "normalise": [[0.5], [0.25]]}
-    assert resolved["schedule"]["milestones"] == [0.5]
-    assert set(resolved["training"]) == {"batch_size", "epochs", "evaluate_every", "dtype"}
+        assert parse({"method": {"name": "er"}, "training": own}, "") == config
+    table = config.resolved(0, World())["training"]
+    assert table["augment"] == {"crop": 2, "flip": False, "normalise": [[0.5], [0.25]]}
+    assert table["schedule"]["milestones"] == [0.5]
+    assert set(table) == {"batch_size", "epochs", "evaluate_every", "dtype", "augment", "schedule"}
+
+
+@pytest.mark.parametrize("word", ["constant", "cosine"])
+def test_a_word_is_the_schedule_of_that_name(word: str) -> None:
+    for training in ({"schedule": word}, {"schedule": {"name": word}}):
+        assert parse({"method": {"name": "er"}, "training": training}, "").training.schedule == Schedule(name=word)
+
+
+def test_none_is_no_schedule_and_no_augmentation() -> None:
+    config = parse({"method": {"name": "er"}, "training": {"schedule": "none", "augment": "none"}}, "")
+    assert config.training == TrainingConfig()
 
 
 def test_keys_that_came_later_leave_hashes_of_earlier_results_alone() -> None:
-    assert hash_of({"method": {"name": "er"}}) == "633932c3"
-    later = {"training": {"label_smoothing": 0.0, "save_weights": False}, "augment": "none", "schedule": "none"}
-    assert hash_of({"method": {"name": "er"}, **later}) == hash_of({"method": {"name": "er"}})
-    assert hash_of({"method": {"name": "er"}, "schedule": {"name": "cosine"}}) != hash_of({"method": {"name": "er"}})
-    assert hash_of({"method": {"name": "er"}, "training": {"label_smoothing": 0.1}}) != hash_of(
-        {"method": {"name": "er"}}
-    )
+    plain = hash_of({"method": {"name": "er"}})
+    assert plain == "633932c3"
+    later = {"label_smoothing": 0.0, "save_weights": False, "augment": "none", "schedule": "none"}
+    assert hash_of({"method": {"name": "er"}, "training": later}) == plain
+    for training in ({"schedule": "cosine"}, {"augment": {"crop": 1}}, {"label_smoothing": 0.1}):
+        assert hash_of({"method": {"name": "er"}, "training": training}) != plain
+
+
+def test_whether_weights_are_kept_is_no_part_of_a_result() -> None:
+    kept = parse({"method": {"name": "er"}, "training": {"save_weights": True}}, "")
+    assert kept.training.save_weights
+    assert "save_weights" not in kept.resolved(0, World())["training"]
+    assert config_hash(kept.resolved(0, World())) == hash_of({"method": {"name": "er"}})
 
 
 def test_defaults_written_out_do_not_change_the_hash() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from maskcl.errors import ConfigError
-from maskcl.experiment import grid
+from maskcl.experiment import grid, plan
 from maskcl.experiment.grid import expand, short_labels
 
 
@@ -94,6 +94,52 @@ def test_overrides_leave_the_original_alone() -> None:
     raw = {"mask": {"leak": 0.1}, "grid": {"memory.size": [1]}}
     override(raw, {"mask.leak": 0.2, "memory.size": 5})
     assert raw == {"mask": {"leak": 0.1}, "grid": {"memory.size": [1]}}
+
+
+def test_tables_and_words_of_a_schedule_are_an_axis() -> None:
+    raw = {
+        "training": {"epochs": 2},
+        "grid": {"training.schedule": ["none", "cosine", {"name": "cosine", "final": 0.1}]},
+    }
+    assert [s["training"] for s in settings(raw)] == [
+        {"epochs": 2, "schedule": "none"},
+        {"epochs": 2, "schedule": {"name": "cosine"}},
+        {"epochs": 2, "schedule": {"name": "cosine", "final": 0.1}},
+    ]
+
+
+def test_a_schedule_in_the_grid_is_laid_over_the_files_and_a_word_replaces_it() -> None:
+    for grid_ in ({"training.schedule": [{"final": 0.1}, "constant"]}, {"training": [{"schedule": {"final": 0.1}}]}):
+        raw = {"training": {"schedule": {"name": "cosine", "final": 0.5}}, "grid": grid_}
+        found = [s["training"]["schedule"] for s in settings(raw)]
+        assert found == [{"name": "cosine", "final": 0.1}, {"name": "constant"}][: len(found)]
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_keys_within_a_schedule_vary_too(nested: bool) -> None:
+    axes = {"training": {"schedule": {"final": [0.1, 0.2]}}} if nested else {"training.schedule.final": [0.1, 0.2]}
+    found = settings({"training": {"schedule": "cosine"}, "grid": axes})
+    assert [s["training"]["schedule"] for s in found] == [{"name": "cosine", "final": f} for f in (0.1, 0.2)]
+    zipped = {"zip": [{"training": {"schedule": {"final": 0.1}}}, {"training": {"schedule": {"final": 0.2}}}]}
+    assert settings({"training": {"schedule": "cosine"}, "grid": zipped}) == found
+
+
+def test_an_override_of_a_schedules_key_makes_its_word_a_table() -> None:
+    raw = override({"training": {"schedule": "cosine"}}, {"training.schedule.final": 0.1})
+    assert raw == {"training": {"schedule": {"name": "cosine", "final": 0.1}}}
+    axis = {"grid": {"training.schedule": ["none", "cosine", {"name": "cosine", "final": 0.5}]}}
+    found = settings(override(axis, {"training.schedule.final": 0.1}))
+    assert [s["training"]["schedule"] for s in found] == ["none", {"name": "cosine", "final": 0.1}]
+    whole = {"grid": {"training": [{"schedule": {"name": "cosine", "final": 0.5}}, {"epochs": 2}]}}
+    found = settings(override(whole, {"training.schedule.final": 0.1}))
+    assert [s["training"]["schedule"] for s in found] == [{"final": 0.1, "name": "cosine"}, {"final": 0.1}]
+
+
+def test_settings_with_and_without_a_schedule_get_different_labels() -> None:
+    axes = {"training.schedule": ["none", "cosine"], "training.augment": ["none", {}, {"crop": 1}]}
+    labels = plan({"method": "er", "seeds": 1, "grid": axes}).labels
+    assert len(set(labels)) == 6
+    assert labels[-1] == "er no mask training.schedule.name=cosine training.augment.crop=1"
 
 
 def test_an_override_must_be_a_key() -> None:

@@ -98,7 +98,7 @@ def test_the_fingerprint_tells_structure_and_not_values() -> None:
 
 def test_networks_of_ones_own_are_described_by_origin_and_fingerprint() -> None:
     network = from_factory(functools.partial(linear, width=7), classifier="2")
-    origin = {"name": "custom", "factory": f"{__name__}.linear", "classifier": "2"}
+    origin = {"name": "custom", "factory": f"{__name__}.linear", "classifier": "2", "arguments": {"width": 7}}
     assert network.describe() == origin
     built = fingerprint(build_network(network, (4,), 3, seed=0))
     assert network.describe((4,), 3) == origin | {"class": "Sequential", "fingerprint": built}
@@ -148,6 +148,25 @@ def test_factories_that_build_no_classifier_are_refused(factory: Any, text: str)
     with pytest.raises(ConfigError, match=text) as error:
         build_network(from_factory(factory), (4,), 3, seed=0)
     assert "\n" not in str(error.value)
+
+
+def test_factories_of_one_structure_are_told_by_what_they_hold() -> None:
+    def made(activation: Any, scale: float = 1.0) -> Any:
+        def factory(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+            assert scale > 0
+            return linear(input_shape, num_classes) if activation else nn.Identity()
+
+        return factory
+
+    told = [from_factory(made(f, s)).describe() for f, s in ((torch.tanh, 1.0), (torch.relu, 1.0), (torch.relu, 2.0))]
+    assert [each["arguments"]["scale"] for each in told] == [1.0, 1.0, 2.0]
+    assert len({each["factory"] for each in told}) == 1
+    assert told[0]["arguments"]["activation"] != told[1]["arguments"]["activation"]
+    assert "tanh" in told[0]["arguments"]["activation"]
+    outer = functools.partial(functools.partial(linear, width=5), width=6)
+    assert from_factory(outer).describe()["arguments"] == {"width": 6}
+    assert from_factory(functools.partial(linear, width=nn.ReLU())).describe()["arguments"] == {"width": "ReLU"}
+    assert "arguments" not in from_factory(linear).describe()
 
 
 def test_what_is_no_factory_is_refused() -> None:

@@ -53,7 +53,7 @@ FILES: dict[str, tuple[str, str, str]] = {
     "unknown update": ("step = 2.0", 'step = 2.0\nupdate = "seperate"', "cfgm.update: must be one of separate, joint, got 'seperate'. Did you mean 'separate'?"),
     "unknown key": ("step = 2.0", "step = 2.0\nsteps = 3", "[cfgm] 'steps' is not a key of [cfgm], got 3. Did you mean 'step'?"),
     "bounds are no key": ("step = 2.0", "step = 2.0\nbounds = [1.0, 0.0]", "[cfgm] 'bounds' is not a key of [cfgm], got [1.0, 0.0].\nhint: keys are step, num_steps, norm, clamp, draw, per_row, generator, target, loss, temperature, update, weight, from_task"),
-    "joint training": ('"finetune"', '"joint"', "cfgm: has no old classes to make with method 'joint', got 'cfgm step=2'."),
+    "joint training": ('"finetune"', '"joint"', "cfgm: must be left out with method 'joint', which has no old classes to make, got 'cfgm step=2'."),
     "a memory": ("[cfgm]", "[memory]\nsize = 10\n[cfgm]", "[memory]: must not be given, for method 'finetune' has no memory.\nhint: leave it out, or choose a method with a memory"),
     "a negative step in a grid": ("[cfgm]", '[grid]\n"cfgm.step" = [1.0, -1.0]\n[cfgm]', "cfgm.step: must be a finite number, 0 or more, got -1.0."),
     "a class that is not there": ("num_tasks = 5", "tasks = [[0, 1], [2, 10]]", "scenario.tasks[1]: must be classes from 0 to 9, got 10."),
@@ -118,8 +118,13 @@ def test_a_data_sets_range_is_refused_in_the_wrong_order() -> None:
 def test_integer_images_are_refused(dtype: torch.dtype) -> None:
     sentence = f"cfgm: inputs: must be floating point, scaled like the training data, got {dtype}.\nhint: divide 8-bit images by 255"
     refused(ShapeError, sentence, lambda: cfgm(LINEAR, ROWS.to(dtype), CLASSES, step=1.0))
-    images, hint = ROWS.to(dtype).numpy(), "images / 255" if dtype == torch.uint8 else "images / their largest value"
-    sentence = f"arrays train_inputs: must be floating-point numbers, got {str(images.dtype)!r}.\nhint: scale images first, e.g. {hint}"
+    images = ROWS.to(dtype).numpy()
+    got, hint = repr(str(images.dtype)), "images / their largest value"
+    if dtype == torch.uint8:
+        got = "'uint8 of shape (2, 3)'"
+        hint = "images / 255, or give them the shape [rows, channels, height, width]"
+    must = "must be floating-point numbers, or images of type uint8"
+    sentence = f"arrays train_inputs: {must}, got {got}.\nhint: scale images first, e.g. {hint}"
     refused(DataError, sentence, lambda: from_arrays(images, [0, 1], images, [0, 1]))
 
 

@@ -19,7 +19,7 @@ _HOMES = {
     "load_network": "maskcl.weights",
     "run": "maskcl.experiment",
 }
-_MODULES = ("data", "engine", "functional", "methods", "metrics")
+_MODULES = ("data", "engine", "functional", "memory", "methods", "metrics", "networks")
 
 __all__ = [
     "Cfgm",
@@ -31,8 +31,10 @@ __all__ = [
     "from_arrays",
     "functional",
     "load_network",
+    "memory",
     "methods",
     "metrics",
+    "networks",
     "run",
 ]
 

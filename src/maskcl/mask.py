@@ -30,7 +30,7 @@ class Mask:
         policy: Which classes are active: "task", those of the current task; "batch", those among the stream rows of
             the step; "recent", those among the last `recent_rows` stream rows.
         recent_rows: Window of policy "recent", in stream rows, this step's included.
-        visible: Classes in the softmax of stream rows at all: "all" outputs of the head, or those "seen" so far.
+        visible: Classes in the softmax at all: "all" outputs of the head, or those "seen" so far.
         from_task: First task (0-based) in which stream rows are masked.
         memory_rows: "plain", or "own-task": mask them by their own task too, which ruins accuracy (for study).
         keep_future: Leave classes not met yet active, as the public code of ER-ACE does.

@@ -103,5 +103,5 @@ class Registry(Mapping[str, T], Generic[T]):
 
 def _same(there: object, thing: object) -> bool:
     """Whether two registrations are of one thing; a class of a module that was loaded again is."""
-    name = [(getattr(t, "__module__", None), getattr(t, "__qualname__", None)) for t in (there, thing)]
-    return there is thing or (name[0] == name[1] and name[0][1] is not None)
+    names = [(getattr(t, "__module__", None), getattr(t, "__qualname__", None)) for t in (there, thing)]
+    return there is thing or (names[0] == names[1] and names[0][1] is not None)

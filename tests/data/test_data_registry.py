@@ -2,22 +2,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from maskcl import data
-from maskcl.data import registry
 from maskcl.data.idx_set import IdxSet
 from maskcl.errors import DataError
 
 
 @pytest.fixture
-def tiny_info(tiny: IdxSet, monkeypatch: pytest.MonkeyPatch) -> data.DatasetInfo:
+def tiny_info(tiny: IdxSet) -> Iterator[data.DatasetInfo]:
     info = data.DatasetInfo("tiny", "for tests", 3, (1, 2, 2), 6, 3, tiny)
-    monkeypatch.setitem(registry.DATASETS, "tiny", info)
-    return info
+    yield data.DATASETS.add("tiny", info)
+    data.DATASETS.remove("tiny")
 
 
 def test_digits_are_what_the_registry_says() -> None:

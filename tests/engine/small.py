@@ -47,6 +47,8 @@ def spec(
         options = {"replay_batch": 3} | options
     if method == "ewc":  # on few rows importance is large, and the default strength unstable
         options = {"strength": 2.0, "fisher_rows": 10} | options
+    if method == "gdumb":  # its own number is for memories that are not tiny
+        options = {"passes": 4} | options
     return RunSpec(
         name=f"{method} seed {seed}",
         scenario=tasks if tasks is not None else SCENARIO,

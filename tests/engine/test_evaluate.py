@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from maskcl import class_incremental, from_arrays
-from maskcl.engine.evaluate import CHUNK, Evaluator
+from maskcl.engine.evaluate import CHUNK, Evaluation, Evaluator
+from maskcl.engine.table import Table
+from maskcl.scenario import Scenario
 
 # two tasks of unequal size: classes {0, 1} with three test rows, {2} with two
 INPUTS = np.log(np.array([[5, 1, 4], [1, 2, 7], [6, 3, 1], [4, 1, 5], [7, 2, 1]], np.float32))
@@ -19,9 +21,18 @@ def _identity(inputs: Tensor) -> Tensor:
     return inputs
 
 
+def _evaluator(scenario: Scenario = SCENARIO) -> Evaluator:
+    return Evaluator(scenario, Table(scenario.eval_inputs, torch.float64, None))
+
+
+def _evaluate(task: int, *, seen_only: bool = False, scenario: Scenario = SCENARIO) -> Evaluation:
+    (found,) = _evaluator(scenario)([_identity], task, seen_only=seen_only)
+    return found
+
+
 def test_one_network_by_hand() -> None:
     """Logits are the inputs. Predicted 0, 2, 0 | 2, 0; within the task 0, 1, 0 | 2, 2."""
-    found = Evaluator(SCENARIO, torch.float64)(_identity, 1)
+    found = _evaluate(1)
     assert found.class_incremental.tolist() == pytest.approx([1 / 3, 1 / 2])
     assert found.task_incremental.tolist() == pytest.approx([2 / 3, 1.0])
     assert found.confidence.tolist() == pytest.approx([(0.5 + 0.2 + 0.3) / 3, (0.5 + 0.1) / 2], rel=1e-6)
@@ -29,12 +40,11 @@ def test_one_network_by_hand() -> None:
 
 
 def test_the_share_of_the_newest_task_is_over_rows_of_tasks_met_so_far() -> None:
-    assert Evaluator(SCENARIO, torch.float64)(_identity, 0).newest_share == pytest.approx(2 / 3)
+    assert _evaluate(0).newest_share == pytest.approx(2 / 3)
 
 
 def test_invisible_classes_are_neither_predicted_nor_believed_in() -> None:
-    visible = torch.tensor([True, True, False])
-    found = Evaluator(SCENARIO, torch.float64)(_identity, 0, visible)
+    found = _evaluate(0, seen_only=True)
     assert found.class_incremental.tolist() == pytest.approx([2 / 3, 0.0])
     assert found.confidence.tolist() == pytest.approx([(5 / 6 + 2 / 3 + 3 / 9) / 3, 0.0], rel=1e-6)
     assert found.task_incremental.tolist() == pytest.approx([2 / 3, 1.0])
@@ -51,7 +61,7 @@ def test_many_rows_go_in_pieces_and_count_once() -> None:
         sizes.append(len(rows))
         return rows
 
-    found = Evaluator(scenario, torch.float64)(predict, 1)
+    (found,) = _evaluator(scenario)([predict], 1)
     assert sum(sizes) == 5 * copies
     assert max(sizes) == CHUNK
     assert found.class_incremental.tolist() == pytest.approx([1 / 3, 1 / 2])
@@ -60,7 +70,26 @@ def test_many_rows_go_in_pieces_and_count_once() -> None:
 
 def test_classes_in_no_task_can_be_predicted_but_are_in_no_tasks_own_choice() -> None:
     scenario = class_incremental(DATA, tasks=[[0, 1]])
-    found = Evaluator(scenario, torch.float64)(_identity, 0)
+    found = _evaluate(0, scenario=scenario)
     assert found.class_incremental.tolist() == pytest.approx([1 / 3])  # row 1 falls to class 2
     assert found.task_incremental.tolist() == pytest.approx([2 / 3])
     assert found.newest_share == pytest.approx(2 / 3)
+    hidden = _evaluate(0, seen_only=True, scenario=scenario)  # no task has it, so it is never seen
+    assert hidden.class_incremental.tolist() == pytest.approx([2 / 3])
+
+
+def test_several_networks_are_each_judged_by_themselves() -> None:
+    def other(inputs: Tensor) -> Tensor:
+        return -inputs
+
+    both = _evaluator()([_identity, other], 1)
+    for found, predict in zip(both, (_identity, other), strict=True):
+        (alone,) = _evaluator()([predict], 1)
+        for name in ("class_incremental", "task_incremental", "confidence"):
+            assert getattr(found, name).tolist() == getattr(alone, name).tolist()
+        assert found.newest_share == alone.newest_share
+    assert both[0].class_incremental.tolist() != both[1].class_incremental.tolist()
+
+
+def test_no_networks_are_no_evaluations() -> None:
+    assert _evaluator()([], 0) == []

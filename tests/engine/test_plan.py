@@ -4,32 +4,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
+from engine.plans import LABELS, NUM_CLASSES, member, scenario_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference.plain_memory import SlowMemory
+from scipy import stats
 
-from maskcl.engine.plan import MemberPlan, StepPlan, TaskPlan, plan_member, step_offsets
+from maskcl.augment import Augment
+from maskcl.cfgm import Cfgm
+from maskcl.engine.plan import MemberPlan, step_offsets
+from maskcl.engine.synthesis import plan_old_labels
 from maskcl.mask import Mask
-from maskcl.memory import MemoryConfig, MemoryState
 from maskcl.methods import Draw
-
-NUM_CLASSES = 4
-LABELS = np.arange(100) % NUM_CLASSES
-
-
-def _member(rows: np.ndarray, *, size: int = 5, batch_size: int = 4, epochs: int = 1, **changes: Any) -> MemberPlan:
-    settings: dict[str, Any] = {
-        "rows": rows, "labels": LABELS, "offsets": step_offsets(len(rows), batch_size, epochs), "epochs": epochs,
-        "task": 0, "seed": 0, "memory": MemoryState.empty(size, NUM_CLASSES),
-        "memory_config": MemoryConfig(size=size), "draws": (Draw(3, stored_logits=True), Draw(2)),
-        "replay_from_task": 0, "mask": None, "last_seen": np.full(NUM_CLASSES, -1), "position": 0,
-    }  # fmt: skip
-    return plan_member(**(settings | changes))
-
-
-def _steps(members: list[MemberPlan], offsets: np.ndarray, *, stacked: bool = True, size: int = 5) -> list[StepPlan]:
-    draws = (Draw(3, stored_logits=True), Draw(2))
-    return TaskPlan(members, offsets, LABELS, draws, stacked=stacked, memory_size=size).steps()
 
 
 @pytest.mark.parametrize(
@@ -43,142 +29,236 @@ def _steps(members: list[MemberPlan], offsets: np.ndarray, *, stacked: bool = Tr
 )
 def test_partial_batches_end_each_epoch(rows: int, batch_size: int, epochs: int, offsets: list[int]) -> None:
     assert step_offsets(rows, batch_size, epochs).tolist() == offsets
+    plan = member(np.arange(rows), batch_size=batch_size, epochs=epochs)
+    assert plan.offsets.tolist() == offsets
+    assert plan.num_steps == len(offsets) - 1
+    each = (len(offsets) - 1) // epochs
+    assert plan.epochs.tolist() == [step // each for step in range(len(offsets) - 1)]
 
 
 def test_every_epoch_shows_every_row_once_in_an_order_of_its_own() -> None:
     rows = np.arange(10, 31)
-    order = _member(rows, epochs=3).order.reshape(3, -1)
+    order = member(rows, epochs=3).order.reshape(3, -1)
     assert [sorted(epoch.tolist()) for epoch in order] == [rows.tolist()] * 3
     assert len({tuple(epoch.tolist()) for epoch in order}) == 3
 
 
-def test_a_plan_depends_on_seed_and_task() -> None:
+def test_a_plan_depends_on_seed_task_and_phase() -> None:
     rows = np.arange(20)
-    first, again, seed, task = _member(rows), _member(rows), _member(rows, seed=1), _member(rows, task=1)
+    first, again = member(rows), member(rows)
     np.testing.assert_array_equal(first.order, again.order)
     np.testing.assert_array_equal(first.draw_rows[0], again.draw_rows[0])
-    for other in (seed, task):
+    for other in (member(rows, seed=1), member(rows, task=1)):
         assert not np.array_equal(first.order, other.order)
         assert not np.array_equal(first.slots[5:], other.slots[5:])
         assert not np.array_equal(first.draw_rows[0], other.draw_rows[0])
+    later = member(rows, phase=1)
+    assert not np.array_equal(first.order, later.order)
+    assert not np.array_equal(first.draw_slots[0], later.draw_slots[0])
 
 
 def test_the_two_draws_are_independent_and_do_not_depend_on_each_other_being_there() -> None:
-    both = _member(np.arange(20), draws=(Draw(3), Draw(3)))
+    both = member(np.arange(20), draws=(Draw(3), Draw(3)))
     assert not np.array_equal(both.draw_rows[0], both.draw_rows[1])
-    np.testing.assert_array_equal(both.draw_rows[0], _member(np.arange(20), draws=(Draw(3),)).draw_rows[0])
+    np.testing.assert_array_equal(both.draw_rows[0], member(np.arange(20), draws=(Draw(3),)).draw_rows[0])
 
 
 def test_rows_are_drawn_before_the_steps_own_are_inserted() -> None:
-    member, offsets = _member(np.arange(40), size=12), step_offsets(40, 4, 1)
+    plan = member(np.arange(40), size=12)
     for step in range(1, 10):
-        drawn = set(member.draw_rows[0][step].tolist())
-        assert drawn <= set(member.order[: offsets[step]].tolist())
-    drawn = set(member.draw_rows[0][1].tolist())
+        drawn = set(plan.draw_rows[0][step].tolist())
+        assert drawn <= set(plan.order[: plan.offsets[step]].tolist())
+    drawn = set(plan.draw_rows[0][1].tolist())
     assert len(drawn) == 3
-    assert drawn <= set(member.order[:4].tolist())
+    assert drawn <= set(plan.order[:4].tolist())
 
 
 def test_the_first_step_of_the_first_task_replays_nothing() -> None:
-    assert _member(np.arange(20)).first_replay == 1
-    second = _member(np.arange(20), task=1, memory=_member(np.arange(40, 60)).memory)
+    assert member(np.arange(20)).first_replay == 1
+    second = member(np.arange(20), task=1, memory=member(np.arange(40, 60)).memory)
     assert second.first_replay == 0
 
 
 def test_no_step_replays_before_its_first_task() -> None:
-    assert _member(np.arange(20), replay_from_task=1).first_replay == 5
-    assert (
-        _member(np.arange(20), replay_from_task=1, task=1, memory=_member(np.arange(40, 60)).memory).first_replay == 0
-    )
+    assert member(np.arange(20), replay_from_task=1).first_replay == 5
+    assert member(np.arange(20), replay_from_task=1, task=1, memory=member(np.arange(40, 60)).memory).first_replay == 0
 
 
-def test_steps_show_stream_rows_then_each_draw() -> None:
-    rows, offsets = np.arange(10), step_offsets(10, 4, 1)
-    members = [_member(rows, seed=seed) for seed in range(2)]
-    steps = _steps(members, offsets)
-    assert [step.sizes for step in steps] == [(4,), (4, 3, 2), (2, 3, 2)]
-    for s, step in enumerate(steps):
-        table = step.rows.view(2, -1).numpy()
-        np.testing.assert_array_equal(LABELS[table], step.labels)
-        for k, member in enumerate(members):
-            drawn = [draw[s] for draw in member.draw_rows] if s else []
-            own = np.concatenate([member.order[offsets[s] : offsets[s + 1]], *drawn])
-            np.testing.assert_array_equal(table[k], own)
-    stored = steps[1].stored
-    assert stored[1] is None
-    assert stored[0] is not None
-    np.testing.assert_array_equal(
-        stored[0].view(2, 3), np.stack([m.draw_slots[0][1] + 5 * k for k, m in enumerate(members)])
-    )
+def test_rows_that_are_in_the_memory_already_are_not_written_again() -> None:
+    before = member(np.arange(40, 60)).memory
+    plan = member(np.arange(20), memory=before, task=1, writes=False)
+    assert plan.slots.tolist() == [-1] * 20
+    assert plan.memory is before
+    assert plan.first_replay == 0
+    assert before is not None
+    assert set(plan.draw_rows[0].ravel().tolist()) <= set(before.rows.tolist())
 
 
-def test_one_run_has_no_leading_dimension() -> None:
-    step = _steps([_member(np.arange(10))], step_offsets(10, 4, 1), stacked=False)[1]
-    assert step.labels.shape == (9,)
-    assert step.rows.shape == (9,)
+def replayed(plan: MemberPlan, step: int) -> SlowMemory:
+    """The memory that a step finds, written one row at a time."""
+    assert plan.before is not None
+    slow = SlowMemory(plan.before.rows.tolist())
+    passed = slice(0, int(plan.offsets[step]))
+    for slot, row in zip(plan.slots[passed].tolist(), plan.order[passed].tolist(), strict=True):
+        slow.write(slot, row)
+    return slow
 
 
-def test_steps_from_the_middle_are_the_same_steps() -> None:
-    offsets = step_offsets(22, 4, 2)
-    plan = TaskPlan([_member(np.arange(22), epochs=2)], offsets, LABELS, (Draw(3, stored_logits=True), Draw(2)),
-                    stacked=False, memory_size=5)  # fmt: skip
-    whole = plan.steps()
-    for start in (0, 1, 5, 6, 11):
-        rest = plan.steps(start)
-        assert len(rest) == len(whole) - start
-        for mine, other in zip(rest, whole[start:], strict=True):
-            assert mine.sizes == other.sizes
-            assert torch.equal(mine.rows, other.rows)
+@settings(deadline=None, max_examples=40)
+@given(
+    seed=st.integers(0, 100),
+    size=st.integers(1, 12),
+    rows=st.integers(1, 30),
+    epochs=st.integers(1, 2),
+    policy=st.sampled_from(["reservoir", "ring", "class_balanced", "greedy"]),
+)
+def test_the_memory_at_a_step_is_the_one_that_has_been_written_by_then(
+    seed: int, size: int, rows: int, epochs: int, policy: str
+) -> None:
+    size = max(size, NUM_CLASSES) if policy == "ring" else size
+    before = member(np.arange(60, 75), size=size, seed=seed, policy=policy).memory
+    plan = member(np.arange(rows), size=size, seed=seed, policy=policy, memory=before, task=1, epochs=epochs)
+    for step in range(plan.num_steps + 1):
+        found, slow = plan.memory_at(step, LABELS), replayed(plan, step)
+        assert found is not None
+        assert found.rows.tolist() == slow.rows
+        assert found.labels.tolist() == [int(LABELS[row]) if row >= 0 else -1 for row in slow.rows]
+        passed = np.concatenate([np.arange(60, 75), plan.order[: plan.offsets[step]]])
+        assert found.num_seen == len(passed)
+        assert found.class_counts.tolist() == np.bincount(LABELS[passed], minlength=NUM_CLASSES).tolist()
+    assert plan.memory is plan.memory_at(plan.num_steps, LABELS)
 
 
-def test_of_two_rows_of_a_batch_for_one_slot_the_last_is_written() -> None:
-    """Slots 2 0 2 -1 | 1 1 1: rows 1 and 2 of the first batch enter, row 2 of the second; members share no slot."""
-    members = []
-    for slots in ([2, 0, 2, -1, 1, 1, 1], [0, -1, -1, -1, -1, -1, -1]):
-        member = _member(np.arange(7), size=3)
-        members.append(MemberPlan(**{**member.__dict__, "slots": np.array(slots)}))
-    first, second = _steps(members, step_offsets(7, 4, 1), size=3)
-    assert first.written is not None
-    assert second.written is not None
-    assert sorted(zip(*(part.tolist() for part in first.written), strict=True)) == [(0, 1), (2, 2), (3, 4)]
-    assert sorted(zip(*(part.tolist() for part in second.written), strict=True)) == [(1, 2)]
+def test_without_a_memory_there_is_none_at_any_step() -> None:
+    plan = member(np.arange(20), size=None)
+    assert [plan.memory_at(step, LABELS) for step in range(6)] == [None] * 6
+    assert plan.first_replay == 5
 
 
-def test_a_step_that_writes_nothing_says_so() -> None:
-    member = _member(np.arange(8), size=3)
-    silent = MemberPlan(**{**member.__dict__, "slots": np.array([0, -1, -1, -1, -1, -1, -1, -1])})
-    first, second = _steps([silent], step_offsets(8, 4, 1), size=3)
-    assert first.written is not None
-    assert second.written is None
+OLD, NEW = np.flatnonzero(np.isin(LABELS, [0, 2])), np.flatnonzero(np.isin(LABELS, [1, 3]))
 
 
-def test_logits_are_written_where_the_memory_says_the_row_is() -> None:
-    offsets = step_offsets(30, 7, 1)
-    members = [_member(np.arange(30), batch_size=7, seed=seed) for seed in range(3)]
-    written = torch.full((15,), -1)
-    for s, step in enumerate(_steps(members, offsets)):
-        if step.written is not None:
-            slots, sources = step.written
-            assert len(set(slots.tolist())) == len(slots)
-            stream = step.rows.view(3, -1)[:, : step.sizes[0]].reshape(-1)
-            written[slots] = stream[sources]
-        assert step.sizes[0] == offsets[s + 1] - offsets[s]
-    rows = np.concatenate([member.memory.rows for member in members if member.memory is not None])
-    assert written.tolist() == rows.tolist()
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 500), size=st.integers(1, 12), epochs=st.integers(1, 3), old=st.integers(1, 12))
+def test_draws_of_old_classes_are_rows_of_earlier_tasks_that_are_still_there(
+    seed: int, size: int, epochs: int, old: int
+) -> None:
+    common: dict[str, Any] = {"size": size, "seed": seed, "draws": (Draw(3, classes="old"), Draw(2))}
+    before = member(OLD[:old], **common).memory
+    plan = member(NEW[:25], task=1, memory=before, epochs=epochs, **common)
+    plain = member(NEW[:25], task=1, memory=before, epochs=epochs, **(common | {"draws": (Draw(3), Draw(2))}))
+    np.testing.assert_array_equal(plan.draw_rows[1], plain.draw_rows[1])  # other draws do not notice
+    for step in range(plan.num_steps):
+        there = replayed(plan, step).rows
+        left = [row for row in there if row >= 0 and LABELS[row] in (0, 2)]
+        drawn = plan.draw_rows[0][step].tolist()
+        assert [there[slot] for slot in plan.draw_slots[0][step]] == drawn
+        if left:
+            assert set(drawn) <= set(left)
+            assert len(set(drawn)) == 3 or len(left) < 3
+        else:  # a draw from all that is there
+            assert drawn == plain.draw_rows[0][step].tolist()
+
+
+def test_a_draw_of_old_classes_is_uniform_over_them() -> None:
+    before = member(OLD[:6], size=40, draws=(Draw(2, classes="old"),)).memory
+    counts = np.zeros(100, np.int64)
+    for seed in range(60):
+        plan = member(
+            NEW[:30], size=40, task=1, memory=before, draws=(Draw(2, classes="old"),), seed=seed, batch_size=1
+        )
+        np.add.at(counts, plan.draw_rows[0].ravel(), 1)
+    assert np.flatnonzero(counts).tolist() == OLD[:6].tolist()
+    assert stats.chisquare(counts[OLD[:6]]).pvalue > 0.01
+
+
+def test_in_the_first_task_there_are_no_old_classes_and_all_rows_are_drawn_from() -> None:
+    old, plain = (member(OLD[:20], draws=(Draw(3, classes=classes),)) for classes in ("old", "all"))
+    assert old.first_replay == plain.first_replay == 1
+    np.testing.assert_array_equal(old.draw_rows[0], plain.draw_rows[0])
+
+
+def test_candidates_are_what_is_drawn() -> None:
+    assert [Draw(3).num_drawn, Draw(3, candidates=7).num_drawn] == [3, 7]
+    plan = member(np.arange(40), size=12, draws=(Draw(3, candidates=7), Draw(2)))
+    assert [rows.shape for rows in plan.draw_rows] == [(10, 7), (10, 2)]
+    np.testing.assert_array_equal(plan.draw_rows[0], member(np.arange(40), size=12, draws=(Draw(7),)).draw_rows[0])
+
+
+def test_views_are_planned_for_the_stream_and_each_draw() -> None:
+    augment = Augment(crop=2, flip=True)
+    plan = member(np.arange(10), augment=augment, epochs=2, views=2)
+    assert [views.shape for views in plan.views] == [(20, 2, 3), (6, 3, 2, 3), (6, 2, 2, 3)]
+    for views in plan.views:
+        assert set(views[..., :2].ravel().tolist()) <= set(range(5))
+        assert set(views[..., 2].ravel().tolist()) == {0, 1}
+    assert not np.array_equal(plan.views[0][:, 0], plan.views[0][:, 1])
+    assert not np.array_equal(plan.views[0][:10], plan.views[0][10:])
+    again = member(np.arange(10), augment=augment, epochs=2, views=2)
+    for mine, other in zip(plan.views, again.views, strict=True):
+        np.testing.assert_array_equal(mine, other)
+    for changes in ({"seed": 1}, {"task": 1}, {"phase": 1}):
+        other = member(np.arange(10), augment=augment, epochs=2, views=2, **changes)
+        assert not np.array_equal(plan.views[0], other.views[0])
+        assert not np.array_equal(plan.views[1], other.views[1])
+
+
+def test_one_view_of_what_is_not_augmented_at_random_needs_no_numbers() -> None:
+    assert member(np.arange(10)).views == ()
+    assert member(np.arange(10), augment=Augment(normalise=((0.5,), (0.5,)))).views == ()
+    plan = member(np.arange(10), augment=Augment(flip=True))
+    assert [views.shape for views in plan.views] == [(10, 1, 3), (3, 3, 1, 3), (3, 2, 1, 3)]
+
+
+def test_several_views_without_augmentation_are_the_same() -> None:
+    plan = member(np.arange(10), views=3)
+    assert [views.shape for views in plan.views] == [(10, 3, 3), (3, 3, 3, 3), (3, 2, 3, 3)]
+    assert not any(views.any() for views in plan.views)
+
+
+def test_augmenting_changes_no_other_random_number() -> None:
+    plain, augmented = (member(np.arange(30), augment=augment) for augment in (None, Augment(crop=1, flip=True)))
+    for name in ("order", "slots"):
+        np.testing.assert_array_equal(getattr(plain, name), getattr(augmented, name))
+    for mine, other in zip(plain.draw_rows, augmented.draw_rows, strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+def test_old_classes_of_samples_are_those_of_the_members_own_earlier_tasks() -> None:
+    cfgm = Cfgm(step=1.0, per_row=2)
+    plan = member(NEW[:10], task=1, makes=True, cfgm=cfgm, seed=3)
+    expected = plan_old_labels([0, 2], [8, 8, 4], draw=cfgm.draw, seed=3, task=1)
+    assert plan.made is not None
+    assert plan.made.tolist() == expected.tolist()
+    other = scenario_of(LABELS, [[3], [1, 2, 0]])
+    swapped = member(NEW[:10], task=1, makes=True, cfgm=cfgm, seed=3, tasks=other)
+    assert swapped.made is not None
+    assert set(swapped.made.tolist()) == {3}
+    assert member(NEW[:10], task=1, cfgm=cfgm).made is None
+
+
+def test_rates_are_kept_as_they_are() -> None:
+    rates = np.linspace(1.0, 0.0, 3)
+    assert member(np.arange(10), rates=rates).rates is rates
+    assert member(np.arange(10)).rates is None
 
 
 def test_recent_classes_by_hand() -> None:
     """Labels 0 1 | 2 2 | 3, two seen before; a window of 3 rows, the step's own included."""
     labels = np.array([0, 1, 2, 2, 3])
-    member = plan_member(
-        rows=np.arange(5), labels=labels, offsets=step_offsets(5, 2, 1), epochs=1, task=1, seed=0, memory=None,
-        memory_config=None, draws=(), replay_from_task=0, mask=Mask(leak=0.1, policy="recent", recent_rows=3),
-        last_seen=np.array([-1, 7, 8, 9]), position=10,
+    plan = member(
+        np.arange(5), batch_size=2, size=None, draws=(), task=1, tasks=scenario_of(labels, [[0, 2], [1, 3]]),
+        mask=Mask(leak=0.1, policy="recent", recent_rows=3), last_seen=np.array([-1, 7, 8, 9]), position=10,
     )  # fmt: skip
-    seen = [3, *labels[member.order].tolist()]  # position 9, then 10 to 14
+    seen = [3, *labels[plan.order].tolist()]  # position 9, then 10 to 14
     expected = [[c in seen[max(0, end - 2) : end + 1] for c in range(4)] for end in (2, 4, 5)]
-    assert member.active is not None
-    assert member.active.tolist() == expected
+    assert plan.active is not None
+    assert plan.active.tolist() == expected
+
+
+def test_a_mask_by_task_plans_no_classes() -> None:
+    assert member(np.arange(5), mask=Mask(leak=0.1)).active is None
+    assert member(np.arange(5)).active is None
 
 
 @settings(deadline=None, max_examples=60)
@@ -199,8 +279,8 @@ def test_recent_and_batch_classes_are_those_of_the_last_rows_over_tasks(
         offsets = step_offsets(rows, batch_size, epochs)
         common: dict[str, Any] = {"task": task, "seed": seed, "epochs": epochs, "batch_size": batch_size,
                                   "last_seen": last_seen, "position": len(stream)}  # fmt: skip
-        recent = _member(table, mask=Mask(leak=0.1, policy="recent", recent_rows=window), **common)
-        batch = _member(table, mask=Mask(leak=0.1, policy="batch"), **common)
+        recent = member(table, mask=Mask(leak=0.1, policy="recent", recent_rows=window), **common)
+        batch = member(table, mask=Mask(leak=0.1, policy="batch"), **common)
         assert recent.active is not None
         assert batch.active is not None
         own = LABELS[recent.order].tolist()

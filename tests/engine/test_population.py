@@ -1,18 +1,38 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from engine.small import SCENARIO, logits, members, scenario, spec, train
+from torch import Tensor
 
 from maskcl.cfgm import Cfgm
 from maskcl.engine import Population
+from maskcl.engine.evaluate import Evaluation
+from maskcl.engine.state import State, named_tensors
 from maskcl.mask import Mask
 from maskcl.memory import MemoryConfig
 from maskcl.methods import REGISTRY
 from maskcl.networks import ConvNet
+
+
+def tensors(state: State) -> list[tuple[str, Tensor]]:
+    """All tensors of a state by name."""
+    return named_tensors(state.tensors())
+
+
+def numbers(state: State) -> list[Any]:
+    """Everything else in a state, as plain numbers."""
+    memories = [
+        None if m is None else (m.rows.tolist(), m.labels.tolist(), m.num_seen, m.class_counts.tolist())
+        for m in state.memories
+    ]
+    counters = (state.position, state.steps, state.updates)
+    return [memories, [seen.tolist() for seen in state.last_seen], [counter.tolist() for counter in counters]]
+
 
 MOMENTUM = {"momentum": 0.9, "weight_decay": 1e-3, "clip_norm": 1.0}
 
@@ -23,17 +43,17 @@ def test_seeds_repeat_to_the_last_bit(key: str, stacked: bool) -> None:
     first, again = (train(Population([spec(key, seed=3)], stacked=stacked)) for _ in range(2))
     for (name, mine), other in zip(members(first)[0].items(), members(again)[0].values(), strict=True):
         assert torch.equal(mine, other), name
-    assert torch.equal(first.logits, again.logits)
+    assert torch.equal(first.state.stored, again.state.stored)
 
 
 def test_initialisation_and_stream_have_seeds_of_their_own() -> None:
     one = spec("er", seed=3)
     other = type(one)(**{**one.__dict__, "seeds": type(one.seeds)(initialisation=3, sampling=4)})
     first, second = (Population([each], stacked=False) for each in (one, other))
-    assert torch.equal(first.model.module[1].weight, second.model.module[1].weight)
+    assert torch.equal(first.parts.network[1].weight, second.parts.network[1].weight)
     train(first)
     train(second)
-    assert not torch.equal(first.model.module[1].weight, second.model.module[1].weight)
+    assert not torch.equal(first.parts.network[1].weight, second.parts.network[1].weight)
     assert first.state.memories[0] is not None
     assert second.state.memories[0] is not None
     assert first.state.memories[0].rows.tolist() != second.state.memories[0].rows.tolist()
@@ -104,11 +124,13 @@ def test_running_statistics_of_batch_norm_are_those_of_each_member_alone() -> No
     stacked = train(Population(specs, stacked=True), range(1))
     for k, one in enumerate(specs):
         alone = train(Population([one], stacked=False), range(1))
-        norm = alone.model.module[1]
+        norm = alone.parts.network[1]
         assert norm.num_batches_tracked.item() == 4 + 2 * 3  # four steps, the last three with two draws each
         assert not torch.equal(norm.running_mean, torch.zeros(4, dtype=torch.float64))
         for name in ("running_mean", "running_var", "num_batches_tracked"):
-            torch.testing.assert_close(stacked.model.buffers[f"1.{name}"][k], getattr(norm, name), rtol=0, atol=1e-10)
+            torch.testing.assert_close(
+                stacked.model.weights.buffers[f"1.{name}"][k], getattr(norm, name), rtol=0, atol=1e-10
+            )
 
 
 def test_er_joins_stream_and_memory_rows_in_one_forward_where_batch_norm_can_tell() -> None:
@@ -117,37 +139,51 @@ def test_er_joins_stream_and_memory_rows_in_one_forward_where_batch_norm_can_tel
     for key, forwards in (("er", 4), ("er_ace", 4 + 3), ("der", 4 + 3), ("derpp", 4 + 2 * 3)):
         one = spec(key, tasks=images, network=network, **({"replay_from_task": 0} if key == "er_ace" else {}))
         population = train(Population([one], stacked=False), range(1))
-        assert population.model.module[1].num_batches_tracked.item() == forwards
+        assert population.parts.network[1].num_batches_tracked.item() == forwards
 
 
 def test_evaluation_leaves_training_mode_and_statistics_alone() -> None:
     images = scenario(2, rows=8, shape=(3, 8, 8), classes=4)
-    population = Population([spec("er", tasks=images, network=ConvNet(hidden=(4,)))], stacked=True)
-    before = {name: tensor.clone() for name, tensor in population.model.tensors().items()}
-    population.evaluate(0)
-    for name, tensor in population.model.tensors().items():
-        assert torch.equal(tensor, before[name])
-    assert population.model.template.training
+    for stacked in (True, False):
+        population = Population([spec("er", tasks=images, network=ConvNet(hidden=(4,)))], stacked=stacked)
+        before = {name: tensor.detach().clone() for name, tensor in tensors(population.state)}
+        population.evaluate(0)
+        for name, tensor in tensors(population.state):
+            assert torch.equal(tensor, before[name])
+        assert all(module.training for module in population.parts.network.modules())
 
 
 def test_joint_training_happens_once_at_the_last_task_on_all_rows() -> None:
     population = Population([spec("joint")], stacked=False)
-    assert [len(population.task_rows(t)) for t in range(3)] == [0, 0, 78]
-    assert population.first_task == 2
+    before = {name: tensor.detach().clone() for name, tensor in tensors(population.state)}
+    train(population, range(2))
+    for name, tensor in tensors(population.state):
+        assert torch.equal(tensor, before[name])
+    assert [population.method.phases(t, 3) for t in range(2)] == [(), ()]
+    (phase,) = population.method.phases(2, 3)
+    assert sorted(population.stream_rows(0, phase, 2).tolist()) == list(range(78))
+    train(population, range(2, 3))
+    assert population.state.steps.tolist() == [population.num_steps(0)] == [20]  # 78 rows in batches of 4
 
 
 def test_a_state_is_a_copy_and_comes_back_whole() -> None:
     population = train(Population([spec("derpp", optimizer={"name": "adam", "lr": 0.01})], stacked=False), range(1))
-    state = population.state_dict()
-    kept = {name: tensor.clone() for name, tensor in state["tensors"].items()}
+    state = population.state.copy()
+    kept, counters = {name: tensor.clone() for name, tensor in tensors(state)}, numbers(state)
     train(population, range(1, 3))
-    after = {name: tensor.clone() for name, tensor in population.tensors().items()}
-    for name, tensor in state["tensors"].items():
-        assert torch.equal(tensor, kept[name])
-    population.load_state_dict(state)
-    train(population, range(1, 3))
-    for name, tensor in population.tensors().items():
-        assert torch.equal(tensor, after[name]), name
+    after = {name: tensor.detach().clone() for name, tensor in tensors(population.state)}
+    counted = numbers(population.state)
+    for _ in range(2):  # going on from a state leaves it as it was
+        for name, tensor in tensors(state):
+            assert torch.equal(tensor, kept[name])
+        assert numbers(state) == counters
+        population.load_state(state)
+        train(population, range(1, 3))
+        assert set(after) == {name for name, _ in tensors(population.state)}
+        for name, tensor in tensors(population.state):
+            assert torch.equal(tensor, after[name]), name
+        assert numbers(population.state) == counted
+    assert counters != counted
 
 
 def test_sizes_are_those_of_one_member() -> None:
@@ -167,14 +203,31 @@ def test_a_member_whose_weights_overflow_is_told_from_the_others() -> None:
 
 def test_progress_counts_every_step() -> None:
     counts: list[int] = []
-    Population([spec("er", training={"epochs": 20})], stacked=False).fit_task(0, on_steps=counts.append)
+
+    def note(members: Sequence[int], count: int) -> None:
+        assert list(members) == [0]
+        counts.append(count)
+
+    Population([spec("er", training={"epochs": 20})], stacked=False).fit_task(0, on_steps=note)
     assert sum(counts) == 20 * 7
+    assert min(counts) > 0
+    counts.clear()
+    long = spec("er", tasks=scenario(rows=80), training={"batch_size": 1})
+    Population([long], stacked=False).fit_task(0, on_steps=note)
+    assert sum(counts) == 160
     assert max(counts) == 50
 
 
 def test_evaluation_within_a_task_comes_every_so_many_steps_of_the_run() -> None:
     population = Population([spec("er", training={"evaluate_every": 5})], stacked=True)
     calls: list[tuple[int, int, int]] = []
+    found: list[Evaluation] = []
+
+    def note(member: int, step: int, task: int, evaluation: Evaluation) -> None:
+        calls.append((member, step, task))
+        found.append(evaluation)
+
     for task in range(SCENARIO.num_tasks):
-        population.fit_task(task, on_evaluation=lambda step, t, found: calls.append((step, t, len(found))))
-    assert calls == [(5, 0, 1), (10, 1, 1), (15, 2, 1), (20, 2, 1)]
+        population.fit_task(task, on_evaluation=note)
+    assert calls == [(0, 5, 0), (0, 10, 1), (0, 15, 2), (0, 20, 2)]
+    assert all(evaluation.class_incremental.shape == (3,) for evaluation in found)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -10,15 +11,19 @@ from engine.small import scenario, spec
 from maskcl import class_incremental
 from maskcl.engine import Outcome, run_population
 from maskcl.engine.auto import Choice, choose
-from maskcl.engine.evaluate import load_data
-from maskcl.engine.resources import available_bytes, free_cores, member_bytes
+from maskcl.engine.resources import check_fits, member_bytes
 from maskcl.errors import ConfigError
+from maskcl.machine import available_bytes, free_cores
 from maskcl.mask import Mask
+from maskcl.memory import MemoryConfig
+from maskcl.networks import ConvNet, Mlp
 
 MIXED = [
     spec("er", seed=0), spec("finetune", seed=1), spec("er", seed=2, optimizer={"lr": 0.05}), spec("joint", seed=0),
     spec("derpp", seed=3, mask=Mask(value=-2)), spec("derpp", seed=4, mask=Mask(value=1.5)), spec("er", seed=5),
 ]  # fmt: skip
+
+IMAGES = scenario(2, rows=8, shape=(3, 8, 8), classes=4)
 
 
 def _equal(first: Outcome, second: Outcome, *, atol: float = 1e-8) -> None:
@@ -142,16 +147,36 @@ def test_an_error_in_a_callback_stops_the_run_and_is_raised(threads: int) -> Non
         run_population(MIXED, executor="stack", threads=threads, on_outcome=fail)
 
 
-def test_a_measurement_chooses_says_why_and_changes_no_result() -> None:
+def test_a_rule_chooses_says_why_and_changes_no_result() -> None:
     specs = [spec("er", seed=k) for k in range(4)]
     for outcome, asked in zip(
         run_population(specs, threads=1), run_population(specs, executor="loop", threads=1), strict=True
     ):
-        assert "is fastest: loop" in outcome.executor["reason"]
+        assert outcome.executor["name"] == "stack"
+        assert outcome.executor["group_size"] == 4
+        assert outcome.executor["reason"] == "networks without convolutions are stacked"
         assert asked.executor["reason"] == "asked for"
         assert asked.executor["name"] == "loop"
+        assert asked.executor["group_size"] == 1
         _equal(outcome, asked)
-    assert run_population(specs[:1], threads=1)[0].executor["reason"] == "a single run"
+
+
+def test_the_rule_looks_at_the_network_and_not_at_how_many_runs_there_are() -> None:
+    mlp = [spec("er", seed=k) for k in range(3)]
+    convnet = [spec("er", seed=k, tasks=IMAGES, network=ConvNet(hidden=(4,))) for k in range(3)]
+    for count in (1, 2, 3):
+        stacked = choose(mlp[:count], executor="auto", group_size=None, workers=1)
+        assert stacked == Choice(True, count, "networks without convolutions are stacked")
+        looped = choose(convnet[:count], executor="auto", group_size=None, workers=1)
+        assert looped == Choice(False, 1, "networks with convolutions run one by one")
+        asked = choose(convnet[:count], executor="stack", group_size=None, workers=1)
+        assert asked == Choice(True, count, "asked for")
+    assert choose(mlp, executor="loop", group_size=None, workers=1) == Choice(False, 1, "asked for")
+    (outcome,) = run_population(mlp[:1], threads=1)
+    assert (outcome.executor["name"], outcome.executor["group_size"]) == ("stack", 1)
+    (outcome,) = run_population(convnet[:1], threads=1)
+    assert (outcome.executor["name"], outcome.executor["group_size"]) == ("loop", 1)
+    assert outcome.executor["reason"] == "networks with convolutions run one by one"
 
 
 def test_populations_are_cut_to_the_memory_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,16 +184,98 @@ def test_populations_are_cut_to_the_memory_there_is(monkeypatch: pytest.MonkeyPa
     need = member_bytes(specs[0])
     for members, expected in ((1, 1), (3, 3), (1000, 8)):
         monkeypatch.setattr("maskcl.engine.auto.available_bytes", lambda members=members: int(2.01 * members * need))
-        choice = choose(specs, load_data(specs[0]), executor="stack", group_size=8, workers=1)
+        choice = choose(specs, executor="stack", group_size=8, workers=1)
         assert choice.group_size == expected
+        assert choice.reason == ("asked for" if expected == 8 else f"asked for, {expected} members fit in memory")
     monkeypatch.setattr("maskcl.engine.auto.available_bytes", lambda: need)
-    choice = choose(specs, load_data(specs[0]), executor="auto", group_size=None, workers=1)
-    assert choice == Choice(False, 1, "two members do not fit in memory")
+    choice = choose(specs, executor="auto", group_size=None, workers=1)
+    assert choice == Choice(True, 1, "networks without convolutions are stacked, 1 members fit in memory")
+    monkeypatch.setattr("maskcl.engine.auto.available_bytes", lambda: int(2.01 * 6 * need))
+    assert choose(specs, executor="stack", group_size=8, workers=2).group_size == 3  # they share the memory
 
 
 def test_no_worker_idles_while_runs_could_be_shared() -> None:
     specs = [spec("er", seed=k) for k in range(6)]
-    assert choose(specs, load_data(specs[0]), executor="stack", group_size=None, workers=2).group_size == 3
+    for executor in ("stack", "auto"):
+        assert choose(specs, executor=executor, group_size=None, workers=2).group_size == 3
+    many = [spec("er", seed=k) for k in range(40)]
+    assert choose(many, executor="auto", group_size=None, workers=1).group_size == 16
+
+
+TOO_LARGE: dict[str, tuple[dict[str, Any], str]] = {
+    "network": ({"network": Mlp(hidden=(10**9,))}, "network of 14,000,000,006 parameters"),
+    "epochs": ({"training": {"epochs": 10**12}}, "training.epochs"),
+    "replay batch": ({"replay_batch": 10**9}, "method.replay_batch"),
+    "both draws": ({"method": "derpp", "replay_batch": 10**9}, "method.replay_batch"),
+    "memory": ({"memory": MemoryConfig(size=10**14)}, "memory.size"),
+    "stored logits": ({"method": "derpp", "memory": MemoryConfig(size=10**9)}, "memory.size"),
+}
+
+
+@pytest.mark.parametrize("executor", ["auto", "stack", "loop"])
+@pytest.mark.parametrize("case", TOO_LARGE)
+def test_what_cannot_fit_is_refused_before_anything_is_allocated(
+    case: str, executor: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("something was made")
+
+    monkeypatch.setattr("maskcl.engine.resources.available_bytes", lambda: 10**10)
+    for name in ("Data", "Population"):
+        monkeypatch.setattr(f"maskcl.engine.run.{name}", never)
+    began = time.process_time()
+    specs = [spec("er"), spec(**({"method": "er"} | TOO_LARGE[case][0]))]
+    with pytest.raises(ConfigError, match=r"must fit into the 10 GB that are free, and a run needs about .* GB"):
+        run_population(specs, executor=executor, threads=1)
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize("case", TOO_LARGE)
+def test_what_cannot_fit_is_named_by_its_setting(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, where = TOO_LARGE[case]
+    monkeypatch.setattr("maskcl.engine.resources.available_bytes", lambda: 10**10)
+    with pytest.raises(ConfigError, match=f"^{where}: must fit into"):
+        check_fits([spec(**({"method": "er"} | settings))])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"network": Mlp(hidden=(10**11,))},
+        {"training": {"epochs": 10**12}},
+        {"replay_batch": 10**11},
+        {"memory": MemoryConfig(size=10**14)},
+    ],
+    ids=["network", "epochs", "replay batch", "memory"],
+)
+def test_no_machine_has_that_memory(settings: dict[str, Any]) -> None:
+    began = time.process_time()
+    with pytest.raises(ConfigError, match="must fit into the"):
+        run_population([spec(**({"method": "er"} | settings))], threads=1)
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"method": "gdumb", "passes": 10**12},
+        {"method": "scr", "projection_size": 10**12},
+        {"method": "mir", "candidates": 10**12},
+    ],
+    ids=lambda settings: settings["method"],
+)
+def test_what_a_method_makes_large_is_counted_too(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passes over the memory, a head's parameters, candidates of a draw."""
+    monkeypatch.setattr("maskcl.engine.resources.available_bytes", lambda: 10**10)
+    with pytest.raises(ConfigError, match="must fit into the 10 GB"):
+        check_fits([spec(**settings)])
+
+
+def test_one_of_each_structure_is_held_against_the_memory() -> None:
+    check_fits([])
+    check_fits([spec("er"), spec("derpp"), spec("joint")])
+    with pytest.raises(ConfigError, match=r"training\.epochs: must fit into"):
+        check_fits([spec("er"), spec("finetune", training={"epochs": 10**12})])
 
 
 def test_what_a_member_needs_grows_with_what_it_has() -> None:

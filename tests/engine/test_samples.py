@@ -12,8 +12,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from engine.small import scenario, spec, train
+from torch import Tensor
 
 import maskcl
+from maskcl import class_incremental
 from maskcl.cfgm import Cfgm
 from maskcl.engine import Outcome, Population, run_population
 from maskcl.networks import find as find_network
@@ -43,8 +45,12 @@ def test_values_are_those_of_a_plain_computation_for_every_class(generator: str)
     one = spec("finetune", tasks=tasks, cfgm=Cfgm(step=0.8, generator=generator))
     population = Population([one], stacked=False)
     train(population, range(2))
-    before = population.frozen
-    assert before is not None
+    frozen = population.state.frozen
+    assert frozen is not None
+
+    def before(rows: Tensor) -> Tensor:
+        return population.model.at(frozen, rows).logits
+
     population.fit_task(2)
     assert population.samples is not None
     (record,) = population.samples
@@ -53,7 +59,7 @@ def test_values_are_those_of_a_plain_computation_for_every_class(generator: str)
     inputs, labels = torch.from_numpy(tasks.dataset.train_inputs).double(), tasks.dataset.train_labels
     x = inputs[tasks.train_rows[2][::2][:64]]
     assert len(x) == 64
-    followed = before if generator == "frozen" else population.model.module
+    followed = before if generator == "frozen" else population.parts.network
     for i, c in enumerate(record["classes"]):
         leaf = x.clone().requires_grad_()
         (grad,) = torch.autograd.grad(F.cross_entropy(followed(leaf), torch.full((64,), c), reduction="sum"), leaf)
@@ -100,6 +106,26 @@ def test_a_stacked_member_has_the_record_of_a_single_run(settings: dict[str, Any
         for which in ("x", "made"):  # a shade may be rounded up in one and down in the other
             mine, theirs = (shades(record, which).astype(int) for record in (stacked[k], alone[0]))
             assert abs(mine - theirs).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "tasks",
+    [[[4, 0], [5, 1], [3, 2]], [[0, 1, 2], [3, 4], [5]], [[0], [1], [2, 3, 4, 5]], [[4, 5], [0, 1]]],
+    ids=["other order", "more old classes", "fewer old classes", "classes that the other leaves out"],
+)
+def test_a_member_with_tasks_of_its_own_has_the_record_of_a_single_run(tasks: list[list[int]]) -> None:
+    data = scenario(rows=20).dataset
+    own = class_incremental(data, tasks=tasks)
+    first = class_incremental(data, tasks=[[0, 1], [2, 3], [4, 5]][: len(tasks)])
+    specs = [spec("finetune", seed=k, tasks=cut, cfgm=Cfgm(step=1.0)) for k, cut in enumerate((first, own))]
+    stacked = train(Population(specs, stacked=True)).samples
+    assert stacked is not None
+    for k, one in enumerate(specs):
+        alone = train(Population([one], stacked=False)).samples
+        assert alone is not None
+        assert stacked[k]["classes"] == alone[0]["classes"]
+        for name in MEASURED:
+            np.testing.assert_allclose(stacked[k][name], alone[0][name], rtol=0, atol=1e-9)
 
 
 def shades(record: dict[str, Any], which: str) -> np.ndarray:

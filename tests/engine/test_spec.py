@@ -23,6 +23,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
         {"method": "er", "memory": MemoryConfig(size=5, policy="ring")},
         "memory.size: must be 6 or more with policy 'ring': a slot for each class, got 5",
     ),
+    (
+        {"method": "er", "memory": MemoryConfig(size=5, policy="herding")},
+        "memory.size: must be 6 or more with policy 'herding': a slot for each class, got 5",
+    ),
     ({"training": {"batch_size": 27}}, "training.batch_size: must not be above the smallest task's 26 rows, got 27"),
     ({"replay_from_task": 3}, "method.replay_from_task: must be below the number of tasks, 3, got 3"),
     ({"mask": Mask(leak=0.1, from_task=3)}, "mask.from_task: must be below the number of tasks, 3, got 3"),
@@ -35,7 +39,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
         {"mask": Mask(value=-math.inf, policy="batch"), "training": {"batch_size": 1}},
         "training.batch_size: must be 2 or more with mask policy 'batch' and m = -inf",
     ),
-    ({"method": "joint", "cfgm": Cfgm(step=1.0)}, "cfgm: has no old classes to make with method 'joint'"),
+    (
+        {"method": "joint", "cfgm": Cfgm(step=1.0)},
+        "cfgm: must be left out with method 'joint', which has no old classes to make",
+    ),
     ({"cfgm": Cfgm(step=1.0, from_task=3)}, "cfgm.from_task: must be below the number of tasks, 3, got 3"),
 ]
 
@@ -49,6 +56,14 @@ def test_settings_that_do_not_fit_together_are_refused(settings: dict[str, Any],
 def test_a_replay_method_needs_a_memory() -> None:
     with pytest.raises(ConfigError, match=r"memory\.size: must be 1 or more with method 'er', got 0"):
         RunSpec(name="a", scenario=SCENARIO, method=find("er")())
+
+
+def test_a_memory_without_a_policy_has_the_methods() -> None:
+    one = spec("er", memory=MemoryConfig(size=8))
+    assert (
+        one.memory == MemoryConfig(size=8, policy=one.method.needs.policy) == MemoryConfig(size=8, policy="reservoir")
+    )
+    assert spec("er", memory=MemoryConfig(size=8, policy="ring")).memory == MemoryConfig(size=8, policy="ring")
 
 
 def test_a_window_shorter_than_a_batch_would_mask_classes_that_are_being_learnt() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -87,21 +88,21 @@ INPUTS = torch.rand(4, 7, dtype=torch.float64, generator=torch.Generator().manua
 LABELS = torch.tensor([0, 3, 1, 0])
 
 
-def moved(model: nn.Module, inputs: Tensor, labels: Tensor, step: float) -> Tensor:
+def moved(model: Callable[[Tensor], Tensor], inputs: Tensor, labels: Tensor, step: float) -> Tensor:
     """One plain step of each row towards its class."""
     leaf = inputs.clone().requires_grad_()
     (grad,) = torch.autograd.grad(F.cross_entropy(model(leaf), labels, reduction="sum"), leaf)
     return inputs - step * grad
 
 
-def synthesis(labels: Tensor = LABELS, bounds: tuple[float, float] = (0.0, 1.0), **settings: Any) -> Synthesis:
+def synthesis(bounds: tuple[float, float] = (0.0, 1.0), visible: Tensor | None = None, **settings: Any) -> Synthesis:
     cfgm = Cfgm(**({"step": 1.5} | settings))
-    return Synthesis(cfgm, [labels + 1, labels], current=CURRENT, frozen=FROZEN, bounds=bounds)
+    return Synthesis(cfgm, current=CURRENT, frozen=FROZEN, bounds=bounds, visible=visible)
 
 
 @pytest.mark.parametrize(("generator", "model"), [("current", CURRENT), ("frozen", FROZEN)])
 def test_samples_follow_the_chosen_network_and_are_held_to_the_frozen_one(generator: str, model: nn.Module) -> None:
-    made, target = synthesis(generator=generator).make(INPUTS, 1)
+    made, target = synthesis(generator=generator).make(INPUTS, LABELS)
     expected = moved(model, INPUTS, LABELS, 1.5)
     torch.testing.assert_close(made, expected, rtol=0, atol=1e-12)
     torch.testing.assert_close(target, FROZEN(expected), rtol=0, atol=1e-12)
@@ -111,14 +112,14 @@ def test_samples_follow_the_chosen_network_and_are_held_to_the_frozen_one(genera
 
 
 def test_each_step_has_its_own_classes() -> None:
-    made, target = synthesis(target="label").make(INPUTS, 0)
+    made, target = synthesis(target="label").make(INPUTS, LABELS + 1)
     assert torch.equal(target, LABELS + 1)
     torch.testing.assert_close(made, moved(CURRENT, INPUTS, LABELS + 1, 1.5), rtol=0, atol=1e-12)
 
 
 def test_several_samples_a_row_lie_side_by_side() -> None:
     labels = torch.tensor([0, 1, 2, 3, 4, 5, 0, 2])
-    made, target = synthesis(labels - 1, per_row=2, target="label").make(INPUTS, 0)
+    made, target = synthesis(per_row=2, target="label").make(INPUTS, labels)
     assert torch.equal(target, labels)
     for i, c in enumerate(labels.tolist()):
         row = moved(CURRENT, INPUTS[i // 2][None], torch.tensor([c]), 1.5)[0]
@@ -126,8 +127,8 @@ def test_several_samples_a_row_lie_side_by_side() -> None:
 
 
 def test_clamped_samples_stay_in_the_range_of_the_data() -> None:
-    free = synthesis(step=9.0).make(INPUTS, 1)[0]
-    held, target = synthesis(step=9.0, clamp=True, bounds=(0.1, 0.8)).make(INPUTS, 1)
+    free = synthesis(step=9.0).make(INPUTS, LABELS)[0]
+    held, target = synthesis(step=9.0, clamp=True, bounds=(0.1, 0.8)).make(INPUTS, LABELS)
     assert free.min() < 0.1
     assert free.max() > 0.8
     torch.testing.assert_close(held, free.clamp(0.1, 0.8), rtol=0, atol=1e-12)
@@ -157,33 +158,62 @@ def test_a_label_target_takes_cross_entropy() -> None:
     torch.testing.assert_close(found, 2 * F.cross_entropy(CURRENT(INPUTS), LABELS), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("generator", ["current", "frozen"])
+def test_classes_that_are_not_visible_are_in_neither_softmax_of_samples(generator: str) -> None:
+    """The last two of six classes are out: of the gradient that moves a row, and of the loss of its label."""
+    visible = torch.tensor([True] * 4 + [False] * 2)
+    cut = {"current": CURRENT, "frozen": FROZEN}[generator]
+    made, target = synthesis(visible=visible, generator=generator, target="label").make(INPUTS, LABELS)
+    expected = moved(lambda x: cut(x)[:, :4], INPUTS, LABELS, 1.5)
+    torch.testing.assert_close(made, expected, rtol=0, atol=1e-12)
+    assert not torch.allclose(made, moved(cut, INPUTS, LABELS, 1.5))
+    found = synthesis(visible=visible, target="label", weight=2.0).loss(CURRENT(made), target)
+    torch.testing.assert_close(found, 2 * F.cross_entropy(CURRENT(made)[:, :4], LABELS), rtol=0, atol=1e-12)
+
+
+def test_members_have_their_own_visible_classes() -> None:
+    visible = torch.tensor([[[True] * 4 + [False] * 2], [[True] * 6]])
+    both = synthesis(visible=visible, target="label")
+    made, target = both.make(INPUTS.expand(2, -1, -1), LABELS.expand(2, -1))
+    loss = both.loss(CURRENT(made), target)
+    for k, own in enumerate(visible[:, 0]):
+        one = synthesis(visible=own, target="label")
+        torch.testing.assert_close(made[k], one.make(INPUTS, LABELS)[0], rtol=0, atol=1e-12)
+        torch.testing.assert_close(loss[k], one.loss(CURRENT(made[k]), LABELS), rtol=0, atol=1e-12)
+
+
 def test_members_have_their_own_steps_weights_and_temperatures() -> None:
     cfgm = copy.copy(Cfgm(step=1.0, loss="kl"))
     dials = {name: torch.tensor([1.0, 2.0], dtype=torch.float64) for name in ("step", "weight", "temperature")}
     for name, dial in dials.items():
         object.__setattr__(cfgm, name, dial)
     labels = torch.stack([LABELS, LABELS.flip(0)])
-    both = Synthesis(cfgm, [labels], current=CURRENT, frozen=FROZEN, bounds=(0.0, 1.0))
-    made, target = both.make(INPUTS.expand(2, -1, -1), 0)
+    both = Synthesis(cfgm, current=CURRENT, frozen=FROZEN, bounds=(0.0, 1.0))
+    made, target = both.make(INPUTS.expand(2, -1, -1), labels)
     loss = both.loss(CURRENT(made), target)
     for k, dial in enumerate((1.0, 2.0)):
-        one = synthesis(labels[k], step=dial, weight=dial, loss="kl", temperature=dial)
-        alone, goal = one.make(INPUTS, 1)
+        one = synthesis(step=dial, weight=dial, loss="kl", temperature=dial)
+        alone, goal = one.make(INPUTS, labels[k])
         torch.testing.assert_close(made[k], alone, rtol=0, atol=1e-12)
         torch.testing.assert_close(loss[k], one.loss(CURRENT(alone), goal), rtol=0, atol=1e-12)
 
 
+def first_rows(population: Population) -> Tensor:
+    """The first ten training rows, as they are judged."""
+    return population.data.train.rows(np.arange(10))
+
+
 def predictions(population: Population) -> Tensor:
     """Logits of every member on a few rows, [K, n, C]."""
-    rows = population.inputs[:10]
-    return torch.stack([population.model.predict(k, rows) for k in range(population.num_members)])
+    rows = first_rows(population)
+    return torch.stack([population.model.one(k)(rows).logits for k in range(population.num_members)])
 
 
 def frozen(population: Population) -> Tensor:
     """What the frozen networks say of the same rows, [K, n, C]."""
-    assert population.frozen is not None
-    rows = population.inputs[:10].expand(*population.lead, -1, -1)
-    return population.frozen(rows).view(population.num_members, 10, -1)
+    assert population.state.frozen is not None
+    rows = first_rows(population).expand(*population.model.leading, -1, -1)
+    return population.model.at(population.state.frozen, rows).logits.view(population.num_members, 10, -1)
 
 
 @pytest.mark.parametrize("settings", [{"cfgm": Cfgm(step=1.0)}, {}], ids=["CFGM", "LwF"])
@@ -192,24 +222,24 @@ def test_the_frozen_network_is_that_of_the_last_tasks_end(stacked: bool, setting
     key = "finetune" if settings else "lwf"
     specs = [spec(key, seed=k, training={"evaluate_every": 1}, **settings) for k in range(2 if stacked else 1)]
     population = Population(specs, stacked=stacked)
-    assert population.frozen is None
+    assert population.state.frozen is None
     population.fit_task(0)
     for task in (1, 2):
         end = predictions(population)
         steps = []
 
-        def look(step: int, task: int, found: list[Any], end: Tensor = end, steps: list[int] = steps) -> None:
+        def look(k: int, step: int, task: int, found: Any, end: Tensor = end, steps: Any = steps) -> None:
             torch.testing.assert_close(frozen(population), end, rtol=0, atol=1e-12)
             assert not torch.allclose(predictions(population), end)  # training has moved on
-            steps.append(step)
+            steps.append((k, step))
 
         population.fit_task(task, on_evaluation=look)
-        assert len(steps) == 7
+        assert steps == [(k, 7 * task + i) for i in range(1, 8) for k in range(len(specs))]
         torch.testing.assert_close(frozen(population), predictions(population), rtol=0, atol=1e-12)
 
 
 def test_without_cfgm_or_distillation_no_copy_is_kept() -> None:
-    assert train(Population([spec("finetune")], stacked=False)).frozen is None
+    assert train(Population([spec("finetune")], stacked=False)).state.frozen is None
 
 
 def test_the_first_task_and_tasks_before_from_task_are_fine_tuning() -> None:
@@ -232,7 +262,7 @@ def test_the_first_task_and_tasks_before_from_task_are_fine_tuning() -> None:
 def plain_run(one: RunSpec, cfgm: Cfgm) -> nn.Sequential:
     """The authors' zero-memory learner in plain PyTorch; the order of the stream and the old classes are the plan's."""
     order = Population([one], stacked=False)
-    start = order.model.module
+    start = order.parts.network
     net = nn.Sequential(nn.Flatten(), nn.Linear(7, 16), nn.ReLU(), nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, 6))
     net = net.double()
     net.load_state_dict(start.state_dict())
@@ -246,7 +276,7 @@ def plain_run(one: RunSpec, cfgm: Cfgm) -> nn.Sequential:
         return made, teacher(made).detach()
 
     for task, classes in enumerate(SCENARIO.tasks):
-        steps = order.plan(task).steps()
+        steps = [step for chunk in order.plan(task).chunks() for step in chunk.steps]
         others = torch.tensor([c not in classes for c in range(6)])
         sizes = [step.sizes[0] for step in steps]
         old = [c for group in SCENARIO.tasks[:task] for c in group]

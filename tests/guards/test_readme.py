@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import typer.main
 
 from maskcl.cli import app
+from maskcl.data import DATASETS
+from maskcl.memory import POLICIES
+from maskcl.methods import REGISTRY
+from maskcl.networks import NETWORKS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -40,9 +46,16 @@ def words_after(program: str) -> list[list[str]]:
 def test_python_blocks_run_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
     monkeypatch.chdir(tmp_path)  # what they write must not land in the checkout
-    namespace = {"__name__": "readme"}
-    for line, code in blocks("python"):
-        exec(compile("\n" * (line - 1) + code, str(ROOT / "README.md"), "exec"), namespace)
+    module = ModuleType("readme")  # dataclasses look up the module that they are defined in
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    before = [(registry, set(registry)) for registry in (REGISTRY, NETWORKS, POLICIES, DATASETS)]
+    try:
+        for line, code in blocks("python"):
+            exec(compile("\n" * (line - 1) + code, str(ROOT / "README.md"), "exec"), vars(module))
+    finally:
+        for registry, keys in before:
+            for key in set(registry) - keys:
+                registry.remove(key)
 
 
 @pytest.mark.parametrize("words", words_after("make"), ids=" ".join)

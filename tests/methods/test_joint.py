@@ -25,5 +25,7 @@ def test_it_trains_once_on_all_rows_when_the_last_task_has_come() -> None:
 
 
 def test_it_has_no_old_classes_that_cfgm_could_make() -> None:
-    with pytest.raises(ConfigError, match="cfgm: must be left out with method 'joint', which has no old classes to make"):
+    with pytest.raises(
+        ConfigError, match="cfgm: must be left out with method 'joint', which has no old classes to make"
+    ):
         find("joint")(cfgm=Cfgm(step=1.0))

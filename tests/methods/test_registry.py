@@ -120,7 +120,10 @@ class Taken(ExperienceReplay):
 @pytest.mark.parametrize(
     ("method", "text"),
     [
-        (ExperienceReplay(), "register: must be given a class derived from maskcl.methods.Method, got ExperienceReplay"),
+        (
+            ExperienceReplay(),
+            "register: must be given a class derived from maskcl.methods.Method, got ExperienceReplay",
+        ),
         (Mask, "register: must be given a class derived from maskcl.methods.Method, got <class"),
         (Thawed, r"register: Thawed: must be a dataclass\(frozen=True, kw_only=True\)"),
         (Untitled, r"register: Untitled\.title: must be a string"),

@@ -20,6 +20,9 @@ from maskcl.memory import MemoryState, draw_slots, plan_writes
 from maskcl.networks import build_network
 from maskcl.rng import generator
 
+METHODS = ("finetune", "joint", "er", "der", "derpp", "er_ace", "lwf", "ewc", "si")
+"""Keys of the methods that are written out here."""
+
 
 def row_loss(z: Tensor, y: int, classes: dict[str, set[int]], mask: Mask | None) -> Tensor:
     """Masked cross-entropy of one row: a term for each visible class, one after the other."""
@@ -82,7 +85,7 @@ class PlainRun:
             batches += [order[start : start + size] for start in range(0, len(order), size)]
         order = np.concatenate(batches)
         if self.spec.memory is not None:
-            policy, rng = self.spec.memory.policy, generator(seed, "memory", task)
+            policy, rng = str(self.spec.memory.policy), generator(seed, "memory", task)
             writes = plan_writes(policy, self.state, self.labels[order], rng)
             self.state = self.state.after(writes, order, self.labels[order])
         else:
@@ -96,7 +99,7 @@ class PlainRun:
                 position += 1
         picks = [
             draw_slots(np.array(filled).clip(min=1), draw.size, generator(seed, "draws", task, d))
-            for d, draw in enumerate(self.method.draws)
+            for d, draw in enumerate(self.method.needs.draws)
         ]
         position = 0
         for step, batch in enumerate(batches):
@@ -145,7 +148,7 @@ class PlainRun:
         met = {c for classes in tasks[: task + 1] for c in classes}
         classes: dict[str, Any] = {"visible": everything, "active": everything, "scaled": not memory}
         y = int(self.labels[row])
-        if mask is not None and mask.visible == "seen" and not memory:
+        if mask is not None and mask.visible == "seen":
             classes["visible"] = met
         if mask is not None and task >= mask.from_task:
             if mask.policy == "task":

@@ -17,7 +17,8 @@ DataRoot = Annotated[
     Path | None, typer.Option("--data-root", metavar="PATH", help="Where data sets lie (or set MASKCL_DATA).")
 ]
 Executor = Annotated[
-    str, typer.Option("--executor", metavar="NAME", help="auto (a short measurement decides), stack or loop.")
+    str,
+    typer.Option("--executor", metavar="NAME", help="auto (convolutions are looped, all else stacked), stack or loop."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing but results, warnings and errors.")]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
+from dataclasses import MISSING
 from typing import Annotated, Any
 
 import typer
@@ -20,18 +22,26 @@ def methods(
     name: Annotated[str | None, typer.Argument(help="A method's key, for its settings.", metavar="[NAME]")] = None,
 ) -> None:
     """List the methods, or describe one."""
-    from maskcl.methods import REGISTRY, describe, find
+    from maskcl.methods import REGISTRY, describe
 
     if name is None:
         rows = [[key, m.title, f"arXiv {m.paper}" if m.paper else ""] for key, m in REGISTRY.items()]
         print_table(["key", "method", "paper"], rows)
         return
-    print((sys.modules[find(name).__module__].__doc__ or "").strip() + "\n")
     options = describe(name)
+    print(_page(REGISTRY.find(name)) + "\n")
     print_table(["setting", "default", "what"], [[o["name"], _default(o["default"]), o["doc"]] for o in options])
 
 
+def _page(method: Any) -> str:
+    """What a method says of itself: ours in their files, others in their class."""
+    own = sys.modules[method.__module__].__doc__ if method.__module__.startswith("maskcl.") else inspect.getdoc(method)
+    return (own or method.title).strip()
+
+
 def _default(value: Any) -> str:
+    if value is MISSING:
+        return "must be given"
     return "none" if value is None else str(getattr(value, "label", value))
 
 
@@ -69,10 +79,12 @@ def data_list(data_root: DataRoot = None) -> None:
     """List the data sets and whether they are there."""
     from maskcl.data import available
 
-    rows = [
-        [a.info.name, a.info.description, f"{a.info.num_train} + {a.info.num_test}", str(a.info.num_classes), a.state]
-        for a in available(data_root)
-    ]
+    rows = []
+    for found in available(data_root):
+        info = found.info
+        known = info.num_train is not None  # what was registered as a function tells once it is loaded
+        counts = [f"{info.num_train} + {info.num_test}", str(info.num_classes)] if known else ["", ""]
+        rows.append([info.name, info.description, *counts, found.state])
     print_table(["name", "what", "rows", "classes", "state"], rows)
 
 
@@ -83,12 +95,18 @@ def data_verify(name: DataName, data_root: DataRoot = None) -> None:
 
     states = verify(name, data_root)
     if not states:
-        print(f"{name} is built in")
+        print(_without_files(name))
         return
     print_table(["file", "state", "where"], [[s.file, s.state, "" if s.path is None else str(s.path)] for s in states])
     for state in states:
         if state.state != "intact":
             raise DataError(state.problem or f"{state.file}: must be whole, and is {state.state}.")
+
+
+def _without_files(name: str) -> str:
+    from maskcl.data import DATASETS
+
+    return f"{name} is built in" if DATASETS[name].built_in else f"{name} is registered, and its files are its loader's"
 
 
 @data.command("download")
@@ -97,8 +115,8 @@ def data_download(name: DataName, data_root: DataRoot = None, quiet: Quiet = Fal
     from maskcl.data import DATASETS, download
 
     check_choice(name, "data set", DATASETS, error=DataError)
-    if DATASETS[name].built_in:
-        print(f"{name} is built in")
+    if DATASETS[name].source is None:
+        print(_without_files(name))
         return
     received: dict[str, int] = {}
     with progress(name, None, "MB", quiet=quiet) as advance:

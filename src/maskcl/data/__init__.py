@@ -1,11 +1,22 @@
-"""Data sets: the built-in digits, MNIST and Fashion-MNIST from idx files, and one's own arrays.
+"""Data sets: the built-in digits, MNIST and Fashion-MNIST from idx files, and one's own arrays or loaders.
 
 Importing this package imports neither torch nor scikit-learn nor anything of the network.
 """
 
 from maskcl.data.base import Dataset, from_arrays
 from maskcl.data.idx_set import data_root
-from maskcl.data.registry import DATASETS, Availability, DatasetInfo, FileState, available, download, load, verify
+from maskcl.data.registry import (
+    DATASETS,
+    Availability,
+    DatasetInfo,
+    FileState,
+    Loader,
+    available,
+    download,
+    load,
+    register,
+    verify,
+)
 
 __all__ = [
     "DATASETS",
@@ -13,10 +24,12 @@ __all__ = [
     "Dataset",
     "DatasetInfo",
     "FileState",
+    "Loader",
     "available",
     "data_root",
     "download",
     "from_arrays",
     "load",
+    "register",
     "verify",
 ]

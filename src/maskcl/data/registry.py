@@ -1,20 +1,36 @@
-"""The data sets that maskcl knows by name, and what the command line does with them."""
+"""The data sets that are known by name, and what the command line does with them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from maskcl.data.base import Dataset
 from maskcl.data.digits import load_digits
 from maskcl.data.idx_set import FASHION_MNIST, MNIST, IdxSet, data_root
-from maskcl.errors import DataError, MissingDataError, check_choice
+from maskcl.errors import DataError, MaskclError, MissingDataError, check, check_choice, message
+from maskcl.registry import Registry
 
 if TYPE_CHECKING:
     from maskcl.data.mirrors import DownloadedFile, Progress
 
-__all__ = ["DATASETS", "Availability", "DatasetInfo", "FileState", "available", "download", "load", "verify"]
+__all__ = [
+    "DATASETS",
+    "Availability",
+    "DatasetInfo",
+    "FileState",
+    "Loader",
+    "available",
+    "download",
+    "load",
+    "register",
+    "verify",
+]
+
+Loader: TypeAlias = Callable[[Path], Dataset]
+"""Gets the folder of data sets (see `data_root`), and may leave it alone."""
 
 
 @dataclass(frozen=True)
@@ -24,39 +40,112 @@ class DatasetInfo:
     Attributes:
         name: Its key in DATASETS.
         description: One line.
-        num_classes: Classes.
+        num_classes: Classes; None: not known before it is loaded, as all that follows.
         input_shape: Shape of one input, [channels, height, width].
         num_train: Training rows.
         num_test: Test rows.
-        source: Its files; None for data that comes with an installed package.
+        source: Its files; None for data without files that maskcl knows.
+        own: What was registered, a data set or a function that loads one; None for those that come with maskcl.
     """
 
     name: str
     description: str
-    num_classes: int
-    input_shape: tuple[int, ...]
-    num_train: int
-    num_test: int
+    num_classes: int | None = None
+    input_shape: tuple[int, ...] | None = None
+    num_train: int | None = None
+    num_test: int | None = None
     source: IdxSet | None = None
+    own: Dataset | Loader | None = field(default=None, repr=False)
 
     @property
     def built_in(self) -> bool:
-        """Whether it needs no files."""
-        return self.source is None
+        """Whether it comes with an installed package and needs no files."""
+        return self.source is None and self.own is None
 
     def load(self, root: str | Path | None = None) -> Dataset:
         """Load it from the folder of data sets (see `data_root`)."""
-        return load_digits() if self.source is None else self.source.load(root)
+        if self.source is not None:
+            return self.source.load(root)
+        if self.own is None:
+            return load_digits()
+        return self.own if isinstance(self.own, Dataset) else _loaded(self.name, self.own, data_root(root))
 
 
-DATASETS: dict[str, DatasetInfo] = {
-    info.name: info
-    for info in (
-        DatasetInfo("digits", "8x8 handwritten digits, from scikit-learn", 10, (1, 8, 8), 1346, 451),
-        DatasetInfo("mnist", "28x28 handwritten digits", 10, (1, 28, 28), 60_000, 10_000, MNIST),
-        DatasetInfo("fashion_mnist", "28x28 pictures of clothes", 10, (1, 28, 28), 60_000, 10_000, FASHION_MNIST),
+def register(name: str, load: Dataset | Loader, *, description: str = "") -> None:
+    """Make a data set known by name to experiment files, to `load` and to the command line.
+
+    Installed packages announce theirs as entry points of the group "maskcl.data".
+
+    Args:
+        name: Its name in experiment files.
+        load: The data set, or a function of the folder of data sets (a Path) that loads it when it is needed.
+        description: One line, for `maskcl data list`.
+
+    Raises:
+        ConfigError: The name is none, or another data set has it.
+
+    >>> from maskcl.data import from_arrays
+    >>> register("two_rows", from_arrays([[0.0], [1.0]], [0, 1], [[0.5]], [1]), description="0 and 1")
+    >>> DATASETS["two_rows"].load().num_classes, DATASETS["two_rows"].num_train
+    (2, 2)
+    >>> DATASETS.remove("two_rows")
+    """
+    hint = "maskcl.from_arrays(...) makes one"
+    must = "must be a data set, or a function of a folder that loads one"
+    check(isinstance(load, Dataset) or callable(load), f"data set {name!r}", must, type(load).__name__, hint=hint)
+    check(isinstance(description, str), f"data set {name!r}", "must have one line as its description", description)
+    info = DatasetInfo(name, description, own=load)
+    if isinstance(load, Dataset):
+        rows = len(load.train_inputs), len(load.test_inputs)
+        info = DatasetInfo(name, description, load.num_classes, load.input_shape, *rows, own=load)
+    there = DATASETS.get(name) if isinstance(name, str) else None
+    if there is not None and _is_again(there.own, load):
+        DATASETS.remove(name)
+    DATASETS.add(name, info)
+
+
+def _is_again(there: Any, load: Any) -> bool:
+    """Whether a loader is registered once more, maybe from its module loaded again or a cell run again."""
+    origins = [(getattr(own, "__module__", None), getattr(own, "__qualname__", None)) for own in (there, load)]
+    return there is load or (origins[0] == origins[1] and origins[0][1] is not None)
+
+
+def _loaded(name: str, loader: Loader, root: Path) -> Dataset:
+    """What a registered function loads."""
+    try:
+        found: Any = loader(root)
+    except MaskclError:
+        raise
+    except Exception as error:  # whatever a foreign loader raises
+        lines = str(error).strip().splitlines() or [""]
+        must = f"must be loaded from {root}, which raised {type(error).__name__}: {lines[0].rstrip('.')}"
+        raise DataError(message(f"data set {name!r}", must)) from error
+    where, hint = f"data set {name!r}", "maskcl.from_arrays(...) makes one"
+    check(
+        isinstance(found, Dataset),
+        where,
+        "must be loaded as a data set",
+        type(found).__name__,
+        error=DataError,
+        hint=hint,
     )
-}
+    return found
+
+
+DATASETS: Registry[DatasetInfo] = Registry(
+    "data set",
+    where="data set",
+    group="maskcl.data",
+    add=lambda name, thing: register(name, thing),  # type: ignore[arg-type]
+)
+"""Data sets by name."""
+
+for _info in (
+    DatasetInfo("digits", "8x8 handwritten digits, from scikit-learn", 10, (1, 8, 8), 1346, 451),
+    DatasetInfo("mnist", "28x28 handwritten digits", 10, (1, 28, 28), 60_000, 10_000, MNIST),
+    DatasetInfo("fashion_mnist", "28x28 pictures of clothes", 10, (1, 28, 28), 60_000, 10_000, FASHION_MNIST),
+):
+    DATASETS.add(_info.name, _info)
 
 
 @dataclass(frozen=True)
@@ -65,12 +154,12 @@ class Availability:
 
     Attributes:
         info: The data set.
-        state: "incomplete" where some files are there and others are not.
-        folder: Where its files are, or would be looked for first; None for built-in data.
+        state: "incomplete" where some files are there and others are not; "registered" where only its loader knows.
+        folder: Where its files are, or would be looked for first; None for data without files that maskcl knows.
     """
 
     info: DatasetInfo
-    state: Literal["built in", "present", "incomplete", "missing"]
+    state: Literal["built in", "registered", "present", "incomplete", "missing"]
     folder: Path | None
 
 
@@ -102,7 +191,7 @@ def load(name: str, root: str | Path | None = None) -> Dataset:
         DataError: Unknown name, damaged file.
         MissingDataError: No such file; the message says which command gets it.
     """
-    return _info(name).load(root)
+    return _find(name).load(root)
 
 
 def available(root: str | Path | None = None) -> list[Availability]:
@@ -111,8 +200,8 @@ def available(root: str | Path | None = None) -> list[Availability]:
 
 
 def verify(name: str, root: str | Path | None = None) -> list[FileState]:
-    """Check each file of a data set: readable, well-formed, the right checksum. Built-in data has no files."""
-    source = _info(name).source
+    """Check each file of a data set: readable, well-formed, the right checksum; none where there are no files."""
+    source = _find(name).source
     return [] if source is None else [_file_state(source, file, root) for file in source.sha256]
 
 
@@ -126,18 +215,18 @@ def download(
     """Download what is missing or damaged of a data set; see `maskcl.data.mirrors.download_idx_set`."""
     from maskcl.data.mirrors import download_idx_set  # urllib costs more to import than all the rest of this package
 
-    source = _info(name).source
+    source = _find(name).source
     return [] if source is None else download_idx_set(source, root, mirror=mirror, on_progress=on_progress)
 
 
-def _info(name: str) -> DatasetInfo:
+def _find(name: str) -> DatasetInfo:
     check_choice(name, "data set", DATASETS, error=DataError)
     return DATASETS[name]
 
 
 def _availability(info: DatasetInfo, root: str | Path | None) -> Availability:
     if info.source is None:
-        return Availability(info, "built in", None)
+        return Availability(info, "built in" if info.built_in else "registered", None)
     paths = [info.source.find(file, root) for file in info.source.sha256]
     found = [path for path in paths if path is not None]
     if not found:

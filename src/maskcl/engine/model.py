@@ -99,6 +99,8 @@ class Parts:
             weights: Parameters and buffers; None: the modules' own.
             look: Whether features are wanted, though the method does not need them at each step.
         """
+        if weights is None and not look and not self._looks:
+            return Outputs(self.network(inputs))
         handle = self._look() if look and not self._looks else None
         try:
             return self._call(inputs, weights)

@@ -137,12 +137,13 @@ class Population(Members):
         began, evaluating, every = time.perf_counter(), 0.0, self.training.evaluate_every
         everyone = list(range(self.num_members))
         members = everyone if chunk.members is None else chunk.members
-        crew = self if chunk.members is None else self.part(members)
+        crew, told = self if chunk.members is None else self.part(members), 0
 
-        def after_step(done: int) -> None:
-            nonlocal evaluating
-            if on_steps is not None and (done % TICK == 0 or done == len(chunk.steps)):
-                on_steps(members, done % TICK or TICK)
+        def tell(done: int) -> None:
+            nonlocal evaluating, told
+            if on_steps is not None and (done - told >= TICK or done == len(chunk.steps)):
+                on_steps(members, done - told)
+                told = done
             if every is None or on_evaluation is None:
                 return
             paused = time.perf_counter()
@@ -153,7 +154,7 @@ class Population(Members):
                     on_evaluation(k, int(crew.state.steps[j]), task, found)
             evaluating += time.perf_counter() - paused
 
-        losses = crew._training(task, phase).run(chunk.steps, after_step=after_step)
+        losses = crew._training(task, phase).run(chunk.steps, every=TICK if every is None else 1, tell=tell)
         self.loss_sum[torch.tensor(members)] += losses.double().reshape(-1)
         if crew is not self:
             self.state.put(members, crew.state)
@@ -212,9 +213,7 @@ class Population(Members):
     @torch.no_grad()
     def _end_task(self, task: int) -> None:
         """What happens once a task has been trained: look at samples, take stock, refill, freeze."""
-        makes = self._makes(self.masking(task), task)
-        if makes is not None:
-            self.samples = look_at_samples(self.specs, makes, self.data.train, self.model.leading, task)
+        self.samples = self._look_at_samples(task)
         if overrides(self.method, "end_task"):
             found = [
                 self.specs[k].method.end_task(self.own_state(k), self.view(k, task)) for k in range(self.num_members)
@@ -225,6 +224,16 @@ class Population(Members):
                 self._refill(k, task)
         if self.needs.teacher or self.method.cfgm is not None:
             self.state.frozen = map_tensors(lambda t: t.detach().clone(), self.model.weights)
+
+    def _look_at_samples(self, task: int) -> list[dict[str, Any]] | None:
+        """What CFGM makes at a task's end, a record a member; each by itself where members have their own tasks."""
+        if any(spec.scenario is not self.specs[0].scenario for spec in self.specs):
+            each = [self.part([k])._look_at_samples(task) for k in range(self.num_members)]
+            return [records[0] for records in each if records is not None] or None
+        makes = self._makes(self.masking(task), task)
+        if makes is None:
+            return None
+        return look_at_samples(self.specs, makes, self.data.train, self.model.leading, task)
 
     def _refill(self, member: int, task: int) -> None:
         """Let the policy choose a member's memory anew; logits stay with their rows, and are made for new ones."""

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from maskcl.engine.spec import RunSpec
 from maskcl.errors import ConfigError, message
 from maskcl.machine import available_bytes
-from maskcl.networks import sketch_network
+from maskcl.methods.base import overrides
+from maskcl.networks import find_classifier, num_features, sketch_network
 
 __all__ = ["check_fits", "member_bytes", "sketch"]
 
 
 def sketch(spec: RunSpec) -> nn.Module:
-    """The run's network on the meta device, where weights take no memory."""
+    """The run's network, to be looked at; a large one on the meta device, where weights take no memory."""
     return sketch_network(spec.network, spec.scenario.dataset.input_shape, spec.scenario.num_classes)
 
 
@@ -32,42 +33,68 @@ def check_fits(specs: Sequence[RunSpec]) -> None:
         specs: One of each structure.
 
     Raises:
-        ConfigError: The message names what takes most.
+        ConfigError: The message names the setting that is furthest from what is usual.
     """
     free = available_bytes()
     for spec in specs:
-        parts = _parts(spec)
-        total, largest = sum(parts.values()), max(parts, key=parts.__getitem__)
+        total = member_bytes(spec)
         if total > free:
             must = f"must fit into the {free / 1e9:.3g} GB that are free, and a run needs about {total / 1e9:.3g} GB"
-            raise ConfigError(message(largest, must))
+            raise ConfigError(message(_largest(spec), must))
 
 
 def _parts(spec: RunSpec) -> dict[str, int]:
-    """Bytes of one member, by the setting that decides them.
-
-    Weights, optimiser and gradients; a step's rows and activations with their gradients; a task's plan; the memory.
-    """
+    """Bytes of one member: weights, optimiser and gradients; a step's rows on their way; a task's plan; the memory."""
     training, method, needs = spec.training, spec.method, spec.method.needs
     item = 8 if training.dtype == "float64" else 4
     network = sketch(spec)
-    weights = sum(p.numel() for p in network.parameters())
+    weights = sum(p.numel() for p in network.parameters()) + _head_size(spec, network)
     copies = 1 if spec.optimizer.is_plain_sgd else 2 + {"sgd": 1, "adam": 2}[spec.optimizer.name]
     frozen = 1 if needs.teacher or method.cfgm is not None else 0
     drawn = sum(draw.num_drawn for draw in needs.draws)
-    activations = _activations(network, spec.scenario.dataset.input_shape)
-    longest = max(len(r) for r in spec.scenario.train_rows) * training.epochs
+    longest = _longest(spec)
     steps = longest // training.batch_size + 1
     slots = 0 if spec.memory is None else spec.memory.size
-    rows = max(training.batch_size, drawn)
     return {
-        f"network of {weights:,} parameters": weights * item * (copies + frozen),
-        "training.batch_size" if rows == training.batch_size else "method.replay_batch":
-            3 * (training.batch_size + drawn) * needs.views * activations * item
-            + 8 * steps * (6 * drawn + 2 * training.batch_size) * (drawn > 0),
-        "training.epochs": 8 * (3 * longest + 2 * steps * training.batch_size),
-        "memory.size": slots * (16 + (spec.scenario.num_classes * item if needs.stores_logits else 0)),
+        "weights": weights * item * (copies + frozen),
+        "rows": 3 * (training.batch_size + drawn) * needs.views
+        * _activations(network, spec.scenario.dataset.input_shape) * item,
+        "plan": 8 * (3 * longest + steps * (6 * drawn + 4 * training.batch_size)),
+        "memory": slots * (16 + (spec.scenario.num_classes * item if needs.stores_logits else 0)),
     }  # fmt: skip
+
+
+def _longest(spec: RunSpec) -> int:
+    """Stream rows of the longest phase, all epochs together."""
+    rows = {"task": max(map(len, spec.scenario.train_rows)), "all": sum(map(len, spec.scenario.train_rows)),
+            "memory": 0 if spec.memory is None else spec.memory.size}  # fmt: skip
+    phases = spec.method.phases(spec.scenario.num_tasks - 1, spec.scenario.num_tasks)
+    return max(rows[phase.rows] * (phase.epochs or spec.training.epochs) for phase in phases)
+
+
+def _head_size(spec: RunSpec, network: nn.Module) -> int:
+    """Parameters of the method's own head on the features."""
+    if not overrides(spec.method, "head"):
+        return 0
+    with torch.device("meta"):
+        head = spec.method.head(num_features(network, find_classifier(network, spec.network.classifier_name)))
+    return 0 if head is None else sum(p.numel() for p in head.parameters())
+
+
+def _largest(spec: RunSpec) -> str:
+    """The setting that is furthest above what is usual, with what it says."""
+    drawn = sum(draw.num_drawn for draw in spec.method.needs.draws)
+    weights = sum(p.numel() for p in sketch(spec).parameters())
+    phases = spec.method.phases(spec.scenario.num_tasks - 1, spec.scenario.num_tasks)
+    passes = max(phase.epochs or spec.training.epochs for phase in phases)
+    times = {
+        f"network of {weights:,} parameters": weights / 1e7,
+        "training.batch_size": spec.training.batch_size / 100,
+        "method.replay_batch": drawn / 100,
+        "training.epochs" if passes == spec.training.epochs else f"method {spec.method.key!r}": passes / 100,
+        "memory.size": (0 if spec.memory is None else spec.memory.size) / 1e4,
+    }
+    return max(times, key=times.__getitem__)
 
 
 def _activations(network: nn.Module, shape: tuple[int, ...]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Lock
 from typing import Any
 
@@ -71,21 +72,21 @@ def run_population(
         workers = max(1, min(cores, len(groups)))
         # One thread a population makes results independent of grouping and cores, to the last bit; networks of
         # large layers need the cores more.
-        inner = max(1, cores // workers) if any(needs_cores(specs[i[0]]) for i in structures) else 1
-        torch.set_num_threads(inner)
         report = _Reporter(outcomes, on_progress, on_outcome)
 
         def work(group: tuple[Any, ...]) -> None:
             part, choice, data = group
-            about = describe(choice, threads=inner, workers=workers) | {"group_size": len(part)}
+            # OpenMP's thread count belongs to the calling thread: each worker has to set its own.
+            threads = max(1, cores // workers) if needs_cores(specs[part[0]]) else 1
+            torch.set_num_threads(threads)
+            about = describe(choice, threads=threads, workers=workers) | {"group_size": len(part)}
             _run_group(part, [specs[i] for i in part], choice.stacked, data, about, report)
 
         if workers == 1:
             for group in groups:
                 work(group)
         else:
-            # OpenMP's thread count belongs to the calling thread: each worker has to set its own.
-            with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(inner,)) as pool:
+            with ThreadPoolExecutor(workers) as pool:
                 try:
                     for _ in pool.map(work, groups):
                         pass
@@ -121,6 +122,8 @@ class _Reporter:
             self.outcomes[index] = outcome
             if self._on_outcome is not None:
                 self._on_outcome(outcome)
+                if outcome.network is not None:  # who was told of it has it; thousands of runs would fill the memory
+                    self.outcomes[index] = replace(outcome, network=None)
 
 
 def _by_structure(specs: Iterable[RunSpec]) -> list[list[int]]:

@@ -26,7 +26,7 @@ def look_at_samples(
     """Move rows of the task that ends to every old class, and measure; one record a member.
 
     Args:
-        specs: The members; pictures and measures are of each one's own tasks.
+        specs: The members, all with the same tasks.
         synthesis: What makes samples in this task.
         table: Training rows.
         leading: Leading dimensions of all tensors.
@@ -38,45 +38,34 @@ def look_at_samples(
         "distance_after", the L2 distance to the mean of the class's training rows; "moved", the L2 length of x_c - x;
         and "pictures": shape, and x and x_c of one row for each class, 8 bits a pixel over the data's range, base64.
     """
-    labels, members = specs[0].scenario.dataset.train_labels, len(specs)
-    starts, olds = [], []
-    for spec in specs:
-        rows = spec.scenario.train_rows[task]
-        starts.append(rows[:: max(1, len(rows) // ROWS)][:ROWS])
-        olds.append([c for group in spec.scenario.tasks[:task] for c in group])
-    count, num_old = min(map(len, starts)), min(map(len, olds))
-    inputs = torch.stack([table.rows(rows[:count]) for rows in starts])
-    inputs = inputs.view(*leading, -1, *table.shape) if leading else inputs[0]
+    scenario, members = specs[0].scenario, len(specs)
+    labels, rows = scenario.dataset.train_labels, scenario.train_rows[task]
+    rows = rows[:: max(1, len(rows) // ROWS)][:ROWS]
+    inputs = table.rows(rows).expand(*leading, -1, *table.shape)
+    classes = [c for group in scenario.tasks[:task] for c in group]
     found: dict[str, list[np.ndarray]] = {name: [] for name in
         ("confidence_before", "confidence_after", "distance_before", "distance_after", "moved")}  # fmt: skip
     pairs = []
-    trained = np.concatenate(specs[0].scenario.train_rows)
-    means: dict[int, torch.Tensor] = {}
-    for i in range(num_old):
-        wanted = torch.tensor([old[i] for old in olds])
-        for c in set(wanted.tolist()) - means.keys():
-            means[c] = table.rows(trained[labels[trained] == c]).mean(0)
-        targets = wanted[:, None].expand(-1, count) if leading else wanted.expand(count)
-        made = synthesis.towards(inputs, targets.contiguous())
-        mean = torch.stack([means[c] for c in wanted.tolist()])[:, None]
+    trained = np.concatenate(scenario.train_rows)
+    for c in classes:
+        made = synthesis.towards(inputs, torch.full((*leading, len(rows)), c))
+        mean = table.rows(trained[labels[trained] == c]).mean(0)
         for name, x in (("before", inputs), ("after", made)):
-            sure = synthesis.frozen(x).softmax(-1).reshape(members, count, -1)
-            sure = sure.gather(-1, wanted[:, None, None].expand(-1, count, 1))
+            sure = synthesis.frozen(x).softmax(-1)[..., c]
             found[f"confidence_{name}"].append(sure.reshape(members, -1).mean(1).numpy())
-            far = (x.reshape(members, count, *table.shape) - mean).reshape(members, count, -1).norm(dim=-1)
+            far = (x - mean).reshape(members, len(rows), -1).norm(dim=-1)
             found[f"distance_{name}"].append(far.mean(1).numpy())
-        found["moved"].append((made - inputs).reshape(members, count, -1).norm(dim=-1).mean(1).numpy())
-        example = torch.stack([inputs, made]).reshape(2, members, count, *table.shape)
-        places = [c % count for c in wanted.tolist()]
-        pairs.append(example[:, range(members), places].numpy())
+        found["moved"].append((made - inputs).reshape(members, len(rows), -1).norm(dim=-1).mean(1).numpy())
+        example = torch.stack([inputs, made]).reshape(2, members, len(rows), *table.shape)
+        pairs.append(example[:, :, c % len(rows)].numpy())
     pictures = np.stack(pairs, 2)  # [x or x_c, member, class, ...]
-    low, high = (np.asarray(bound) for bound in table.bounds(specs[0].scenario.dataset.input_range))
+    low, high = (np.asarray(bound) for bound in table.bounds(scenario.dataset.input_range))
     shades = np.nan_to_num((pictures - low) / np.maximum(high - low, 1e-12)).clip(0, 1)  # a diverging member has NaN
     bits = np.rint(255 * shades).astype(np.uint8)
     return [
         {
             "task": task,
-            "classes": olds[k][:num_old],
+            "classes": classes,
             **{name: [float(values[k]) for values in columns] for name, columns in found.items()},
             "pictures": {
                 "shape": list(bits.shape[3:]),

@@ -45,7 +45,7 @@ class StackModel:
         """Map inputs [K, B, ...] in training mode, with a graph to the parameters."""
         if self.is_linear_chain:
             return self._chain(self.weights.params, inputs, fused=self.fused)
-        return self._each(self.weights, inputs, randomness="different")
+        return self._each(self.weights, inputs)
 
     def at(self, weights: Weights, inputs: Tensor) -> Outputs:
         """Map inputs [K, B, ...] in evaluation mode, with a graph to the given weights."""
@@ -57,14 +57,14 @@ class StackModel:
         finally:
             self.parts.train()
 
-    def _each(self, weights: Weights, inputs: Tensor, randomness: str = "error") -> Outputs:
+    def _each(self, weights: Weights, inputs: Tensor) -> Outputs:
         """Every member by `vmap`."""
 
         def one(params: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> tuple[Tensor, ...]:
             out = self.parts(x, params | buffers)
             return tuple(t for t in (out.logits, out.features, out.projected) if t is not None)
 
-        return Outputs(*vmap(one, randomness=randomness)(weights.params, weights.buffers, inputs))
+        return Outputs(*vmap(one)(weights.params, weights.buffers, inputs))
 
     def _chain(self, params: dict[str, Tensor], inputs: Tensor, *, fused: bool) -> Outputs:
         features = inputs

@@ -33,6 +33,7 @@ class Table:
         self.is_raw = stored.dtype == torch.uint8
         self.stored = stored if self.is_raw else stored.to(dtype)
         self.shape = tuple(rows.shape[1:])
+        self._is_finished = not self.is_raw and self.augment.normalise is None
 
     def batch(
         self, rows: Tensor, leading: tuple[int, ...], buffers: dict[int, Tensor], views: Tensor | None = None
@@ -65,6 +66,8 @@ class Table:
         return self._finished(self.stored[torch.as_tensor(rows)])
 
     def _finished(self, found: Tensor) -> Tensor:
+        if self._is_finished:
+            return found
         if self.is_raw:
             found = found.float().div_(255).to(self.dtype)
         return A.normalise(self.augment, found)

@@ -57,18 +57,27 @@ class TaskTraining:
         self.row_dim = len(model.leading)
         self.update = Update(method, model, state.method)
         self.selects = overrides(method, "select")
+        self.joins_rows = self.needs.joint_forward or not model.parts.mixes_rows
+        self.uses_stream = makes is not None or self.needs.store_after
         self.joins = makes is not None and makes.cfgm.update == "joint"
         self._buffers: dict[int, Tensor] = {}
         self._method_state = state.method if self.leading else map_tensors(lambda t: t[0], state.method)
 
-    def run(self, steps: Sequence[StepPlan], *, after_step: Callable[[int], None] | None = None) -> Tensor:
-        """Train all steps and return the sum of their losses, [...]; `after_step` is told how many are done."""
+    def run(self, steps: Sequence[StepPlan], *, every: int, tell: Callable[[int], None]) -> Tensor:
+        """Train all steps and return the sum of their losses, [...].
+
+        Args:
+            steps: The steps.
+            every: How many steps are made before `tell` is called again.
+            tell: Told how many are done, at the end too.
+        """
         losses = torch.zeros(self.leading, dtype=self.table.dtype)
-        for i, step in enumerate(steps):
-            losses += self._train(step)
-            self.state.steps += 1
-            if after_step is not None:
-                after_step(i + 1)
+        for start in range(0, len(steps), every):
+            part = steps[start : start + every]
+            for step in part:
+                losses += self._train(step)
+            self.state.steps += len(part)
+            tell(start + len(part))
         return losses
 
     def _train(self, step: StepPlan) -> Tensor:
@@ -77,7 +86,7 @@ class TaskTraining:
         inputs = self._gather(step)
         if self.selects and len(step.sizes) > 1:
             step, inputs = self._select(step, inputs)
-        stream = inputs.narrow(self.row_dim, 0, step.sizes[0])
+        stream = inputs.narrow(self.row_dim, 0, step.sizes[0]) if self.uses_stream else inputs
         made, target = self._make(stream, step) if self.joins else (None, None)
         outputs, of_made = self._forward(inputs, step.sizes, made)
         losses = self.method.loss(self._step(step, inputs, outputs))
@@ -112,9 +121,10 @@ class TaskTraining:
         Source by source only where that is what the method says, and where rows mix.
         """
         views, dim = self.needs.views, self.row_dim
+        if self.joins_rows and made is None and views == 1:
+            return self.model.forward(inputs), None
         parts = [inputs] if made is None else [inputs, made]
-        whole = self.needs.joint_forward or not self.model.parts.mixes_rows
-        if whole or (len(sizes) == 1 and made is None):
+        if self.joins_rows or (len(sizes) == 1 and made is None):
             outputs = self.model.forward(parts[0] if made is None else torch.cat(parts, dim))
         else:
             sources = [part for view in inputs.chunk(views, dim) for part in view.split(sizes, dim)]

@@ -14,7 +14,7 @@ from maskcl.augment import Augment
 from maskcl.cfgm import Cfgm
 from maskcl.engine import RunSpec, Seeds, TrainingConfig
 from maskcl.errors import MaskclError
-from maskcl.experiment.schema import named_sections
+from maskcl.experiment.schema import PARTS, named_sections
 from maskcl.experiment.world import World
 from maskcl.mask import Mask
 from maskcl.memory import MemoryConfig
@@ -23,12 +23,10 @@ from maskcl.networks import Network
 from maskcl.optim import OptimizerConfig
 from maskcl.schedule import Schedule
 
-__all__ = ["PARTS", "Config", "blaming", "plain_values"]
+__all__ = ["Config", "blaming", "plain_values"]
 
-PARTS: dict[str, type] = {"augment": Augment, "schedule": Schedule}
-"""Parts of the training settings that have sections of their own."""
-
-LATER = {"label_smoothing": 0.0, "save_weights": False}
+LATER = {"label_smoothing": 0.0, "schedule": None, "augment": None}
+"""Keys of [training] that came later, told where they are set: hashes of earlier results stay as they are."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +67,10 @@ class Config:
     def resolved(self, seed: int, world: World) -> dict[str, Any]:
         """All settings as plain values, defaults filled in: what a result file tells of its run."""
         own = [name for name in named_sections["method"][self.method.key].model_fields if name != "name"]
+        with blaming(self.where):
+            scenario = world.describe(self.scenario)
         return {
-            "scenario": world.describe(self.scenario),
+            "scenario": scenario,
             "method": {"name": self.method.key} | {name: getattr(self.method, name) for name in own},
             "mask": _table(self.method.mask),
             "cfgm": _table(self.method.cfgm),
@@ -80,7 +80,6 @@ class Config:
             "training": self._training_table(),
             "randomness": self.randomness,
             "seeds": {"run": seed, **self._seeds(seed)},
-            **{name: _table(part) for name in PARTS if (part := getattr(self.training, name)) is not None},
         }
 
     def spec(self, seed: int, *, label: str, world: World) -> RunSpec:
@@ -105,17 +104,20 @@ class Config:
         return table
 
     def _training_table(self) -> dict[str, Any]:
-        """Keys that came later are told where they are not at their default: hashes of earlier results stay."""
-        table = {name: value for name, value in plain_values(vars(self.training)).items() if name not in PARTS}
-        return {name: value for name, value in table.items() if name not in LATER or value != LATER[name]}
+        """All but whether weights are kept, which changes nothing of a result."""
+        table = plain_values(vars(self.training))
+        return {
+            name: value
+            for name, value in table.items()
+            if name != "save_weights" and (name not in LATER or value != LATER[name])
+        }
 
     def _network_table(self, seed: int, world: World) -> dict[str, Any]:
-        """Name and settings; of a network of one's own also what it builds for these rows and classes."""
         if not self.network.fingerprinted:
             return plain_values(self.network.describe())
-        scenario = world.scenario(self.scenario, self._seeds(seed)["class_order"])
         with blaming(self.where):
-            return plain_values(self.network.describe(scenario.dataset.input_shape, scenario.num_classes))
+            scenario = world.scenario(self.scenario, self._seeds(seed)["class_order"])
+            return plain_values(world.describe_network(self.network, scenario))
 
     def _seeds(self, seed: int) -> dict[str, Any]:
         """Seeds of the class order (None: fixed), the initialisation and the stream."""
@@ -131,7 +133,7 @@ def plain_values(value: Any) -> Any:
     """Values as TOML has them: lists for sequences, tables for our settings, Python's own numbers."""
     if isinstance(value, Mapping):
         return {name: plain_values(part) for name, part in value.items()}
-    if isinstance(value, (Mask, Cfgm, MemoryConfig, OptimizerConfig, Augment, Schedule)):
+    if isinstance(value, (Mask, Cfgm, MemoryConfig, OptimizerConfig, TrainingConfig, Augment, Schedule)):
         return {field.name: plain_values(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
@@ -144,4 +146,6 @@ def blaming(where: str) -> Iterator[None]:
     try:
         yield
     except MaskclError as error:
-        raise type(error)(f"{where}: {error}") from None
+        inner = next((key for key in PARTS if str(error).startswith(key.split(".")[1])), None)
+        text = f"training.{error}" if inner is not None else str(error)  # a part does not know where it stands
+        raise type(error)(f"{where}: {text}") from None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
-from maskcl.experiment.schema import NAMED, SECTIONS, experiment_file
+from maskcl.experiment.schema import NAMED, PARTS, SECTIONS, experiment_file
 
 __all__ = ["json_schema"]
 
@@ -21,6 +22,11 @@ def json_schema() -> dict[str, Any]:
     lists = {
         f"{section}.{key}": _list_of(_field(schema, section, key)) for section, keys in SECTIONS.items() for key in keys
     }
+    parts = {
+        f"{part}.{field.name}": _list_of({"$ref": f"#/$defs/{kind.__name__}Section/properties/{field.name}"})
+        for part, kind in PARTS.items()
+        for field in fields(kind)
+    }
     for section in NAMED:
         outer = {
             name: properties[section].pop(name) for name in ("default", "description") if name in properties[section]
@@ -30,18 +36,17 @@ def json_schema() -> dict[str, Any]:
         }
     sections: dict[str, Any] = {}
     for section, keys in SECTIONS.items():
-        inner = {key: lists[f"{section}.{key}"] for key in keys}
+        inner = {key: _axis(f"{section}.{key}", lists, parts) for key in keys}
         whole = {name: part for name, part in properties[section].items() if name not in ("default", "description")}
-        nested = {"type": "object", "properties": inner, "additionalProperties": False}
-        sections[section] = {"anyOf": [_list_of(whole), nested]}
-    row = {key: axis["items"] for key, axis in lists.items()}
+        sections[section] = {"anyOf": [_list_of(whole), _table_of(inner)]}
+    row = {key: axis["items"] for key, axis in (lists | parts).items()}
     row |= {section: forms["anyOf"][0]["items"] for section, forms in sections.items()}
-    rows = {"type": "object", "minProperties": 1, "properties": row, "additionalProperties": False}
+    rows = _table_of(row) | {"minProperties": 1}
     properties["grid"] = {
         "type": "object",
         "description": "What varies: every key (dotted, or a section) has a list, and all lists multiply. "
         "[[grid.zip]] tables are the rows of one more axis that sets several keys together.",
-        "properties": {"zip": _list_of(rows), **sections, **lists},
+        "properties": {"zip": _list_of(rows), **sections, **lists, **parts},
         "additionalProperties": False,
     }
     return schema
@@ -68,6 +73,18 @@ def _models(part: dict[str, Any]) -> list[str]:
     for form in (*part.get("oneOf", ()), *part.get("anyOf", ()), *part.get("allOf", ())):
         found += _models(form)
     return found
+
+
+def _axis(key: str, lists: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
+    """What [grid.section] may have under a key: a list, or where the value is a table also a table of lists."""
+    if key not in PARTS:
+        return lists[key]
+    inner = {name.removeprefix(f"{key}."): axis for name, axis in parts.items() if name.startswith(f"{key}.")}
+    return {"anyOf": [lists[key], _table_of(inner)]}
+
+
+def _table_of(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
 def _list_of(items: dict[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,11 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from maskcl.errors import ConfigError, check, nearest
-from maskcl.experiment.schema import NAMED, SECTIONS, experiment_file
+from maskcl.experiment.schema import NAMED, PARTS, SECTIONS, experiment_file, known_keys
 from maskcl.networks import Network, as_network
 
 __all__ = ["count", "expand", "override", "short_labels"]
@@ -21,7 +22,8 @@ Raw = dict[str, Any]
 def expand(raw: Mapping[str, Any], where: str) -> tuple[list[Raw], list[str]]:
     """Return the settings of a file, every combination of the grid's axes, and the dotted keys that the grid sets.
 
-    A table in the grid is laid over the file's section; a word ("none") takes its place.
+    A table in the grid is laid over the file's section, or over a schedule or augmentation within [training]; a word
+    ("none") takes its place.
 
     Args:
         raw: The file, with or without a "grid".
@@ -49,9 +51,13 @@ def expand(raw: Mapping[str, Any], where: str) -> tuple[list[Raw], list[str]]:
 def _told(key: str, value: Any) -> list[str]:
     """The dotted keys under which a configuration has what a value sets."""
     value = _word_as_table(key, value)
+    if key in PARTS:  # whatever it is, "none" too: defaults tell it from another
+        return [f"{key}.{field.name}" for field in fields(PARTS[key])]
     if key == "network" and (isinstance(value, Network) or callable(value)):
-        value = dict.fromkeys([*as_network(value).describe(), "fingerprint"])
-    return [f"{key}.{inner}" for inner in value] if isinstance(value, Mapping) else [key]
+        value = as_network(value).describe() | dict.fromkeys(("class", "fingerprint"))
+    if not isinstance(value, Mapping):
+        return [key]
+    return [told for inner, part in value.items() for told in _told(f"{key}.{inner}", part)]
 
 
 def count(raw: Mapping[str, Any], where: str) -> int:
@@ -79,9 +85,8 @@ def override(raw: Mapping[str, Any], changes: Mapping[str, Any], where: str) -> 
         if axis:
             grid[key] = value
             continue
-        section, dot, name = key.partition(".")
-        table = _table_at(raw, section, f"--set {key}") if dot else raw
-        table[name or section] = _word_as_table(key, value)
+        home, _, name = key.rpartition(".")
+        _table_at(raw, home, f"--set {key}")[name] = _word_as_table(key, value)
     return raw | ({"grid": grid} if grid else {})
 
 
@@ -140,10 +145,9 @@ def _flat(grid: Mapping[str, Any]) -> Raw:
 
 
 def _check_key(key: str, where: str, kind: str, *, top: Sequence[str] = ()) -> None:
-    section, dot, name = key.partition(".")
-    if key in top or (section in SECTIONS and (not dot or name in SECTIONS[section])):
+    known = [*top, *known_keys()]
+    if key in known:
         return
-    known = [*top, *SECTIONS, *(f"{section}.{name}" for section, names in SECTIONS.items() for name in names)]
     text = f"{where}: {key!r} is not a key {kind}."
     if key == "seeds":
         raise ConfigError(f"{text}\nhint: seeds = n at the top runs every setting n times")
@@ -160,10 +164,17 @@ def _without(axis: str, values: Any, key: str) -> Any:
         return []
     if key.startswith(f"{axis}.") and isinstance(values, list):
         inner = key.removeprefix(f"{axis}.")
-        tables = [_word_as_table(axis, value) for value in values]
-        cut = [{k: v for k, v in t.items() if k != inner} if isinstance(t, Mapping) else t for t in tables]
-        return _unique(cut)
+        return _unique([_cut(_word_as_table(axis, value), inner) for value in values])
     return values
+
+
+def _cut(table: Any, key: str) -> Any:
+    """A table without a dotted key."""
+    if not isinstance(table, Mapping):
+        return table
+    name, _, inner = key.partition(".")
+    found = {k: part for k, part in table.items() if k != name}
+    return found | ({name: _cut(table[name], inner)} if inner and name in table else {})
 
 
 def _unique(values: Sequence[Any]) -> list[Any]:
@@ -171,30 +182,42 @@ def _unique(values: Sequence[Any]) -> list[Any]:
 
 
 def _lay(setting: Raw, key: str, value: Any, where: str) -> None:
-    """Set a dotted key, or lay a section over what is there."""
-    section, _, name = key.partition(".")
-    if name:
-        _table_at(setting, section, f"{where} {key}")[name] = value
+    """Set a dotted key, or lay a table over what is there."""
+    if key == "training" and isinstance(value, Mapping):
+        for name, part in value.items():
+            _lay(setting, f"{key}.{name}", part, where)
         return
-    value, below = _word_as_table(section, value), setting.get(section)
-    setting[section] = {**below, **value} if isinstance(value, Mapping) and isinstance(below, Mapping) else value
+    home, _, name = key.rpartition(".")
+    table, over = _table_at(setting, home, f"{where} {key}"), not isinstance(value, str) or key not in PARTS
+    value, below = _word_as_table(key, value), table.get(name)
+    if over and (not home or key in PARTS) and isinstance(value, Mapping) and isinstance(below, Mapping):
+        value = {**below, **value}
+    table[name] = value
 
 
-def _table_at(raw: Raw, section: str, where: str) -> Raw:
-    """The table of a section, made where there is none or the word "none"."""
-    if raw.get(section, "none") == "none":
-        raw[section] = {}
-    check(isinstance(raw[section], dict), where, f"cannot be set in {section!r}, which is not a table", raw[section])
-    return raw[section]
+def _table_at(raw: Raw, key: str, where: str) -> Raw:
+    """The table of a dotted key, made where there is none or the word "none"; of no key, the whole."""
+    found = raw
+    for i, name in enumerate(names := key.split(".") if key else []):
+        path = ".".join(names[: i + 1])
+        part = _word_as_table(path, found.get(name))
+        found[name] = {} if part is None or (isinstance(part, str) and part == "none") else part
+        check(isinstance(found[name], dict), where, f"cannot be set in {path!r}, which is not a table", found[name])
+        found = found[name]
+    return found
 
 
 def _words_as_tables(raw: Raw) -> Raw:
     return {name: _word_as_table(name, part) for name, part in raw.items()}
 
 
-def _word_as_table(name: str, value: Any) -> Any:
-    """`method = "er"` is short for [method] name = "er", and `network = "resnet18"` for [network] name = "resnet18"."""
-    return {"name": value} if name in NAMED and isinstance(value, str) else value
+def _word_as_table(key: str, value: Any) -> Any:
+    """`method = "er"` is short for [method] name = "er"; so are a network's and a schedule's name."""
+    if isinstance(value, str) and (key in NAMED or (key == "training.schedule" and value != "none")):
+        return {"name": value}
+    if key == "training" and isinstance(value, Mapping):
+        return {name: _word_as_table(f"{key}.{name}", part) for name, part in value.items()}
+    return value
 
 
 def short_labels(names: Sequence[str], values: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from maskcl.errors import message, nearest
-from maskcl.experiment.schema import NAMED, SECTIONS, experiment_file, named_sections
+from maskcl.experiment.schema import NAMED, PARTS, SECTIONS, experiment_file, known_keys, named_sections
 
 __all__ = ["sentence"]
 
@@ -78,20 +78,22 @@ def _dotted(path: Path) -> str:
 
 def _unknown_key(path: Path, given: Any, raw: Mapping[str, Any], where: str) -> str:
     section, key = (None, str(path[0])) if len(path) == 1 else (str(path[0]), str(path[-1]))
+    part = _dotted(path[:-1])
     if section is None:
-        known, owner = [*experiment_file().model_fields, "grid"], "an experiment file"
+        known, owner, place = [*experiment_file().model_fields, "grid"], "an experiment file", ""
+    elif part in PARTS:
+        known = [name.removeprefix(f"{part}.") for name in known_keys() if name.startswith(f"{part}.")]
+        owner, place = f"[{part}]", f"{part}: "
     elif section in NAMED:
         name = NAMED[section].key(raw[section]["name"])
-        known, owner = list(named_sections[section][name].model_fields), repr(name)
+        known, owner, place = list(named_sections[section][name].model_fields), repr(name), f"[{section}] "
     else:
-        known, owner = list(SECTIONS[section]), f"[{section}]"
-    text = f"{where}: " + (f"[{section}] " if section else "") + f"{key!r} is not a key of {owner}, got {given!r}."
+        known, owner, place = list(SECTIONS[section]), f"[{section}]", f"[{section}] "
+    text = f"{where}: {place}{key!r} is not a key of {owner}, got {given!r}."
     homes = [f"[{name}]" for name, keys in SECTIONS.items() if key in keys and name != section]
-    if key == "name" and section is not None:
-        homes = []
-    close = nearest(key, known)
-    if homes and close is None:
+    if homes and key != "name":
         return f"{text}\nhint: {key!r} is a key of {' and '.join(homes)}"
+    close = nearest(key, known)
     return text + (f" Did you mean {close!r}?" if close else f"\nhint: keys are {', '.join(known)}")
 
 

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from maskcl.cfgm import Cfgm
 from maskcl.engine import TrainingConfig
 from maskcl.errors import ConfigError, check, message
-from maskcl.experiment.config import PARTS, Config, blaming, plain_values
+from maskcl.experiment.config import Config, blaming, plain_values
 from maskcl.experiment.messages import sentence
-from maskcl.experiment.schema import NAMED, experiment_file
+from maskcl.experiment.schema import NAMED, PARTS, experiment_file
 from maskcl.mask import Mask
 from maskcl.memory import MemoryConfig
 from maskcl.methods import Method
@@ -33,7 +33,7 @@ def parse(raw: Mapping[str, Any], where: str, *, varies_method: bool = False) ->
     Raises:
         ConfigError: For the first thing that is wrong.
     """
-    raw = dict(plain_values(_lifted(raw)))
+    raw = dict(plain_values(raw))
     own = raw.pop("network") if _is_own(raw.get("network")) else None
     if isinstance(raw.get("network"), Mapping):
         raw["network"] = {"name": Mlp.key} | raw["network"]
@@ -51,15 +51,6 @@ def parse(raw: Mapping[str, Any], where: str, *, varies_method: bool = False) ->
         return _build(file, where, varies_method, own)
 
 
-def _lifted(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Sections of their own for the parts of a `TrainingConfig` that was given as an object."""
-    training, lifted = raw.get("training"), dict(raw)
-    if isinstance(training, TrainingConfig):
-        lifted |= {name: part for name in PARTS if (part := getattr(training, name)) is not None}
-        lifted["training"] = {name: value for name, value in vars(training).items() if name not in PARTS}
-    return lifted
-
-
 def _is_own(network: Any) -> bool:
     """Whether a network is given as an object, which has settings that no file can hold, or as a factory."""
     return isinstance(network, Network) or callable(network)
@@ -70,8 +61,7 @@ def _build(file: Any, where: str, varies_method: bool, own: Any) -> Config:
     options = file.method.model_dump(exclude={"name"})
     if file.mask is not None:
         options["mask"] = None if file.mask == "none" else Mask(**file.mask.model_dump())
-    parts = {name: _part(kind, getattr(file, name)) for name, kind in PARTS.items()}
-    training = TrainingConfig(**file.training.model_dump(), **parts)
+    training = TrainingConfig(**file.training.model_dump() | _parts(file.training))
     if file.cfgm == "authors":
         options["cfgm"] = Cfgm.authors(training.batch_size)
     elif file.cfgm is not None and file.cfgm != "none":
@@ -99,9 +89,17 @@ def _build(file: Any, where: str, varies_method: bool, own: Any) -> Config:
     )
 
 
-def _part(kind: Any, section: Any) -> Any:
-    """Settings that may be left out, or be the word "none"."""
-    return None if section is None or section == "none" else kind(**section.model_dump())
+def _parts(training: Any) -> dict[str, Any]:
+    """Settings that may be left out, be the word "none", or another word, their name."""
+    found: dict[str, Any] = {}
+    for key, kind in PARTS.items():
+        name = key.split(".")[1]
+        part = getattr(training, name)
+        if isinstance(part, str):
+            found[name] = None if part == "none" else kind(name=part)
+        else:
+            found[name] = None if part is None else kind(**part.model_dump())
+    return found
 
 
 def _network(section: Any) -> Network:

@@ -13,7 +13,9 @@ from maskcl.data import Dataset
 from maskcl.engine import Outcome, run_population
 from maskcl.errors import check, check_choice
 from maskcl.experiment.files import Source
+from maskcl.experiment.finished import save_weights
 from maskcl.experiment.planning import Plan, plan
+from maskcl.networks import Factory, Network
 from maskcl.results import Results, document, write_result
 from maskcl.scenario import Scenario
 
@@ -31,6 +33,7 @@ def run(
     data_root: str | os.PathLike[str] | None = None,
     dataset: Dataset | None = None,
     scenario: Scenario | None = None,
+    network: Factory | Network | str | None = None,
     executor: str = "auto",
     threads: int | None = None,
     on_progress: Callable[[float], None] | None = None,
@@ -45,6 +48,14 @@ def run(
         data_root: Where data sets lie; None: MASKCL_DATA, or the user's cache.
         dataset: Data of your own (`maskcl.from_arrays`) in place of the file's.
         scenario: A scenario of your own (`maskcl.class_incremental`) in place of the file's.
+        network: A network of your own in place of the file's: factory(input_shape, num_classes) that returns an
+            `nn.Module` from [B, *input_shape] to logits [B, num_classes]; or a `Network`, or a key of
+            `maskcl.networks`. It may be called many times and must build the same each time, but for initial weights.
+            Results tell it by where the factory stands, what it was given (`functools.partial`, variables around it),
+            and class and structure of the module, down to its layers' settings; not by code: a forward that was
+            rewritten wants another `out`. BatchNorm and Dropout layers work in both executors.
+            What Dropout layers draw depends on the run's seed alone, with any executor, and the global random state is
+            neither used nor changed; networks that draw in another way (functional dropout) are refused.
         executor: "auto", "stack" or "loop".
         threads: Cores to use; None: those that are free.
         on_progress: Told how much more is done, in runs.
@@ -55,9 +66,20 @@ def run(
     Raises:
         ConfigError: Before anything runs, for the first thing that is wrong.
 
-    >>> results = run({"method": "er", "training": {"batch_size": 32}}, seeds=1)
+    >>> experiment = {"method": "er", "training": {"batch_size": 32}}
+    >>> results = run(experiment, seeds=1)
     >>> 0 < results.rows()[0]["final_accuracy"] < 1
     True
+
+    A network of your own:
+
+    >>> from torch import nn
+    >>> def narrow(input_shape, num_classes):
+    ...     hidden = nn.Sequential(nn.Flatten(), nn.Linear(64, 20), nn.ReLU(), nn.Dropout(0.1))
+    ...     return nn.Sequential(hidden, nn.Linear(20, num_classes))
+    >>> own = run(experiment, seeds=1, network=narrow)
+    >>> own.runs[0]["config"]["network"]["class"], own.runs[0]["num_parameters"]
+    ('Sequential', 1510)
     """
     check_choice(executor, "executor", EXECUTORS)
     check(on_progress is None or callable(on_progress), "on_progress", "must be a function of one number", on_progress)
@@ -69,6 +91,7 @@ def run(
         data_root=data_root,
         dataset=dataset,
         scenario=scenario,
+        network=network,
     )
     return execute(planned, executor=executor, threads=threads, on_progress=on_progress)
 
@@ -91,6 +114,7 @@ def execute(
             outcome, experiment=planned.name, label=run.label, seed=run.seed, config=run.config, environment=about
         )
         if run.path is not None:
+            save_weights(run.path, outcome, result)  # first, so that no result lacks its weights
             write_result(run.path, result)
         found[id(run)] = result
 

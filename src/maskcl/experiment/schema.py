@@ -1,4 +1,4 @@
-"""What an experiment file may say, given what is registered at the moment: methods, networks and data sets.
+"""What an experiment file may say, given what is registered at the moment: methods, networks, policies, data sets.
 
 Nothing here is fixed at import: whatever was registered before a file is parsed is known to it, to `SECTIONS`, and to
 the JSON schema.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import lru_cache, reduce
+from dataclasses import dataclass, fields
+from functools import cached_property, lru_cache, reduce
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, create_model
@@ -20,19 +20,25 @@ from maskcl.data import DATASETS
 from maskcl.engine import TrainingConfig
 from maskcl.experiment.sections import STRICT, Randomness, named_section, scenario_section, section
 from maskcl.mask import Mask
-from maskcl.memory import MemoryConfig
+from maskcl.memory import POLICIES, MemoryConfig
 from maskcl.methods import REGISTRY
 from maskcl.networks import NETWORKS, Mlp
 from maskcl.optim import OptimizerConfig
 from maskcl.registry import Registry
 from maskcl.schedule import Schedule
 
-__all__ = ["NAMED", "SECTIONS", "experiment_file", "named_sections"]
+__all__ = ["NAMED", "PARTS", "SECTIONS", "experiment_file", "known_keys", "named_sections"]
 
 T = TypeVar("T")
 
 NAMED: dict[str, Registry[Any]] = {"method": REGISTRY, "network": NETWORKS}
 """Sections with keys of their own for each name; there a word is short for a table with that name."""
+
+PARTS: dict[str, type] = {"training.schedule": Schedule, "training.augment": Augment}
+"""Keys whose value is a table of settings, or a word."""
+
+_WORDS = {"training.schedule": ("none", "constant", "multistep", "cosine"), "training.augment": ("none",)}
+"""The words; one that is not "none" is short for a table with that name."""
 
 
 class _Live(Mapping[str, T]):
@@ -59,7 +65,7 @@ class _Models:
     plain: dict[str, type[BaseModel]]
     file: type[BaseModel]
 
-    @property
+    @cached_property
     def sections(self) -> dict[str, tuple[str, ...]]:
         keys = {
             name: tuple(dict.fromkeys(key for model in kinds.values() for key in model.model_fields))
@@ -68,15 +74,29 @@ class _Models:
         keys |= {name: tuple(model.model_fields) for name, model in self.plain.items()}
         return {name: keys[name] for name in ("method", *self.file.model_fields) if name in keys}
 
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """Every key by its dotted name, sections among them."""
+        inner = [f"{section}.{name}" for section, names in self.sections.items() for name in names]
+        return (
+            *self.sections,
+            *inner,
+            *(f"{key}.{field.name}" for key, kind in PARTS.items() for field in fields(kind)),
+        )
+
 
 def _now() -> _Models:
     named = [(tuple(registry.items()), tuple(registry.aliases.items())) for registry in NAMED.values()]
-    return _models(*named, tuple(DATASETS))
+    return _models(*named, (*POLICIES, *POLICIES.aliases), tuple(DATASETS))
 
 
 @lru_cache(maxsize=1)
-def _models(method: Any, network: Any, datasets: Any) -> _Models:
+def _models(method: Any, network: Any, policies: Any, datasets: Any) -> _Models:
     """The models of what is registered, given things and aliases; building them takes some milliseconds."""
+    parts: dict[str, Any] = {
+        key.split(".")[1]: Literal[_WORDS[key]] | section(kind) | None  # type: ignore[valid-type]
+        for key, kind in PARTS.items()
+    }
     (kinds, names), (networks, others) = method, network
     named = {
         "method": {key: named_section(key, kind, names, doc=kind.title, skip=("mask", "cfgm")) for key, kind in kinds},
@@ -88,11 +108,9 @@ def _models(method: Any, network: Any, datasets: Any) -> _Models:
         "scenario": scenario_section(datasets),
         "mask": section(Mask),
         "cfgm": section(Cfgm),
-        "memory": section(MemoryConfig),
+        "memory": section(MemoryConfig, written={"policy": Literal[policies] | None}),  # type: ignore[valid-type]
         "optimizer": section(OptimizerConfig),
-        "training": section(TrainingConfig),
-        "augment": section(Augment),
-        "schedule": section(Schedule),
+        "training": section(TrainingConfig, written=parts),
         "randomness": Randomness,
     }
     return _Models(named, plain, _file(named, plain))
@@ -130,8 +148,6 @@ def _file(named: dict[str, dict[str, type[BaseModel]]], plain: dict[str, type[Ba
         ),
         optimizer=with_defaults("optimizer"),
         training=with_defaults("training"),
-        augment=either("augment", "How images are changed before the network sees them.", "none"),
-        schedule=either("schedule", "How the learning rate changes; left out: it does not.", "none"),
         randomness=with_defaults("randomness"),
     )
 
@@ -143,6 +159,12 @@ def experiment_file() -> type[BaseModel]:
 
 SECTIONS: Mapping[str, tuple[str, ...]] = _Live(lambda: _now().sections)
 """The keys of each section; those of [method] and [network] are of all names together."""
+
+
+def known_keys() -> tuple[str, ...]:
+    """Return every key that can be set by a dotted name, sections among them."""
+    return _now().keys
+
 
 named_sections: Mapping[str, Mapping[str, type[BaseModel]]] = {
     name: _Live(lambda name=name: _now().named[name])  # type: ignore[misc]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import UnionType
 from typing import Any, Literal, Union
 
@@ -56,18 +56,29 @@ def scenario_section(datasets: Iterable[str]) -> type[BaseModel]:
     )
 
 
-def section(settings: type, *, skip: tuple[str, ...] = (), **fixed: Any) -> type[BaseModel]:
+def section(
+    settings: type, *, skip: tuple[str, ...] = (), written: Mapping[str, Any] | None = None, **fixed: Any
+) -> type[BaseModel]:
     """A model with the fields, defaults and descriptions of a settings dataclass.
 
     Fields of types that TOML cannot hold are set in Python only, and are no keys.
+
+    Args:
+        settings: The dataclass.
+        skip: Fields that are no keys.
+        written: Types in files of fields whose own type does not say what a file may hold.
+        fixed: Further fields, which come first, as pydantic has them.
     """
     hints = typing.get_type_hints(settings)
+    written = written or {}
     described = _described_arguments(settings)
     fields: dict[str, Any] = dict(fixed)
     for field in dataclasses.fields(settings):
-        if field.init and field.name not in skip and _can_be_written(hints[field.name]):
+        hint = written.get(field.name, hints[field.name])
+        if field.init and field.name not in skip and (field.name in written or _can_be_written(hint)):
             doc = field.metadata.get("doc") or described.get(field.name)
-            fields[field.name] = (_as_written(hints[field.name]), Field(_default(field), description=doc))
+            hint = hint if field.name in written else _as_written(hint)
+            fields[field.name] = (hint, Field(_default(field), description=doc))
     doc = (settings.__doc__ or "").strip().split("\n")[0]
     return create_model(settings.__name__ + "Section", __config__=STRICT, __doc__=doc, **fields)
 

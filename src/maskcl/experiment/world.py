@@ -1,4 +1,4 @@
-"""Data sets and scenarios of an experiment, each made once and shared by its runs."""
+"""Data sets and scenarios of an experiment, each made once and shared by its runs; and what results tell of them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from maskcl import data
-from maskcl.data import Dataset
+from maskcl.data import DATASETS, Dataset
 from maskcl.errors import check
+from maskcl.networks import Network
 from maskcl.scenario import Scenario, class_incremental
 
 __all__ = ["World"]
@@ -39,6 +40,7 @@ class World:
         self._root = None if data_root is None else os.fspath(data_root)
         self._dataset, self._given = dataset, scenario
         self._made: dict[str, Scenario] = {}
+        self._described: dict[Any, dict[str, Any]] = {}
 
     def check_raw(self, raw: Mapping[str, Any], where: str) -> None:
         """Refuse settings of the file that data given in Python would silently replace."""
@@ -75,20 +77,39 @@ class World:
             return {"dataset": self._given.dataset.name, "fingerprint": self._fingerprint, "tasks": tasks}
         if self._dataset is not None:
             return {**section, "dataset": self._dataset.name, "fingerprint": self._fingerprint}
+        if DATASETS[section["dataset"]].own is not None:
+            return {**section, "fingerprint": self._fingerprint_of(section["dataset"])}
         return dict(section)
+
+    def describe_network(self, network: Network, scenario: Scenario) -> dict[str, Any]:
+        """Return what a result's configuration says of a network, and of what it builds for these rows and classes."""
+        key = (id(network), scenario.dataset.input_shape, scenario.num_classes)  # built once, not for each seed
+        if key not in self._described:
+            self._described[key] = network.describe(*key[1:])
+        return dict(self._described[key])
 
     @functools.cached_property
     def _fingerprint(self) -> str:
-        """Changes with any value of the given data, so that results on other data are not taken for these."""
-        scenario, dataset = self._given, self._dataset
-        arrays: list[Any] = []
-        if scenario is not None:
-            dataset = scenario.dataset
-            arrays = [scenario.eval_inputs, scenario.eval_labels, *scenario.train_rows, *scenario.eval_rows]
-        assert dataset is not None
-        arrays += [dataset.train_inputs, dataset.train_labels, dataset.test_inputs, dataset.test_labels]
-        digest = hashlib.blake2b(digest_size=8)
-        for array in arrays:
-            digest.update(str(array.shape).encode())
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
+        scenario = self._given
+        if scenario is None:
+            assert self._dataset is not None
+            return _digest(_arrays(self._dataset))
+        rows = [scenario.eval_inputs, scenario.eval_labels, *scenario.train_rows, *scenario.eval_rows]
+        return _digest([*rows, *_arrays(scenario.dataset)])
+
+    @functools.cached_property
+    def _fingerprint_of(self) -> Any:
+        return functools.cache(lambda name: _digest(_arrays(self._load(name))))
+
+
+def _arrays(dataset: Dataset) -> list[Any]:
+    return [dataset.train_inputs, dataset.train_labels, dataset.test_inputs, dataset.test_labels]
+
+
+def _digest(arrays: Iterable[Any]) -> str:
+    """Changes with any value of the data, so that results on other data are not taken for these."""
+    digest = hashlib.blake2b(digest_size=8)
+    for array in arrays:
+        digest.update(str(array.shape).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

@@ -13,7 +13,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from maskcl.errors import ShapeError, check
-from maskcl.functional.softmax import Dial, at_least_float32, leaked, masked_losses, replaced, row_losses, show
+from maskcl.functional.softmax import (
+    Dial,
+    at_least_float32,
+    leaked,
+    masked_losses,
+    replaced,
+    row_losses,
+    show,
+    smoothed,
+)
 from maskcl.functional.values import (
     Classes,
     Labels,
@@ -171,26 +180,16 @@ def cross_entropy(
     if targets.dtype == torch.int64:
         labels, rules = as_labels(targets, logits)
         demand(rules)
-        if label_smoothing == 0.0:
-            hard = row_losses(logits, labels, visible=visible)
-        else:
-            log_p = F.log_softmax(show(at_least_float32(logits), visible), -1)
-            hard = -log_p.gather(-1, labels[..., None])[..., 0]
-        if visible is not None and not looks_finite(hard):
+        losses = row_losses(logits, labels, label_smoothing=label_smoothing, visible=visible)
+        if visible is not None and not looks_finite(losses):
             demand([_visible_rule(logits, labels, visible)])
-        if label_smoothing == 0.0:
-            return hard
-    else:
-        check(targets.is_floating_point() and targets.shape == logits.shape, "targets",
-              f"must be int64 labels {tuple(logits.shape[:-1])} or probabilities {tuple(logits.shape)}",
-              (targets.dtype, tuple(targets.shape)), error=ShapeError)  # fmt: skip
-        log_p = F.log_softmax(show(at_least_float32(logits), visible), -1)
-        hard = -torch.where(targets > 0, targets * _finite(log_p, targets > 0), 0.0).sum(-1)
-        if label_smoothing == 0.0:
-            return hard
-    inside = show(logits, visible) > -math.inf
-    spread = -_finite(log_p, inside).sum(-1) / inside.sum(-1)
-    return (1 - label_smoothing) * hard + label_smoothing * spread
+        return losses
+    check(targets.is_floating_point() and targets.shape == logits.shape, "targets",
+          f"must be int64 labels {tuple(logits.shape[:-1])} or probabilities {tuple(logits.shape)}",
+          (targets.dtype, tuple(targets.shape)), error=ShapeError)  # fmt: skip
+    log_p = F.log_softmax(show(at_least_float32(logits), visible), -1)
+    hard = -torch.where(targets > 0, targets * _finite(log_p, targets > 0), 0.0).sum(-1)
+    return hard if label_smoothing == 0.0 else smoothed(hard, log_p, label_smoothing)
 
 
 def _rules_of_labels(

@@ -44,7 +44,7 @@ def nearest_mean(features: Tensor, means: Tensor) -> Tensor:
         Scores [..., n, C].
 
     >>> nearest_mean(torch.tensor([[2.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
-    tensor([[0., -2.]])
+    tensor([[ 0., -2.]])
     """
     known = means.square().sum(-1) > 0
     scores = 2 * F.normalize(features, dim=-1) @ means.mT - 2  # both of length 1: -(1 - 2 u m + 1)

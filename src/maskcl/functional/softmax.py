@@ -129,6 +129,7 @@ def masked_losses(
     leak: Dial | None = None,
     old_scale: Dial = 1.0,
     new_scale: Dial = 1.0,
+    label_smoothing: float = 0.0,
     visible: Tensor | None = None,
 ) -> Tensor:
     """`masked_cross_entropy` without a look at values: for the engine, whose settings have been checked.
@@ -142,6 +143,7 @@ def masked_losses(
         leak: Weigh them by leak instead, 0 or more.
         old_scale: Factor of the gradient on inactive logits, 0 or more; shape [...].
         new_scale: Factor of the gradient on active logits, 0 or more; shape [...].
+        label_smoothing: Share of each target that is spread evenly over the classes in the softmax.
         visible: Classes that are in the softmax at all, bool, shape [C] or [..., B, C]; None: all.
 
     Returns:
@@ -163,15 +165,18 @@ def masked_losses(
         logits = torch.where(active, logits, level.to(logits.dtype))
     else:
         logits = replaced(logits, active, -math.inf if value is None else value)
-    return row_losses(logits, labels, visible=visible)
+    return row_losses(logits, labels, label_smoothing=label_smoothing, visible=visible)
 
 
-def row_losses(logits: Tensor, labels: Tensor, *, visible: Tensor | None = None) -> Tensor:
+def row_losses(
+    logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0, visible: Tensor | None = None
+) -> Tensor:
     """Cross-entropy of each row with hard labels, without a look at values: for the engine.
 
     Args:
         logits: Raw scores, floating, shape [..., B, C]; -inf takes a class out.
         labels: Classes, int64, shape [..., B].
+        label_smoothing: Share of each target that is spread evenly over the classes in the softmax.
         visible: Classes that are in the softmax at all, bool, shape [C] or [..., B, C]; None: all.
 
     Returns:
@@ -180,11 +185,30 @@ def row_losses(logits: Tensor, labels: Tensor, *, visible: Tensor | None = None)
     logits = show(at_least_float32(logits), visible)
     if labels.shape != logits.shape[:-1]:
         check(False, "labels", f"must have shape {tuple(logits.shape[:-1])}", tuple(labels.shape), error=ShapeError)
+    if label_smoothing:
+        log_p = F.log_softmax(logits, -1)
+        return smoothed(-log_p.gather(-1, labels[..., None])[..., 0], log_p, label_smoothing)
     if logits.ndim == 2:
         return F.cross_entropy(logits, labels, reduction="none")
     # F.cross_entropy wants the classes in dimension 1: flattening is free, transposing is not.
     flat = F.cross_entropy(logits.reshape(-1, logits.shape[-1]), labels.reshape(-1), reduction="none")
     return flat.reshape(labels.shape)
+
+
+def smoothed(hard: Tensor, log_p: Tensor, share: float) -> Tensor:
+    """Spread a share of each target evenly over the classes in the softmax.
+
+    Args:
+        hard: Losses of the targets themselves, shape [..., B].
+        log_p: Log probabilities, -inf outside the softmax, shape [..., B, C].
+        share: 0 to 1.
+
+    Returns:
+        Losses [..., B].
+    """
+    inside = log_p > -math.inf
+    spread = -torch.where(inside, log_p, 0.0).sum(-1) / inside.sum(-1)  # 0 * -inf never arises
+    return (1 - share) * hard + share * spread
 
 
 def present_classes(labels: Tensor, num_classes: int) -> Tensor:

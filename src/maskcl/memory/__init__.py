@@ -44,6 +44,8 @@ def register(key: str) -> Callable[[P], P]:
     """
 
     def add(policy: P) -> P:
+        if type(POLICIES.get(key)).__qualname__ == policy.__qualname__:  # defined again, as in a notebook's cell
+            POLICIES.remove(key)
         POLICIES.add(key, policy())
         return policy
 

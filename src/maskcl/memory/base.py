@@ -8,6 +8,7 @@ own loop.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,5 +112,10 @@ class MemoryPolicy:
         raise NotImplementedError
 
 
-POLICIES: Registry[MemoryPolicy] = Registry("memory policy", where="memory.policy", group="maskcl.memory")
+def _add(key: str, policy: Any) -> None:
+    """What an installed package announces may be a policy's class."""
+    POLICIES.add(key, policy() if isinstance(policy, type) else policy)
+
+
+POLICIES: Registry[MemoryPolicy] = Registry("memory policy", where="memory.policy", group="maskcl.memory", add=_add)
 """Policies by key."""

@@ -126,7 +126,7 @@ class Method:
         visible = step.visible if visible is None else visible
         mask, active = self.mask, step.active
         if mask is None or active is None:
-            return row_losses(step.logits, step.labels, visible=visible)
+            return row_losses(step.logits, step.labels, label_smoothing=step.label_smoothing, visible=visible)
         logits = step.logits
         if not (_is_one(mask.old_scale) and _is_one(mask.new_scale)):
             stream, *memory = step.split(logits, -2)
@@ -134,9 +134,8 @@ class Method:
                 active[..., : step.sizes[0], :], mask.new_scale, mask.old_scale, dtype=logits.dtype
             )
             logits = torch.cat([scale_gradient(stream, factor), *memory], -2)  # memory rows keep their gradient
-        return masked_losses(
-            logits, step.labels, active, value=mask.value, mass=mask.mass, leak=mask.leak, visible=visible
-        )
+        return masked_losses(logits, step.labels, active, value=mask.value, mass=mask.mass, leak=mask.leak,
+                             label_smoothing=step.label_smoothing, visible=visible)  # fmt: skip
 
 
 def overrides(method: Method, *hooks: str) -> bool:

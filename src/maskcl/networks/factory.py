@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
@@ -45,8 +47,10 @@ class FactoryNetwork(Network):
         return _called(self.factory, input_shape, num_classes)
 
     def describe(self, input_shape: tuple[int, ...] | None = None, num_classes: int | None = None) -> dict[str, Any]:
-        """Return where the factory stands and, given both arguments, class and fingerprint of what it builds."""
-        return super().describe(input_shape, num_classes) | {"factory": ".".join(_origin(self.factory))}
+        """Return where the factory stands, what it was given before and, with both arguments, what it builds."""
+        found = super().describe(input_shape, num_classes) | {"factory": ".".join(_origin(self.factory))}
+        given = _given(self.factory)
+        return found | ({"arguments": given} if given else {})
 
 
 def from_factory(factory: Factory, *, classifier: str | None = None) -> FactoryNetwork:
@@ -113,3 +117,32 @@ def _origin(factory: Any) -> tuple[str, str]:
     while not hasattr(factory, "__qualname__"):
         factory = getattr(factory, "func", type(factory))
     return factory.__module__, factory.__qualname__
+
+
+def _given(factory: Any) -> dict[str, Any]:
+    """What a factory holds besides its code, by name: arguments of a partial, variables around a function.
+
+    Two of them that differ in an activation alone build modules of one structure.
+    """
+    found: dict[str, Any] = {}
+    while isinstance(factory, functools.partial):
+        found |= {str(i): _told(value) for i, value in enumerate(factory.args)}
+        found |= {name: _told(value) for name, value in factory.keywords.items() if name not in found}
+        factory = factory.func
+    names = getattr(getattr(factory, "__code__", None), "co_freevars", ())
+    for name, cell in zip(names, getattr(factory, "__closure__", None) or (), strict=False):
+        try:
+            found.setdefault(name, _told(cell.cell_contents))
+        except ValueError:  # a variable that has no value yet
+            continue
+    return found
+
+
+def _told(value: Any) -> Any:
+    """A value as JSON has it: itself, or where what is called is defined, or the type of anything else."""
+    if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_told(part) for part in value]
+    known = hasattr(value, "__qualname__")
+    return f"{getattr(value, '__module__', None)}.{value.__qualname__}" if known else type(value).__qualname__

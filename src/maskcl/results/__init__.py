@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from maskcl.errors import MaskclError, check
+from maskcl.files import write_atomically
 from maskcl.metrics import interval
 from maskcl.results.files import (
     config_hash,
@@ -16,7 +17,6 @@ from maskcl.results.files import (
     read_result,
     result_path,
     slug,
-    write_atomically,
     write_result,
 )
 from maskcl.results.masks import Dial

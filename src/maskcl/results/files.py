@@ -13,14 +13,14 @@ import json
 import math
 import os
 import re
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from maskcl.errors import ConfigError, DataError, MissingDataError, message
+from maskcl.errors import DataError, MissingDataError, message
+from maskcl.files import write_atomically
 from maskcl.metrics import summary
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
     "read_result",
     "result_path",
     "slug",
-    "write_atomically",
     "write_result",
 ]
 
@@ -131,24 +130,6 @@ def result_path(out: str | os.PathLike[str], label: str, config: Mapping[str, An
 def write_result(path: str | os.PathLike[str], result: Mapping[str, Any]) -> None:
     """Write one document: the file is there as a whole, or not at all."""
     write_atomically(path, (json.dumps(_encode(result), indent=1, allow_nan=False) + "\n").encode())
-
-
-def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write to a temporary name in the same folder, sync, and rename; make the folder where it is missing."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(temporary, "xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise ConfigError(message(str(path), f"must be a file that can be written ({error.strerror})")) from error
 
 
 def load_results(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from maskcl.errors import ConfigError, DataError, MaskclError, MissingDataError, check, message
+from maskcl.files import write_atomically
 from maskcl.networks import Network, as_network, build_network, fingerprint, from_description, sketch_network
 from maskcl.weights.header import NetworkInfo
 
@@ -65,7 +65,7 @@ def save_network(
     )
     # Copies: safetensors refuses tensors that share memory, as tied weights do.
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
-    _write(Path(path), save(tensors, {_KEY: info.to_text()}))
+    write_atomically(path, save(tensors, {_KEY: info.to_text()}))
     return Path(path)
 
 
@@ -76,6 +76,9 @@ def network_info(path: str | os.PathLike[str]) -> NetworkInfo:
 
 def load_network(path: str | os.PathLike[str], *, network: Any = None) -> nn.Module:
     """Return a trained network, in evaluation mode, on the CPU.
+
+    It is the network alone: what a method predicts in another way than by the largest logit (iCaRL's class means, BiC's
+    correction) is not in it. Experiments write such files where `training.save_weights = true`.
 
     Args:
         path: A file that `save_network` wrote.
@@ -137,20 +140,3 @@ def _read(path: str | os.PathLike[str], *, weights: bool = True) -> tuple[Networ
 def _shapes(state: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Shapes by name; what is no tensor has none, and fits nothing that can be saved."""
     return {name: tuple(value.shape) if isinstance(value, Tensor) else (-1,) for name, value in state.items()}
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write to a temporary name in the same folder, sync, and rename."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(temporary, "xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise ConfigError(message(str(path), f"must be a file that can be written ({error.strerror})")) from error

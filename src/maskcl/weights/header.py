@@ -26,8 +26,11 @@ class NetworkInfo:
         input_shape: Shape of one row.
         num_classes: Logits of a row; the index of a logit is the class, whatever the order of tasks.
         tasks: Classes of each task it was trained on, in order; empty where that was not said.
-        input_range: Lowest and highest value of the inputs it was trained on; None where that was not said.
-        input_scaling: What was done to raw inputs, in words or numbers.
+        input_range: Lowest and highest value of the inputs it was trained on, before they were normalised; None where
+            that was not said.
+        input_scaling: What was done to raw inputs, in words or numbers; None: nothing. Of files that a run wrote, a
+            dict of what there was: "values", e.g. "value / 255", then "normalise", means and standard deviations by
+            channel.
         about: Anything else: method, seed, accuracy, ...
         fingerprint: Of the module's structure.
         maskcl: Version that wrote the file.

@@ -1,0 +1,33 @@
+"""Writing a file as a whole or not at all: results, weights and figures."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from maskcl.errors import ConfigError, message
+
+__all__ = ["write_atomically"]
+
+
+def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write to a temporary name in the same folder, sync, and rename; make the folder where it is missing.
+
+    Raises:
+        ConfigError: The file cannot be written; what was there before is as it was.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(temporary, "xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(message(str(path), f"must be a file that can be written ({error.strerror})")) from error

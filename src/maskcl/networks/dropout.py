@@ -1,0 +1,142 @@
+"""Dropout as a function of a seed: what PyTorch's layers draw comes from one global state, which no run may depend on.
+
+Each layer has a key and counts its calls, as BatchNorm counts batches: both are buffers, so that each member of a
+population has its own. The mask is a hash of key, call and place, and hence the same for a run by itself and for a
+member of any population. The hash is the finaliser of splitmix64 (Steele, Lea and Flood, OOPSLA 2014):
+
+    z <- (z xor z >> 30) C1;  z <- (z xor z >> 27) C2;  h(z) = z xor z >> 31
+    bits of a place = h(h(key + call * D) + place * G)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from maskcl.errors import check
+from maskcl.rng import derive
+
+__all__ = ["check_draws", "seed_dropout"]
+
+_BITS = 24
+"""Of the hash that decide: the share that is dropped is exact to 6e-8."""
+
+
+def _signed(value: int) -> int:
+    """A 64-bit constant as int64 has it."""
+    return value - 2**64 if value >= 2**63 else value
+
+
+_PLACE, _CALL = _signed(0x9E3779B97F4A7C15), _signed(0xD1B54A32D192ED03)
+_C1, _C2 = _signed(0xBF58476D1CE4E5B9), _signed(0x94D049BB133111EB)
+
+
+class _Seeded(nn.modules.dropout._DropoutNd):
+    """Forward and buffers of all kinds; the attributes are those of the layer it was."""
+
+    channels = False
+    """Whether whole channels are dropped."""
+    key: Tensor
+    calls: Tensor
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Drop places, or channels, of inputs [B, ...] with probability p and scale the others by 1 / (1 - p)."""
+        if not self.training or self.p == 0:
+            return input
+        self.calls.add_(1)
+        shape = (*input.shape[:2], *(1 for _ in input.shape[2:])) if self.channels else tuple(input.shape)
+        start = _mixed(self.key + self.calls * _CALL)
+        drawn = _mixed(start + torch.arange(torch.Size(shape).numel(), device=input.device) * _PLACE)
+        kept = _shifted(drawn, 64 - _BITS) >= round(self.p * 2**_BITS)
+        scale = 0.0 if self.p == 1 else 1 / (1 - self.p)
+        return input * (kept.to(input.dtype) * scale).view(shape)
+
+
+class SeededDropout(_Seeded, nn.Dropout):
+    """`nn.Dropout`."""
+
+
+class SeededDropout1d(_Seeded, nn.Dropout1d):
+    """`nn.Dropout1d`."""
+
+    channels = True
+
+
+class SeededDropout2d(_Seeded, nn.Dropout2d):
+    """`nn.Dropout2d`."""
+
+    channels = True
+
+
+class SeededDropout3d(_Seeded, nn.Dropout3d):
+    """`nn.Dropout3d`."""
+
+    channels = True
+
+
+_KINDS: dict[type[nn.Module], type[nn.Module]] = {
+    nn.Dropout: SeededDropout,
+    nn.Dropout1d: SeededDropout1d,
+    nn.Dropout2d: SeededDropout2d,
+    nn.Dropout3d: SeededDropout3d,
+}
+
+
+def seed_dropout(module: nn.Module, seed: int) -> nn.Module:
+    """Let the Dropout layers of a module draw from a seed, and return the module.
+
+    They stay layers of their kind, and what a file of weights holds of the module stays the same.
+
+    Args:
+        module: A network, changed in place.
+        seed: Seed of all its layers, each of which draws its own numbers.
+
+    >>> layer = seed_dropout(nn.Sequential(nn.Dropout(0.5)), 0)
+    >>> layer(torch.ones(1, 8)), layer.state_dict()
+    (tensor([[2., 2., 2., 0., 0., 2., 0., 0.]]), OrderedDict())
+    """
+    layers = [part for part in module.modules() if type(part) in _KINDS]
+    for index, layer in enumerate(layers):
+        device = next((p.device for p in module.parameters()), torch.device("cpu"))
+        layer.__class__ = _KINDS[type(layer)]
+        key = torch.tensor(derive(seed, "dropout", index), device=device)
+        layer.register_buffer("key", key, persistent=False)
+        layer.register_buffer("calls", torch.zeros_like(key), persistent=False)
+    return module
+
+
+def check_draws(module: nn.Module, inputs: Tensor) -> None:
+    """Refuse a network that draws from the global random state when it trains.
+
+    Args:
+        module: A network, which stays as it is.
+        inputs: Rows to try it on, [B, ...]; the caller keeps the global random state.
+    """
+    modes = [(part, part.training) for part in module.modules()]
+    copies: dict[str, Any] = {name: tensor.detach().clone() for name, tensor in module.named_buffers()}
+    before = torch.random.get_rng_state()
+    try:
+        with torch.no_grad():
+            functional_call(module.train(), copies, (inputs,))
+    except Exception:  # a forward that fails in training fails there, with its own words
+        pass
+    for part, training in modes:
+        part.training = training
+    drew = not torch.equal(before, torch.random.get_rng_state())
+    must = "must draw random numbers in layers of nn.Dropout (or 1d, 2d, 3d) alone, or a run is no function of its seed"
+    check(not drew, "network", must, type(module).__name__)
+
+
+def _mixed(z: Tensor) -> Tensor:
+    """Hash int64 [...]; products wrap around."""
+    z = (z ^ _shifted(z, 30)) * _C1
+    z = (z ^ _shifted(z, 27)) * _C2
+    return z ^ _shifted(z, 31)
+
+
+def _shifted(z: Tensor, bits: int) -> Tensor:
+    """Shift right as if unsigned."""
+    return (z >> bits) & ((1 << (64 - bits)) - 1)
