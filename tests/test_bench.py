@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from maskcl.bench import cfgm, step
+from maskcl.bench import cfgm, orders, step
 from maskcl.cli import main
 
 
@@ -42,6 +42,14 @@ def test_every_replaying_task_has_a_line(tiny: None) -> None:
     for line in lines:
         assert math.isfinite(line.ratio)
         assert line.spread[0] <= line.ratio <= line.spread[1]
+
+
+def test_class_orders_are_held_against_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"MEMBERS": 3, "ROUNDS": 2, "ROWS": tuple(rows // 20 for rows in orders.ROWS)}.items():
+        monkeypatch.setattr(orders, name, value)
+    seeds, mixed = orders.bench_orders(say=lambda text: None)
+    assert (seeds.name, seeds.ratio) == ("20 seeds", 1)
+    assert 0 < mixed.spread[0] <= mixed.ratio <= mixed.spread[1]
 
 
 @pytest.mark.parametrize("setting", cfgm.SETTINGS)
@@ -91,4 +99,4 @@ def test_an_unknown_benchmark_is_refused_before_anything_is_printed(
     assert main(["bench", *names]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert "must be one of er, derpp, flat, cfgm" in err
+    assert "must be one of er, derpp, flat, orders, cfgm" in err

@@ -27,6 +27,9 @@ def strength(mask):
     return 1.0 if m == -np.inf else 0.6 - 0.06 * m
 
 
+TITLES = {"derpp": "DER++", "finetune": "Fine-tuning", "joint": "Joint training", "lwf": "LwF", "ewc": "Online EWC"}
+
+
 def label(method, mask, varied=""):
     dial = "no mask" if mask is None else " ".join(f"{'m' if k == 'value' else k}={v}" for k, v in mask.items())
     return " ".join(part for part in (method, dial, varied) if part)
@@ -71,6 +74,7 @@ def _document(method, mask, seed, num_tasks, memory_size, varied, diverged, anyt
         "schema": 1,
         "experiment": experiment,
         "label": label(method, mask, varied),
+        "method_title": TITLES.get(method),
         "seed": seed,
         "status": "diverged" if diverged else "finished",
         "diverged": reason if diverged else None,

@@ -13,7 +13,9 @@ from maskcl.machine import free_cores
 
 __all__ = ["BENCHMARKS", "main"]
 
-BENCHMARKS = ("er", "derpp", "flat", "cfgm")
+BENCHMARKS = ("er", "derpp", "flat", "orders", "cfgm")
+BASES = {"flat": "ratio to task 1", "orders": "time to 20 seeds"}
+"""What the ratios of a benchmark are to; a bare loop for all others."""
 
 
 def main(names: Sequence[str]) -> int:
@@ -21,6 +23,7 @@ def main(names: Sequence[str]) -> int:
     import torch
 
     from maskcl.bench.cfgm import bench_cfgm
+    from maskcl.bench.orders import bench_orders
     from maskcl.bench.step import MEMBERS, ROUNDS, bench_flat, bench_step
 
     for name in names:
@@ -32,10 +35,14 @@ def main(names: Sequence[str]) -> int:
         if name == "cfgm":
             out.print(bench_cfgm(say=progress.print))
             continue
-        flat = name == "flat"
-        lines = bench_flat(say=progress.print) if flat else bench_step(name, threads=threads, say=progress.print)
-        table = Table(title=f"maskcl bench {name}, {MEMBERS} members" if not flat else "maskcl bench flat")
-        for column in ("", "stream rows / s", "ratio to task 1" if flat else "ratio to bare loop", "limit"):
+        alone = {"flat": bench_flat, "orders": bench_orders}
+        if name in alone:
+            lines, title = alone[name](say=progress.print), f"maskcl bench {name}"
+        else:
+            lines = bench_step(name, threads=threads, say=progress.print)
+            title = f"maskcl bench {name}, {MEMBERS} members"
+        table = Table(title=title)
+        for column in ("", "stream rows / s", BASES.get(name, "ratio to bare loop"), "limit"):
             table.add_column(column, justify="left" if column == "" else "right")
         for line in lines:
             low, high = line.spread

@@ -47,6 +47,8 @@ class Method:
 
     key: ClassVar[str]
     title: ClassVar[str]
+    short: ClassVar[str] = ""
+    """Its name in tables; empty: the key in capitals."""
     paper: ClassVar[str] = ""
 
     mask: Mask | None = option(None, "the mask on stream rows; none: plain softmax")

@@ -27,6 +27,7 @@ class DarkExperienceReplayPlus(Method):
 
     key: ClassVar[str] = "derpp"
     title: ClassVar[str] = "DER++"
+    short: ClassVar[str] = "DER++"
     paper: ClassVar[str] = "2004.07211"
 
     replay_batch: int = option(10, "memory rows of each draw, 1 or more", least=1)

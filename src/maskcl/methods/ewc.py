@@ -30,6 +30,7 @@ class OnlineEwc(Method):
 
     key: ClassVar[str] = "ewc"
     title: ClassVar[str] = "Online EWC"
+    short: ClassVar[str] = "Online EWC"
     paper: ClassVar[str] = "1805.06370"
 
     strength: float = dial(180.0, "weight of the penalty, 0 or more", least=0)

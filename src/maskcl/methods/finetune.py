@@ -22,6 +22,7 @@ class FineTune(Method):
 
     key: ClassVar[str] = "finetune"
     title: ClassVar[str] = "Fine-tuning (SGD)"
+    short: ClassVar[str] = "Fine-tuning"
 
     def loss(self, step: Step) -> Tensor:
         """Mean over stream rows, [...]."""

@@ -23,6 +23,7 @@ class Joint(Method):
 
     key: ClassVar[str] = "joint"
     title: ClassVar[str] = "Joint training"
+    short: ClassVar[str] = "Joint training"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -32,6 +32,7 @@ class LearningWithoutForgetting(Method):
 
     key: ClassVar[str] = "lwf"
     title: ClassVar[str] = "Learning without forgetting (LwF)"
+    short: ClassVar[str] = "LwF"
     paper: ClassVar[str] = "1606.09282"
 
     alpha: float = dial(1.0, "weight of the distillation, 0 or more", least=0)

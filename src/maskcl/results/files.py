@@ -73,6 +73,7 @@ def document(
         "experiment": experiment,
         "label": label,
         "seed": seed,
+        "method_title": outcome.spec.method.short or outcome.spec.method.key.replace("_", "-").upper(),
         "status": outcome.status,
         "diverged": outcome.diverged,
         "config": dict(config),

@@ -19,17 +19,8 @@ from maskcl.results.masks import Dial, dial_of, mask_name
 
 __all__ = ["Family", "Setting", "difference", "families", "flat_config", "group"]
 
-TITLES = {
-    "finetune": "Fine-tuning",
-    "joint": "Joint training",
-    "er": "ER",
-    "er_ace": "ER-ACE",
-    "der": "DER",
-    "derpp": "DER++",
-    "lwf": "LwF",
-    "ewc": "Online EWC",
-}
-"""Names for tables, in their order there; a method not listed is its key in capitals and comes after."""
+FIRST = ("finetune", "joint", "er", "er_ace", "der", "derpp")
+"""Methods that others are compared with come first in tables, in this order; the rest by key."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +51,8 @@ class Setting:
 
     @property
     def title(self) -> str:
-        """The method's name for tables."""
-        return TITLES.get(self.method, self.method.replace("_", "-").upper())
+        """The method's name for tables, as its class has it; else its key in capitals."""
+        return str(self.runs[0].get("method_title") or self.method.replace("_", "-").upper())
 
     @cached_property
     def dial(self) -> Dial:
@@ -187,8 +178,7 @@ def difference(setting: Setting, reference: Setting, metric: str, confidence: fl
 
 
 def _order(setting: Setting) -> tuple[Any, ...]:
-    known = list(TITLES)
-    place = known.index(setting.method) if setting.method in known else len(known)
+    place = FIRST.index(setting.method) if setting.method in FIRST else len(FIRST)
     return place, setting.method, _natural(setting.varies), setting.dial.order, setting.label
 
 
