@@ -19,7 +19,7 @@ _HOMES = {
     "load_network": "maskcl.weights",
     "run": "maskcl.experiment",
 }
-_MODULES = ("data", "engine", "functional", "memory", "methods", "metrics", "networks")
+_MODULES = ("data", "engine", "functional", "memory", "methods", "metrics", "networks", "testing")
 
 __all__ = [
     "Cfgm",
@@ -36,6 +36,7 @@ __all__ = [
     "metrics",
     "networks",
     "run",
+    "testing",
 ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -50,7 +49,7 @@ class Synthesis:
         *,
         current: Forward,
         frozen: Forward,
-        bounds: tuple[Any, Any],
+        bounds: tuple[float, float] | tuple[Tensor, Tensor],
         visible: Tensor | None = None,
     ) -> None:
         """Set up for a task.

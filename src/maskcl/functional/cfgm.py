@@ -25,7 +25,7 @@ def cfgm(
     step: Dial,
     num_steps: int = 1,
     norm: str = "raw",
-    bounds: tuple[float, float] | None = None,
+    bounds: tuple[float, float] | tuple[Tensor, Tensor] | None = None,
     visible: Classes | None = None,
 ) -> Tensor:
     """Move rows along the loss gradient towards a class: x - step * grad_x CE(f(x), c), repeated.
@@ -41,7 +41,8 @@ def cfgm(
         step: Length of a step, 0 or more, in units of `norm`; shape [...].
         num_steps: Steps, 1 or more.
         norm: "raw" gradient, as the authors do; "l2": each row's gradient scaled to length 1; "sign": its signs.
-        bounds: Lowest and highest input value, to which each step's result is cut; None: not cut.
+        bounds: Lowest and highest input value, to which each step's result is cut, numbers or tensors that broadcast to
+            the inputs; None: not cut.
         visible: Classes in the softmax, bool, shape [C] or [..., B, C]; None: all.
 
     Returns:
@@ -63,7 +64,8 @@ def cfgm(
     check(isinstance(inputs, Tensor), "cfgm: inputs", "must be a tensor", type(inputs).__name__, error=ShapeError)
     check(inputs.is_floating_point(), "cfgm: inputs", "must be floating point, scaled like the training data",
           inputs.dtype, error=ShapeError, hint="divide 8-bit images by 255")  # fmt: skip
-    check(bounds is None or bounds[0] <= bounds[1], "cfgm: bounds", "must be two numbers, the lower first", bounds,
+    ordered = bounds is None or bool(torch.as_tensor(bounds[0] <= bounds[1]).all())
+    check(ordered, "cfgm: bounds", "must be two numbers, the lower first", bounds,
           error=ShapeError)  # fmt: skip
     check(norm in NORMS, "cfgm: norm", f"must be one of {', '.join(NORMS)}", norm, error=ShapeError)
     good = isinstance(num_steps, int) and not isinstance(num_steps, bool) and num_steps >= 1
