@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check bench clean
+.PHONY: help demo test test-slow check mutants bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ check: $(INSTALLED) ## lint, format, types, layers
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+mutants: $(INSTALLED) ## small errors put into src: the share that tests notice; hours, or ONLY=src/maskcl/mask.py
+	ONLY="$(ONLY)" AGAIN="$(AGAIN)" SHOW="$(SHOW)" OMP_NUM_THREADS=1 $(BIN)/python tools/mutants.py
 
 bench: $(INSTALLED) ## speed, as ratios to a bare PyTorch loop
 	$(BIN)/maskcl bench

@@ -98,9 +98,16 @@ def test_bad_settings_are_refused_in_one_sentence(settings: dict[str, Any], text
 
 RISKY: list[tuple[dict[str, Any], str]] = [
     ({"leak": 1.5}, "mask.leak = 1.5 is above 1"),
+    ({"leak": 0.5, "old_scale": 0.0}, "old_scale = 0 stops the gradient"),
     ({"leak": 1.0, "old_scale": 0.0}, "old_scale = 0 stops the gradient without replacing .* run away"),
     ({"leak": 0.1, "memory_rows": "own-task"}, "own-task.* accuracy falls far"),
 ]
+
+
+@pytest.mark.parametrize(("settings", "text"), RISKY)
+def test_risky_settings_run_with_a_warning(settings: dict[str, Any], text: str) -> None:
+    with pytest.warns(MaskclWarning, match=text):
+        Mask(**settings)
 
 
 @pytest.mark.parametrize(("settings", "text"), RISKY)

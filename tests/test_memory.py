@@ -6,7 +6,17 @@ from reference.uniformity import uniform_pvalue
 from scipy import stats
 
 from maskcl.errors import ConfigError
-from maskcl.memory import MemoryConfig, MemoryState, draw_slots, herding_order, plan_writes
+from maskcl.memory import (
+    POLICIES,
+    MemoryConfig,
+    MemoryPolicy,
+    MemoryState,
+    draw_slots,
+    herding_order,
+    keep_order,
+    plan_writes,
+    register,
+)
 from maskcl.rng import generator
 
 
@@ -51,6 +61,63 @@ def test_a_ring_keeps_the_last_rows_of_each_class_in_slots_of_its_own(cuts: list
     # class 0 came as rows 0 2 3 5 7 11, class 1 as 1 6, class 2 as 4 8 9 10; two slots each, one left over
     assert state.rows.tolist() == [7, 11, 1, 6, 9, 10, -1]
     assert state.labels.tolist() == [0, 0, 1, 1, 2, 2, -1]
+
+
+def test_a_ring_goes_on_where_the_last_task_left_it() -> None:
+    state = _stream("ring", 6, [np.array([0, 1, 0]), np.array([0, 0, 1, 1, 0, 1, 0])], 2)
+    # class 0 came as rows 0 2 3 4 7 9, class 1 as 1 5 6 8; three slots each
+    assert state.rows.tolist() == [4, 7, 9, 8, 5, 6]
+
+
+def test_a_ring_fills_its_slots_in_the_order_of_rows_also_where_there_are_many() -> None:
+    labels = np.arange(120) % 4
+    assert _stream("ring", 120, [labels], 4).rows.tolist() == [c + 4 * n for c in range(4) for n in range(30)]
+
+
+@pytest.mark.parametrize("policy", ["reservoir", "ring", "class_balanced", "greedy"])
+def test_the_first_rows_take_the_first_slots_and_what_is_dropped_goes_to_minus_1(policy: str) -> None:
+    labels = np.zeros(40, np.int64)
+    slots = plan_writes(policy, MemoryState.empty(4, 1), labels, generator(0, "memory"))
+    assert slots[:4].tolist() == [0, 1, 2, 3]
+    assert slots.min() == (0 if policy == "ring" else -1)
+
+
+@pytest.mark.parametrize("policy", ["class_balanced", "greedy"])
+def test_of_two_largest_classes_each_is_as_likely_to_make_room(policy: str) -> None:
+    labels = np.array([0, 1] * 4 + [2])
+    lost: list[int] = []
+    for seed in range(400):
+        kept = np.bincount(_stream(policy, 8, [labels], 3, seed=seed).labels, minlength=3)
+        lost.append(int(kept[:2].argmin()))
+    assert stats.binomtest(sum(lost), len(lost)).pvalue > 0.01
+
+
+def test_slots_that_are_kept_longest_come_first_and_equal_ones_as_they_were_asked_for() -> None:
+    wanted = np.arange(40)
+    state = MemoryState(np.arange(40), np.zeros(40, np.int64), 40, np.array([40]))
+    order, until = keep_order(state, np.array([7, -1, 3, 7]), wanted)
+    assert order.tolist() == [*(slot for slot in range(40) if slot not in (3, 7)), 3, 7]
+    assert until.tolist() == [5] * 38 + [3, 1]
+
+
+def test_a_policy_of_ones_own_is_used_by_its_key_and_may_be_defined_again() -> None:
+    def define() -> type[MemoryPolicy]:
+        @register("test-first")
+        class First(MemoryPolicy):
+            def writes(self, state: MemoryState, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+                return np.zeros(len(labels), np.int64)
+
+        return First
+
+    try:
+        assert isinstance(POLICIES["test-first"] if define() else None, MemoryPolicy)
+        again = define()
+        assert type(POLICIES["test-first"]) is again
+        assert _stream("test-first", 3, [np.zeros(5, np.int64)], 1).rows.tolist() == [4, -1, -1]
+        with pytest.raises(ConfigError, match="memory policy key: must be new"):
+            register("test-first")(type("Other", (MemoryPolicy,), {"writes": lambda *_: None}))
+    finally:
+        POLICIES.remove("test-first")
 
 
 def test_class_balanced_shares_are_equal_however_unequal_the_classes() -> None:
@@ -152,6 +219,7 @@ def test_a_prefix_of_herdings_order_is_the_choice_for_fewer_rows() -> None:
     features = np.random.default_rng(0).normal(size=(30, 4))
     assert herding_order(features, 9).tolist() == herding_order(features, 30)[:9].tolist()
     assert sorted(herding_order(features, 99).tolist()) == list(range(30))
+    assert herding_order(features, 0).dtype == np.int64
 
 
 @pytest.mark.parametrize(

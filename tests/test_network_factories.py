@@ -140,7 +140,7 @@ def test_layers_that_learn_their_shape_from_the_first_batch_are_ready_when_built
         (lambda shape, classes: nn.LSTM(4, 3), r"must map inputs \[2, 4\] to logits \[2, 3\], got 'tuple'"),
         (
             lambda shape, classes: nn.Linear(4, 3).requires_grad_(False),
-            "network: must have a parameter to train, got 'Linear'",
+            r"network: must have parameters that are all trained .*, got \['weight', 'bias'\]",
         ),
     ],
 )

@@ -1,13 +1,14 @@
 """Mutation testing with mutmut: how many small errors in `src` would the fast tests notice?
 
     make mutants ONLY=src/maskcl/mask.py   one module, all below a folder, or several of them
-    make mutants                           everything in [tool.mutmut] only_mutate: hours; what was done is not done again
+    make mutants                           everything in [tool.mutmut] only_mutate: hours, and it can be interrupted
     make mutants ONLY=... AGAIN=1          what survived once more, after tests were written
     make mutants ONLY=... SHOW=1           run nothing; print the survivors' differences
 
 Settings are in pyproject.toml, work is in mutants/, which ignores itself. Two things are added to mutmut here: it runs
-modules by path and still resumes, and it leaves error texts alone. What is worded for a person (`check`'s last arguments,
-what is raised, what is warned) is no arithmetic, and its mutants would only count how many sentences tests repeat.
+modules by path and still resumes, and it leaves error texts alone. What is worded for a person (`check`'s last
+arguments, what is raised, what is warned) is no arithmetic, and its mutants would only count how many sentences tests
+repeat.
 """
 
 from __future__ import annotations
@@ -31,6 +32,12 @@ TEXTS: dict[str, range] = {
     "check": range(1, 4),
     "check_choice": range(1, 2),
     "check_classes": range(0),
+    "as_classes": range(2, 3),
+    "as_dial": range(0),
+    "as_labels": range(2, 3),
+    "as_logits": range(1, 2),
+    "as_tensor": range(1, 2),
+    "Rule": range(1, 4),
     "message": range(99),
     "nearest": range(99),
     "warn": range(99),

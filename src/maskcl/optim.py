@@ -98,7 +98,7 @@ class Optimizer:
             rate: Factor of the learning rate; one value, or one a member [K].
         """
         config = self.config
-        lr: Any = config.lr if isinstance(rate, float) and rate == 1.0 else config.lr * rate
+        lr = self.pace(rate, self.params[0])
         if config.is_plain_sgd and not isinstance(lr, Tensor):
             torch._foreach_add_(self.params, list(grads), alpha=-lr)
             return
@@ -111,7 +111,18 @@ class Optimizer:
                 grad = self._adam_direction(i, grad)
             elif "momentum" in self.state:
                 grad = self.state["momentum"][i].mul_(self._per_member(config.momentum, param)).add_(grad)
-            param.sub_(self._per_member(lr, param) * grad)
+            param.sub_(self.pace(rate, param) * grad)
+
+    def pace(self, rate: float | Tensor, like: Tensor) -> Any:
+        """The learning rate of a step: a number, or one a member, of the type and with the dimensions of a parameter.
+
+        The product is exact before it is rounded, so that it is the same for a member alone and among others.
+        """
+        lr = self.config.lr
+        if isinstance(rate, float) and rate == 1.0:
+            return self._per_member(lr, like)
+        exact = torch.as_tensor(lr, dtype=like.dtype).double() * rate
+        return exact.to(like.dtype).view(-1, *[1] * (like.ndim - 1)) if exact.ndim else float(exact)
 
     def _adam_direction(self, i: int, grad: Tensor, beta1: float = 0.9, beta2: float = 0.999) -> Tensor:
         mean = self.state["mean"][i].lerp_(grad, 1 - beta1)

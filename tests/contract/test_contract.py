@@ -125,10 +125,22 @@ class Broken:
     ],
 )
 def test_a_broken_method_fails_the_check_that_is_for_it(kind: type[Method], check: str) -> None:
-    with pytest.raises(AssertionError):
+    with pytest.raises((AssertionError, ConfigError)):
         CHECKS[check](Trial(kind, {}))
     with pytest.raises(AssertionError, match=f"{kind.__name__}: "):
         check_method(kind)
+
+
+def test_a_misspelt_hook_or_option_is_named() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Misspelt(Homesick):
+        def end_tsk(self, state: State, view: View) -> State:
+            return state
+
+    with pytest.raises(ConfigError, match=r"end_tsk: must not look like a hook.*\n.*'end_task'"):
+        check_method(Misspelt)
+    with pytest.raises(ConfigError, match="Did you mean 'replay_batch'"):
+        check_method(Homesick, options={"replay_bach": 3})
 
 
 def test_only_methods_can_be_checked() -> None:

@@ -21,11 +21,11 @@ STREAM, ALL = [0, 0, 1, 1, 0, 0], [1] * 6
 NONE = torch.zeros(0, dtype=torch.int64)
 
 
-def masking(task: int = 1, *, of_class: Tensor = TASK_OF_CLASS, all_rows: bool = False, **mask: Any) -> TaskMasking:
+def masking(task: int = 1, *, of_class: Tensor = TASK_OF_CLASS, phase_rows: str = "task", **mask: Any) -> TaskMasking:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MaskclWarning)
         method = find("er")(mask=Mask(**mask) if mask else None)
-    return TaskMasking(method, of_class, task, all_rows=all_rows)
+    return TaskMasking(method, of_class, task, rows=phase_rows)
 
 
 def step(labels: list[Any], *sizes: int, active: Tensor | None = None) -> StepPlan:
@@ -89,7 +89,7 @@ def test_memory_rows_may_be_masked_by_their_own_task() -> None:
 
 
 def test_where_all_rows_are_the_stream_all_their_classes_are_current() -> None:
-    found = masking(2, all_rows=True, leak=0.1, policy="batch")
+    found = masking(2, phase_rows="all", leak=0.1, policy="batch")
     assert rows(found.current) == [1, 1, 1, 1, 1, 0]
 
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from maskcl.functional import cross_entropy, leaky_logits, masked_cross_entropy, mass_to_value, scale_gradient
+from maskcl.functional.prototypes import class_means, nearest_mean
 
 ACTIVE = torch.tensor([False, True, True, False, True])
 LABELS = torch.tensor([1, 2, 4, 1])
@@ -220,3 +221,30 @@ def test_checked_vector_splits_into_new_against_old_and_within_new() -> None:
     z, labels, active = torch.tensor([[2.0, 1.0, 0.0]]), torch.tensor([1]), torch.tensor([False, True, True])
     whole, within = cross_entropy(z, labels).item(), masked_cross_entropy(z, labels, active).item()
     assert whole - within == pytest.approx(1.0943, abs=1e-4)
+
+
+def test_class_means_are_of_rows_scaled_to_length_1_and_are_so_themselves() -> None:
+    features = torch.tensor([[3.0, 0.0, 0.0], [0.0, 0.0, 2.0], [0.0, 5.0, 0.0]])
+    means = class_means(features, torch.tensor([2, 2, 0]), 4)
+    half = math.sqrt(0.5)
+    expected = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [half, 0.0, half], [0.0, 0.0, 0.0]])
+    torch.testing.assert_close(means, expected)
+
+
+def test_scores_of_means_are_minus_squared_distances_whatever_leads_and_a_class_without_rows_is_below_all() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(2, 5, 3, generator=generator)
+    means = F.normalize(torch.randn(2, 4, 3, generator=generator), dim=-1)
+    means[0, 1], means[1, 3] = 0.0, 0.0
+    scores = nearest_mean(features, means)
+    for member in range(2):
+        for row in range(5):
+            unit = features[member, row] / features[member, row].norm()
+            for c in range(4):
+                known = bool(means[member, c].any())
+                expected = -(unit - means[member, c]).square().sum() if known else torch.tensor(-1e9)
+                torch.testing.assert_close(scores[member, row, c], expected)
+
+
+def test_the_level_of_a_mask_for_all_rows_is_one_row() -> None:
+    assert mass_to_value(1.0, ACTIVE).shape == (1, 1)

@@ -74,6 +74,11 @@ REFUSED: list[tuple[Any, type[MaskclError], str]] = [
     (lambda: cross_entropy(Z, LABELS, label_smoothing=1.5), ConfigError, "label_smoothing: must be a number from 0 to"),
     (lambda: replace_logits(Z, ACTIVE, value=math.nan), ConfigError, "value: must be a number below +inf, got nan."),
     (lambda: leaky_logits(Z, ACTIVE, leak=-1), ConfigError, f"leak: {WEIGHT}, got -1."),
+    (lambda: replace_logits(Z, ACTIVE, value=torch.zeros(4)), ShapeError, "value: must be one number, or one a member"),
+    (lambda: leaky_logits(Z, ACTIVE, leak=torch.ones(4)), ShapeError, "leak: must be one number, or one a member"),
+    (lambda: cross_entropy(torch.tensor(1.0), 0), ShapeError, "logits: must have classes in its last dimension"),
+    (lambda: masked(labels=[0, 1], active=[False, True, True, False]), DataError, "labels: must be active classes"),
+    (lambda: masked(labels=[1, 3], active=[False, True, True, False]), DataError, "labels: must be active classes"),
     (lambda: logit_mse(Z.tolist(), Z), ShapeError, "logits: must be a tensor, got 'list'."),
     (lambda: distillation(Z, Z.numpy()), ShapeError, "target_logits: must be a tensor, got 'ndarray'."),
 ]  # fmt: skip
@@ -99,6 +104,37 @@ def test_a_member_whose_inactive_classes_stay_may_have_inactive_labels() -> None
 def test_logits_that_have_gone_to_infinity_are_not_blamed_on_labels() -> None:
     z = torch.tensor([[math.nan, 0.0, 0.0, 0.0], [0.0, 3.0, -2.0, 1.0]])
     assert masked_cross_entropy(z, LABELS, ACTIVE).isnan().tolist() == [True, False]
+
+
+@pytest.mark.parametrize("dials", [{"mass": 0.0}, {"value": 0.0}, {"leak": 0.5}], ids=str)
+def test_inactive_labels_are_not_blamed_where_inactive_classes_stay(dials: dict[str, float]) -> None:
+    z = torch.tensor([[math.nan, 0.0, 0.0, 0.0], [0.0, 3.0, -2.0, 1.0]])
+    losses = masked_cross_entropy(z, torch.tensor([3, 3]), ACTIVE, **dials)
+    assert losses.isnan().tolist() == [True, False]
+
+
+def test_only_members_whose_inactive_classes_leave_are_asked_for_active_labels() -> None:
+    z = Z.expand(2, 2, 4).clone()
+    z[1, 1, 0] = math.nan
+    labels = torch.tensor([[1, 0], [3, 1]])  # 3 is inactive, in the member that keeps inactive classes
+    losses = masked_cross_entropy(z, labels, ACTIVE, value=torch.tensor([-math.inf, 0.0]))
+    assert losses.isnan().tolist() == [[False, False], [False, True]]
+
+
+def test_a_level_for_each_member() -> None:
+    z, levels = Z.expand(2, 2, 4), torch.tensor([-1.0, 0.5])
+    each = torch.stack([replace_logits(Z, ACTIVE, value=level) for level in levels.tolist()])
+    assert torch.equal(replace_logits(z, ACTIVE, value=levels), each)
+
+
+def test_cross_entropy_of_logits_that_have_gone_to_infinity_is_returned() -> None:
+    z = torch.tensor([[math.nan, 0.0, 0.0, 0.0], [0.0, 3.0, -2.0, 1.0]])
+    assert cross_entropy(z, LABELS).isnan().tolist() == [True, False]
+
+
+def test_soft_targets_share_a_softmax_of_visible_classes() -> None:
+    targets = torch.tensor([[0.25, 0.75, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
+    torch.testing.assert_close(cross_entropy(Z, targets, visible=ACTIVE), cross_entropy(Z[:, :2], targets[:, :2]))
 
 
 @pytest.mark.parametrize("form", [list, tuple, np.array], ids=["list", "tuple", "array"])

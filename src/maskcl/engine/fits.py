@@ -21,19 +21,29 @@ def check_spec(spec: Any) -> None:
     """
     method, memory, scenario, training = spec.method, spec.memory, spec.scenario, spec.training
     needs, num_tasks = method.needs, scenario.num_tasks
+    needs.check()
     size = 0 if memory is None else memory.size
     check(not needs.uses_memory or size > 0, "memory.size", f"must be 1 or more with method '{method.key}'", size,
           hint="method 'finetune' learns without a memory")  # fmt: skip
     check(needs.uses_memory or memory is None, "memory", f"is not used by method '{method.key}'", memory)
     if memory is not None:
-        least = POLICIES.find(memory.policy).least_size(scenario.num_classes)
-        if needs.held_out:
-            size -= round(size * needs.held_out)
-        must = f"must be {least} or more with policy '{memory.policy}': a slot for each class"
-        check(size >= least, "memory.size", must, size)
-    smallest = min(len(rows) for rows in scenario.train_rows)
+        policy = POLICIES.find(memory.policy)
+        aside, least = needs.slots_aside(size), policy.least_size(scenario.num_classes)
+        must = f"must be {least + aside} or more with policy '{memory.policy}': a slot for each class"
+        check(size - aside >= least, "memory.size", must + (f", {aside} set aside" if aside else ""), size)
+        passes = all(phase.rows == "memory" for phase in method.phases(0, num_tasks))
+        check(not (passes and policy.refills), "memory.policy",
+              f"must not look at features with method '{method.key}', which has no network before the memory is there",
+              memory.policy)  # fmt: skip
+    smallest = min(_num_rows(spec, task) for task in range(num_tasks))
     check(training.batch_size <= smallest, "training.batch_size",
           f"must not be above the smallest task's {smallest} rows", training.batch_size)  # fmt: skip
+    check(needs.label_smoothing or training.label_smoothing == 0, "training.label_smoothing",
+          f"acts on no loss of method '{method.key}'", training.label_smoothing)  # fmt: skip
+    phases = [phase for task in range(num_tasks) for phase in method.phases(task, num_tasks)]
+    own = bool(phases) and all(phase.epochs is not None for phase in phases)
+    check(not own or training.epochs == 1, "training.epochs",
+          f"acts on nothing with method '{method.key}', whose phases have their own", training.epochs)  # fmt: skip
     first = needs.replay_from_task
     check(first == 0 or first < num_tasks or num_tasks == 1, "method.replay_from_task",
           f"must be below the number of tasks, {num_tasks}", first)  # fmt: skip
@@ -44,6 +54,14 @@ def check_spec(spec: Any) -> None:
     if cfgm is not None:
         check(cfgm.from_task < num_tasks, "cfgm.from_task", f"must be below the number of tasks, {num_tasks}",
               cfgm.from_task)  # fmt: skip
+
+
+def _num_rows(spec: Any, task: int) -> int:
+    """Training rows of a task, those held out left aside."""
+    scenario = spec.scenario
+    labels, rows = scenario.dataset.train_labels, scenario.train_rows[task]
+    counts = [int((labels[rows] == c).sum()) for c in scenario.tasks[task]] if spec.method.needs.held_out else []
+    return len(rows) - sum(map(spec.method.needs.rows_aside, counts))
 
 
 def _check_mask(spec: Any) -> None:

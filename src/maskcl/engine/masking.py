@@ -20,20 +20,21 @@ class TaskMasking:
         current: Classes of this task.
     """
 
-    def __init__(self, method: Method, task_of_class: Tensor, task: int, *, all_rows: bool = False) -> None:
+    def __init__(self, method: Method, task_of_class: Tensor, task: int, *, rows: str = "task") -> None:
         """Set up for a task.
 
         Args:
             method: Its mask is the one.
             task_of_class: Task of each class, -1 for none, int64 [C]; [K, 1, C] where members have their own tasks.
             task: 0-based.
-            all_rows: Whether rows of all tasks are the stream, so that all their classes are current.
+            rows: Which rows the phase is on: with those of "all" tasks all classes are current; those in the "memory"
+                have no mask.
         """
         mask = method.mask
-        self.mask = mask if mask is not None and task >= mask.from_task else None
+        self.mask = mask if mask is not None and task >= mask.from_task and rows != "memory" else None
         self.task_of_class = task_of_class
         self.seen = (task_of_class >= 0) & (task_of_class <= task)
-        self.current = task_of_class >= 0 if all_rows else task_of_class == task
+        self.current = task_of_class >= 0 if rows == "all" else task_of_class == task
         self.visible = self.seen if mask is not None and mask.visible == "seen" else None
         self._future = task_of_class > task if mask is not None and mask.keep_future else None
         self._cache: dict[tuple[int, ...], Tensor] = {}

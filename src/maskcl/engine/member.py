@@ -27,8 +27,7 @@ def memory_slots(spec: RunSpec) -> int:
 
 
 def _set_aside(spec: RunSpec) -> int:
-    share = spec.method.needs.held_out
-    return max(1, round(spec.memory.size * share)) if spec.memory is not None and share else 0
+    return 0 if spec.memory is None else spec.method.needs.slots_aside(spec.memory.size)
 
 
 def held_out(spec: RunSpec, task: int) -> dict[int, Ints]:
@@ -40,7 +39,7 @@ def held_out(spec: RunSpec, task: int) -> dict[int, Ints]:
     for c in spec.scenario.tasks[task]:
         own = rows[labels[rows] == c]
         order = generator(spec.seeds.sampling, "held_out", c).permutation(len(own))
-        found[c] = own[order[: max(1, round(share * len(own)))]]
+        found[c] = own[order[: spec.method.needs.rows_aside(len(own))]]
     return found
 
 
@@ -112,5 +111,5 @@ class MemberView:
     def squared_gradients(self, num_rows: int) -> list[Tensor]:
         """Mean squared gradients over rows of the task."""
         seed = self._spec.seeds.sampling
-        rows = generator(seed, "fisher", self._task).permutation(self._spec.scenario.train_rows[self._task])[:num_rows]
+        rows = generator(seed, "fisher", self._task).permutation(self.task_rows)[:num_rows]
         return squared_gradients(self._model.parts, self._own, self._table.rows(rows), self.labels(rows))

@@ -19,6 +19,7 @@ __all__ = ["Forward", "Model", "Parts", "squared_gradients"]
 
 Forward: TypeAlias = Callable[[Tensor], Outputs]
 
+ELEMENTWISE = (nn.ReLU, nn.Tanh, nn.GELU, nn.SiLU, nn.LeakyReLU, nn.Sigmoid, nn.Identity)
 HEAD = "maskcl.head."
 """What the names of a head's parameters begin with, beside the network's."""
 
@@ -70,10 +71,12 @@ class Parts:
 
     def __init__(self, network: nn.Module, classifier: str, head: nn.Module | None, *, features: bool) -> None:
         self.network, self.classifier, self.head = network, classifier, head
-        self.mixes_rows = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules())
+        modules = [m for part in (network, head) if part is not None for m in part.modules()]
+        self.mixes_rows = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in modules)
+        self.is_linear_chain = is_linear_chain(network) and (head is None or is_linear_chain(head))
         self._features: Tensor | None = None
-        self._looks = features or head is not None
-        if self._looks:
+        self.looks = features or head is not None
+        if self.looks:
             self._look()
         self.train()
 
@@ -99,9 +102,9 @@ class Parts:
             weights: Parameters and buffers; None: the modules' own.
             look: Whether features are wanted, though the method does not need them at each step.
         """
-        if weights is None and not look and not self._looks:
+        if weights is None and not look and not self.looks:
             return Outputs(self.network(inputs))
-        handle = self._look() if look and not self._looks else None
+        handle = self._look() if look and not self.looks else None
         try:
             return self._call(inputs, weights)
         finally:
@@ -134,6 +137,20 @@ class Parts:
         found = dict(getattr(self.network, f"named_{what}")())
         head = {} if self.head is None else dict(getattr(self.head, f"named_{what}")())
         return found | {HEAD + name: tensor for name, tensor in head.items()}
+
+
+def is_linear_chain(module: nn.Module) -> bool:
+    """Whether a module is exactly Linear layers and elementwise ones, each there once, and nothing around them.
+
+    A derived class may have a forward of its own, and a layer may have hooks: those are called as they are.
+    """
+
+    def known(layer: nn.Module) -> bool:
+        plain = type(layer) in (nn.Linear, *ELEMENTWISE) or (type(layer) is nn.Flatten and layer.start_dim == 1)
+        return plain and not layer._forward_hooks and not layer._forward_pre_hooks
+
+    once = isinstance(module, nn.Sequential) and len(list(module.children())) == len(module)
+    return type(module) is nn.Sequential and once and all(map(known, module)) and not module._forward_hooks
 
 
 def squared_gradients(parts: Parts, weights: Weights, inputs: Tensor, labels: Tensor) -> list[Tensor]:

@@ -123,7 +123,7 @@ def plan_member(
     read: list[Ints] = []
     if memory is not None and spec.memory is not None:
         if writes:
-            slots = plan_writes(str(spec.memory.policy), memory, labels[order], generator(seed, "memory", task))
+            slots = plan_writes(str(spec.memory.policy), memory, labels[order], generator(seed, "memory", task, *later))
             after = memory.after(slots, order, labels[order])
         if task >= needs.replay_from_task:
             current = spec.scenario.tasks[task]

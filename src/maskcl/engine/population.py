@@ -24,7 +24,7 @@ from maskcl.engine.state import map_tensors, named_tensors, stack_trees
 from maskcl.engine.steps import Chunk, TaskPlan
 from maskcl.engine.synthesis import Synthesis
 from maskcl.engine.training import TaskTraining
-from maskcl.memory import MemoryPolicy
+from maskcl.memory import plan_writes, refilled
 from maskcl.methods import Phase
 from maskcl.methods.base import overrides
 from maskcl.rng import generator
@@ -69,7 +69,7 @@ class Population(Members):
     def plan(self, task: int, phase: Phase | None = None, index: int = 0) -> TaskPlan:
         """Plan a task's phase for all members, and move their memories to its end."""
         began, state, phase = time.perf_counter(), self.state, phase or Phase()
-        epochs, writes = phase.epochs or self.training.epochs, phase.rows != "memory"
+        epochs, writes = phase.epochs or self.training.epochs, phase.rows == "task"
         cfgm = self.method.cfgm
         makes = cfgm is not None and task >= cfgm.from_task and state.frozen is not None
         plans = []
@@ -112,7 +112,7 @@ class Population(Members):
             on_evaluation: Told (member, its steps so far, task, evaluation) every `evaluate_every` steps.
         """
         phases = self.method.phases(task, self.num_tasks)
-        if phases and all(phase.rows == "memory" for phase in phases):
+        if self.policy is not None and all(phase.rows != "task" for phase in phases):
             self._pass_by(task)
         self.loss_sum = torch.zeros(self.num_members, dtype=torch.float64)
         for index, phase in enumerate(phases):
@@ -158,10 +158,11 @@ class Population(Members):
         self.loss_sum[torch.tensor(members)] += losses.double().reshape(-1)
         if crew is not self:
             self.state.put(members, crew.state)
+            self.timings["evaluation"] += crew.timings["evaluation"]
         self.timings["training"] += time.perf_counter() - began - evaluating
 
     def _training(self, task: int, phase: Phase) -> TaskTraining:
-        masking = self.masking(task, all_rows=phase.rows == "all")
+        masking = self.masking(task, phase.rows)
         return TaskTraining(
             self.method, self.model, self.state, self.data.train, masking,
             label_smoothing=self.training.label_smoothing, makes=self._makes(masking, task),
@@ -180,24 +181,23 @@ class Population(Members):
             visible=masking.visible,
         )
 
-    def masking(self, task: int, *, all_rows: bool = False) -> TaskMasking:
-        """Active and visible classes in a task."""
+    def masking(self, task: int, rows: str = "task") -> TaskMasking:
+        """Active and visible classes in a phase on some rows of a task."""
         scenarios = [spec.scenario for spec in self.specs]
         task_of_class = torch.from_numpy(scenarios[0].task_of_class)
         if any(scenario is not scenarios[0] for scenario in scenarios):
             task_of_class = torch.stack([torch.from_numpy(s.task_of_class) for s in scenarios])[:, None]
-        return TaskMasking(self.method, task_of_class, task, all_rows=all_rows)
+        return TaskMasking(self.method, task_of_class, task, rows=rows)
 
     def _pass_by(self, task: int) -> None:
         """Offer a task's rows to the memories; nothing is trained on them."""
         for k, spec in enumerate(self.specs):
             memory, seed = self.state.memories[k], spec.seeds.sampling
             assert memory is not None
-            assert self.policy is not None
             rows = self.stream_rows(k, Phase(), task)
             order = rows[generator(seed, "stream", task, 0).permutation(len(rows))]
             labels = self.data.labels[order]
-            slots = self.policy.writes(memory, labels, generator(seed, "memory", task))
+            slots = plan_writes(str(spec.memory.policy), memory, labels, generator(seed, "memory", task))  # type: ignore[union-attr]
             self.state.memories[k] = memory.after(slots, order, labels)
 
     @torch.no_grad()
@@ -219,7 +219,7 @@ class Population(Members):
                 self.specs[k].method.end_task(self.own_state(k), self.view(k, task)) for k in range(self.num_members)
             ]
             self.state.method = stack_trees(found)
-        if self.policy is not None and type(self.policy).refill is not MemoryPolicy.refill:
+        if self.policy is not None and self.policy.refills:
             for k in range(self.num_members):
                 self._refill(k, task)
         if self.needs.teacher or self.method.cfgm is not None:
@@ -239,9 +239,8 @@ class Population(Members):
         """Let the policy choose a member's memory anew; logits stay with their rows, and are made for new ones."""
         before = self.state.memories[member]
         assert before is not None
-        assert self.policy is not None
         view = self.view(member, task)
-        after = self.state.memories[member] = self.policy.refill(before, view)
+        after = self.state.memories[member] = refilled(str(self.specs[member].memory.policy), before, view)  # type: ignore[union-attr]
         if self.needs.stores_logits:
             stored = self.state.stored[member] if self.stacked else self.state.stored
             old, slot_of = stored.clone(), {int(r): s for s, r in enumerate(before.rows.tolist()) if r >= 0}

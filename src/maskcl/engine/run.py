@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from threading import Lock
 from typing import Any
@@ -88,8 +89,8 @@ def run_population(
         else:
             with ThreadPoolExecutor(workers) as pool:
                 try:
-                    for _ in pool.map(work, groups):
-                        pass
+                    for done in as_completed([pool.submit(work, group) for group in groups]):
+                        done.result()
                 except BaseException:
                     report.stopped = True  # the other workers leave at their next step
                     pool.shutdown(cancel_futures=True)
@@ -139,8 +140,13 @@ def _by_structure(specs: Iterable[RunSpec]) -> list[list[int]]:
 def _data_key(spec: RunSpec) -> Any:
     """What is equal for runs that can share their tables."""
     scenario, training = spec.scenario, spec.training
-    judged = scenario.eval_inputs is scenario.dataset.test_inputs or hash(scenario.eval_labels.tobytes())
+    test = scenario.eval_inputs is scenario.dataset.test_inputs
+    judged = "test" if test else _digest(scenario.eval_inputs) + _digest(scenario.eval_labels)
     return id(scenario.dataset), judged, training.dtype, training.augment
+
+
+def _digest(array: np.ndarray) -> str:
+    return hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=16).hexdigest()
 
 
 def _even_parts(indices: list[int], size: int) -> list[list[int]]:
@@ -180,9 +186,9 @@ def _run_group(
         records[alive[k]].add_anytime(step, task, evaluation)
 
     for task in range(population.num_tasks):
+        population.fit_task(task, on_steps=on_steps, on_evaluation=on_evaluation)
         if not population.method.phases(task, population.num_tasks):
             continue
-        population.fit_task(task, on_steps=on_steps, on_evaluation=on_evaluation)
         for member, record in zip(alive, population.samples or [], strict=False):
             records[member].samples.append(record)
         finite = population.finite()

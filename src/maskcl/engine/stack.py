@@ -20,9 +20,7 @@ from maskcl.methods import Gradients
 from maskcl.optim import Optimizer
 from maskcl.view import Outputs
 
-__all__ = ["StackModel", "is_linear_chain"]
-
-ELEMENTWISE = (nn.ReLU, nn.Tanh, nn.GELU, nn.SiLU, nn.LeakyReLU, nn.Sigmoid, nn.Identity)
+__all__ = ["StackModel"]
 
 
 class StackModel:
@@ -34,7 +32,7 @@ class StackModel:
         self.weights = Weights(params, weights.buffers)
         self._params = optimizer.params = list(params.values())
         self.leading: tuple[int, ...] = (len(self._params[0]),)
-        self.is_linear_chain = is_linear_chain(parts.network)
+        self.is_linear_chain = parts.is_linear_chain
         self.fused = fuse and self.is_linear_chain and parts.head is None and optimizer.config.is_plain_sgd
         first = self._params[0]
         lr = torch.as_tensor(optimizer.config.lr, dtype=first.dtype)
@@ -79,12 +77,13 @@ class StackModel:
             else:
                 inputs = layer(inputs)
         if self.parts.head is None:
-            return Outputs(inputs, features)
+            return Outputs(inputs, features if self.parts.looks else None)
         projected = vmap(lambda own, x: self.parts.project(x, own))(params, features)
         return Outputs(inputs, features, projected)
 
     def _paced(self) -> Tensor:
-        return self._lr * (self.rate[:, None, None] if isinstance(self.rate, Tensor) else self.rate)
+        pace = self.optimizer.pace(self.rate, self._lr)
+        return torch.as_tensor(pace, dtype=self._lr.dtype).expand_as(self._lr)
 
     def one(self, member: int) -> Forward:
         """One member as a function of inputs [N, ...], in evaluation mode: one large product a layer."""
@@ -148,11 +147,3 @@ class _FusedLinear(torch.autograd.Function):
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return torch.bmm(x, weight.mT) if bias is None else torch.baddbmm(bias[:, None], x, weight.mT)
-
-
-def is_linear_chain(module: nn.Module) -> bool:
-    """Whether a module is Linear layers and elementwise ones between them, the last of them the classifier."""
-    return isinstance(module, nn.Sequential) and all(
-        isinstance(layer, (nn.Linear, *ELEMENTWISE)) or (isinstance(layer, nn.Flatten) and layer.start_dim == 1)
-        for layer in module
-    )

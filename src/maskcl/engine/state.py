@@ -43,7 +43,7 @@ class State:
         last_seen: Stream position at which each class was last seen, -1 if never, int64 [C], for each member.
         position: Stream rows so far, int64 [K].
         steps: Steps so far, int64 [K]; a separate update of CFGM belongs to its step.
-        updates: Updates of the optimiser so far, int64 [K].
+        updates: Updates of the optimiser so far, int64 [K]; not counted with plain SGD, which does not look at them.
     """
 
     weights: Weights

@@ -36,7 +36,7 @@ class StepPlan:
         active: For mask policies "batch" and "recent", bool [K, 1, C].
         made: Old class of each CFGM sample, int64 [K, B * per_row]; None where none are made.
         views: How each view of each row is changed, int64 [K * n, V, 3]; None: not.
-        rate: Factor of the learning rate; one for all, or one a member [K].
+        rate: Factor of the learning rate; one for all, or one a member, float64 [K].
     """
 
     rows: Tensor
@@ -69,7 +69,13 @@ class TaskPlan:
     """The members' plans of one phase, as tensors ready for the training loop."""
 
     def __init__(
-        self, members: Sequence[MemberPlan], labels: Ints, needs: Needs, *, stacked: bool, memory_size: int
+        self,
+        members: Sequence[MemberPlan],
+        labels: Ints,
+        needs: Needs,
+        *,
+        stacked: bool,
+        memory_size: int,
     ) -> None:
         """Lay plans side by side.
 

@@ -18,8 +18,9 @@ from maskcl.engine.steps import StepPlan
 from maskcl.engine.synthesis import Synthesis
 from maskcl.engine.table import Table
 from maskcl.engine.update import Update
+from maskcl.errors import check
 from maskcl.methods import Method, Step
-from maskcl.methods.base import overrides, per_member
+from maskcl.methods.base import overrides
 from maskcl.view import Outputs
 
 __all__ = ["TaskTraining"]
@@ -61,6 +62,7 @@ class TaskTraining:
         self.uses_stream = makes is not None or self.needs.store_after
         self.joins = makes is not None and makes.cfgm.update == "joint"
         self._buffers: dict[int, Tensor] = {}
+        self._checked = False
         self._method_state = state.method if self.leading else map_tensors(lambda t: t[0], state.method)
 
     def run(self, steps: Sequence[StepPlan], *, every: int, tell: Callable[[int], None]) -> Tensor:
@@ -90,6 +92,8 @@ class TaskTraining:
         made, target = self._make(stream, step) if self.joins else (None, None)
         outputs, of_made = self._forward(inputs, step.sizes, made)
         losses = self.method.loss(self._step(step, inputs, outputs))
+        if not self._checked:
+            self._check(losses)
         first = losses if isinstance(losses, Tensor) else next(iter(losses.values()))
         if of_made is not None and self.makes is not None and target is not None:
             first = first + self.makes.loss(of_made, target)
@@ -104,6 +108,19 @@ class TaskTraining:
             with torch.no_grad():  # in evaluation mode: a second pass must not move BatchNorm's statistics again
                 self._store(step, self.model.at(self.model.weights, stream).logits)
         return first.detach()
+
+    def _check(self, losses: object) -> None:
+        """Refuse what no loss can be: once is enough, for a method's losses are of one form."""
+        self._checked, where = True, f"{type(self.method).__name__}.loss"
+        named = losses if isinstance(losses, dict) else {"loss": losses}
+        for name, loss in named.items():
+            kind = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+            must = f"must be one number for each member, a tensor of shape {self.leading}"
+            check(kind == self.leading, where if len(named) == 1 else f"{where} {name!r}", must, kind)
+            graph = isinstance(loss, Tensor) and loss.requires_grad
+            check(graph, where, "must have a gradient to the logits or features of the step", kind)
+        must = "must come with an override of direction, which combines the gradients of several losses"
+        check(len(named) == 1 or overrides(self.method, "direction"), where, must, list(named))
 
     def _gather(self, step: StepPlan) -> Tensor:
         """The step's inputs, [..., V * n, *shape]."""
@@ -176,8 +193,8 @@ class TaskTraining:
             losses = self.method.loss(self._step(alone, stream, outputs))
             first = losses if isinstance(losses, Tensor) else next(iter(losses.values()))
             grads = torch.autograd.grad(first.sum(), list(params.values()), allow_unused=True, materialize_grads=True)
-        lr = self.model.optimizer.config.lr * step.rate
-        moved = {n: p.detach() - per_member(lr, p) * g for (n, p), g in zip(params.items(), grads, strict=True)}
+        pace = self.model.optimizer.pace
+        moved = {n: p.detach() - pace(step.rate, p) * g for (n, p), g in zip(params.items(), grads, strict=True)}
         kept, begin = [torch.arange(count).expand(*self.leading, -1)], count
         stored: list[Tensor | None] = []
         for draw, size, slots in zip(self.needs.draws, candidates, step.stored, strict=True):

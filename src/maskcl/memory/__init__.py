@@ -7,10 +7,12 @@ from typing import TypeVar
 
 import numpy as np
 
+from maskcl.errors import check
 from maskcl.memory.base import POLICIES, Ints, MemoryConfig, MemoryPolicy, MemoryState
 from maskcl.memory.draws import draw_slots, fill_order, keep_order, rows_in_slots
 from maskcl.memory.herding import Herding, herding_order
 from maskcl.memory.policies import ClassBalanced, Greedy, Reservoir, Ring
+from maskcl.view import View
 
 __all__ = [
     "POLICIES",
@@ -23,6 +25,7 @@ __all__ = [
     "herding_order",
     "keep_order",
     "plan_writes",
+    "refilled",
     "register",
     "rows_in_slots",
 ]
@@ -42,10 +45,18 @@ def register(key: str) -> Callable[[P], P]:
     array([ 0,  1, -1])
     >>> POLICIES.remove("first")
     """
+    check(isinstance(key, str), "register", 'must be given the policy\'s key: @register("mine")', key)
 
     def add(policy: P) -> P:
-        if type(POLICIES.get(key)).__qualname__ == policy.__qualname__:  # defined again, as in a notebook's cell
-            POLICIES.remove(key)
+        good = isinstance(policy, type) and issubclass(policy, MemoryPolicy)
+        check(good, f"register({key!r})", "must be given a class derived from maskcl.memory.MemoryPolicy", policy)
+        own = good and any(vars(MemoryPolicy)[hook] is not getattr(policy, hook) for hook in ("writes", "refill"))
+        check(
+            own, f"register({key!r})", "must override writes or refill, or nothing enters the memory", policy.__name__
+        )
+        there = type(POLICIES.get(key))
+        if (there.__module__, there.__qualname__) == (policy.__module__, policy.__qualname__):
+            POLICIES.remove(key)  # defined again, as in a notebook's cell
         POLICIES.add(key, policy())
         return policy
 
@@ -76,4 +87,28 @@ def plan_writes(policy: str, state: MemoryState, labels: Ints, rng: np.random.Ge
     """
     if len(state.rows) == 0:
         return np.full(len(labels), -1)
-    return POLICIES[policy].writes(state, labels, rng)
+    slots = POLICIES[policy].writes(state, labels, rng)
+    good = isinstance(slots, np.ndarray) and slots.dtype.kind == "i" and slots.shape == labels.shape
+    good = good and (len(slots) == 0 or (slots.min() >= -1 and slots.max() < len(state.rows)))
+    must = (
+        f"must be a slot below {len(state.rows)}, or -1, for each of {len(labels)} rows, as a NumPy array of integers"
+    )
+    check(good, f"memory policy {policy!r}: writes", must, None if slots is None else type(slots).__name__)
+    return slots
+
+
+def refilled(policy: str, state: MemoryState, view: View) -> MemoryState:
+    """Return what a policy's `refill` gives, if it is a memory of the same size whose labels are its rows'."""
+    found = POLICIES[policy].refill(state, view)
+    where, size = f"memory policy {policy!r}: refill", len(state.rows)
+    check(isinstance(found, MemoryState), where, "must be a MemoryState", type(found).__name__)
+    for name in ("rows", "labels"):
+        array = vars(found)[name]
+        kind = (array.dtype.name, array.shape) if isinstance(array, np.ndarray) else type(array).__name__
+        check(kind == ("int64", (size,)), f"{where}: {name}", f"must be int64 of shape {(size,)}", kind)
+    kept = found.rows >= 0
+    known = set(state.rows[state.rows >= 0].tolist()) | set(view.task_rows.tolist())
+    check(set(found.rows[kept].tolist()) <= known, f"{where}: rows", "must be rows of the memory or of the task")
+    right = (view.labels(found.rows[kept]).numpy() == found.labels[kept]).all()
+    check(bool(right), f"{where}: labels", "must be the classes of the rows")
+    return found

@@ -88,6 +88,11 @@ class MemoryPolicy:
     `refill`, which is called when a task has ended.
     """
 
+    @property
+    def refills(self) -> bool:
+        """Whether it chooses anew at task ends."""
+        return type(self).refill is not MemoryPolicy.refill
+
     def least_size(self, num_classes: int) -> int:
         """Slots that it needs at least."""
         return 1

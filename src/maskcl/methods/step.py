@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 
 from torch import Tensor
 
+from maskcl.errors import check, check_choice
+
 __all__ = ["Draw", "Gradients", "Needs", "Phase", "State", "Step"]
 
 State: TypeAlias = dict[str, Any]
@@ -53,6 +55,7 @@ class Needs:
         views: Random views of each row in a step, if the training augments; the first one's logits are `Step.logits`.
         teacher: Sources whose rows the frozen previous network sees: "stream", "memory".
         held_out: Share of each task's rows, and of the memory, that nothing is trained on.
+        label_smoothing: Whether its loss is a cross-entropy that takes label smoothing.
         no_mask: Why a mask cannot act; empty: it can.
         no_cfgm: Why CFGM cannot act; empty: it can.
     """
@@ -67,8 +70,29 @@ class Needs:
     views: int = 1
     teacher: tuple[str, ...] = ()
     held_out: float = 0.0
+    label_smoothing: bool = True
     no_mask: str = ""
     no_cfgm: str = ""
+
+    def check(self) -> None:
+        """Refuse needs that cannot be met: ConfigError."""
+        good = isinstance(self.draws, tuple) and all(isinstance(draw, Draw) for draw in self.draws)
+        check(good, "needs.draws", "must be a tuple of Draw", self.draws)
+        for draw in self.draws:
+            good = draw.size >= 1 and (draw.candidates == 0 or draw.candidates >= draw.size)
+            check(good, "needs.draws", "must have a size of 1 or more, and no fewer candidates than that, if any", draw)
+            check_choice(draw.classes, "needs.draws: classes", ("all", "old"))
+        for source in self.teacher:
+            check_choice(source, "needs.teacher", ("stream", "memory"))
+        check(0 <= self.held_out < 1, "needs.held_out", "must be 0 or more and below 1", self.held_out)
+
+    def slots_aside(self, size: int) -> int:
+        """Slots of a memory that are set aside for held-out rows."""
+        return max(1, round(size * self.held_out)) if self.held_out else 0
+
+    def rows_aside(self, num_rows: int) -> int:
+        """Rows of a class that are held out of all training."""
+        return max(1, round(num_rows * self.held_out)) if self.held_out else 0
 
     @property
     def uses_memory(self) -> bool:

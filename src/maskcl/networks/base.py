@@ -123,8 +123,10 @@ def _tried(module: Any, input_shape: tuple[int, ...], num_classes: int) -> nn.Mo
         part.training = training
     got = list(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
     check(got == [2, num_classes], "network", must, got)
-    trains = any(p.requires_grad for p in module.parameters())
-    check(trains, "network", "must have a parameter to train", type(module).__name__)
+    check(any(True for _ in module.parameters()), "network", "must have a parameter to train", type(module).__name__)
+    held = [name for name, p in module.named_parameters() if not p.requires_grad]
+    must = "must have parameters that are all trained (what is fixed belongs into buffers)"
+    check(not held, "network", must, held[:3])
     return module
 
 

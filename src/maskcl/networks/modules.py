@@ -12,6 +12,8 @@ from maskcl.networks.layers import CosineLinear
 
 __all__ = ["find_classifier", "fingerprint", "is_convolutional", "num_features"]
 
+DROPOUT = nn.modules.dropout._DropoutNd
+
 
 def find_classifier(module: nn.Module, name: str | None = None) -> str:
     """Return the qualified name of the module that gives the logits.
@@ -51,10 +53,15 @@ def num_features(module: nn.Module, classifier: str) -> int:
     return int(layer.weight.shape[1])  # type: ignore[union-attr, index]
 
 
+def class_name(part: nn.Module) -> str:
+    """The class of a module; layers of Dropout have the same name before and after they draw from a seed."""
+    return type(part).__qualname__.removeprefix("Seeded") if isinstance(part, DROPOUT) else type(part).__qualname__
+
+
 def fingerprint(module: nn.Module) -> str:
     """Return 16 hex digits of a module's structure: names, classes, settings, shapes and types, but no values."""
-    lines = [f"{name} {type(part).__qualname__} {part.extra_repr()}" for name, part in module.named_modules()]
-    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+    lines = [f"{name} {class_name(part)} {part.extra_repr()}" for name, part in module.named_modules()]
+    for name, tensor in module.state_dict().items():  # without what is not saved: the counters of seeded dropout
         lines.append(f"{name} {tuple(tensor.shape)} {tensor.dtype}")
     return hashlib.blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from maskcl.errors import ConfigError, DataError, ShapeError, check, check_choice, message
 from maskcl.machine import available_bytes
-from maskcl.memory import POLICIES, MemoryPolicy, MemoryState
+from maskcl.memory import POLICIES, MemoryState
 
 __all__ = ["State", "check_draw", "check_rows", "check_settings", "read_state"]
 
@@ -35,7 +35,7 @@ def check_settings(size: Any, policy: Any, num_classes: Any, seed: Any) -> None:
     """Refuse settings that cannot be used, before anything is allocated."""
     check(is_whole(size) and size >= 1, "ReplayMemory: size", "must be a whole number of slots, 1 or more", size)
     _check_room(_SLOT_BYTES * int(size), "ReplayMemory: size", "must be slots that fit into memory", size)
-    herds = {name for name, known in POLICIES.items() if type(known).refill is not MemoryPolicy.refill}
+    herds = {name for name, known in POLICIES.items() if known.refills}
     if isinstance(policy, str) and policy in herds:
         must, hint = "must not need the network's features", "the engine's memory herds at task ends: maskcl.run"
         raise ConfigError(message("ReplayMemory: policy", must, policy, hint=hint))

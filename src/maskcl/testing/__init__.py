@@ -6,15 +6,20 @@ check_method(MyMethod)
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import inspect
 from typing import Any
 
-from maskcl.errors import check
+from maskcl.errors import check, check_choice
 from maskcl.methods import Method
 from maskcl.testing.checks import CHECKS
 from maskcl.testing.small import Trial
 
 __all__ = ["CHECKS", "Trial", "check_method"]
+
+
+HOOKS = [name for name, part in vars(Method).items() if callable(part) and not name.startswith("_")]
 
 
 def check_method(method: type[Method], *, options: dict[str, Any] | None = None) -> list[str]:
@@ -37,10 +42,18 @@ def check_method(method: type[Method], *, options: dict[str, Any] | None = None)
     """
     good = inspect.isclass(method) and issubclass(method, Method)
     check(good, "check_method", "must be given a class derived from maskcl.methods.Method", method)
+    fields = [field.name for field in dataclasses.fields(method)] if dataclasses.is_dataclass(method) else []
+    for option in options or {}:
+        check_choice(option, "check_method: options", fields)
+    for name, part in vars(method).items():
+        near = difflib.get_close_matches(name, HOOKS, n=1, cutoff=0.8) if callable(part) and name not in HOOKS else []
+        check(not near, f"{method.__name__}.{name}", "must not look like a hook and be none", hint=f"is {near} meant?")
     trial = Trial(method, options or {})
     for name, run in CHECKS.items():
         try:
             run(trial)
         except AssertionError as error:
             raise AssertionError(f"{method.__name__}: {name}: {error}") from error
+        except Exception as error:  # of the method's own code
+            raise AssertionError(f"{method.__name__}: {name}: raised {type(error).__name__}: {error}") from error
     return list(CHECKS)

@@ -16,6 +16,7 @@ from maskcl.mask import Mask
 from maskcl.methods import Method
 from maskcl.methods.base import overrides
 from maskcl.networks import ConvNet, Mlp
+from maskcl.schedule import Schedule
 from maskcl.testing.small import Trial, assert_same, difference, evaluations, scenario, train
 
 __all__ = ["CHECKS"]
@@ -170,6 +171,9 @@ def waiting(trial: Trial) -> None:
     for rates in ({"lr": 0.05}, {"name": "adam", "lr": 0.003}):
         specs = [trial.spec(k, tasks=scenario((7,), order), optimizer=rates) for k, order in enumerate(orders)]
         _stacked_and_alone(trial, specs, "members with other class orders")
+    training = {"schedule": Schedule(name="cosine"), "dtype": "float32"}  # a rate of its own for each member
+    specs = [trial.spec(k, tasks=scenario((7,), order), training=training) for k, order in enumerate(orders)]
+    assert all(train(specs, stacked=True).finite()), "members with rates of their own must train in float32"
 
 
 def batch_norm(trial: Trial) -> None:
