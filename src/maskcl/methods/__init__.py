@@ -15,6 +15,7 @@ from maskcl.methods.ewc import OnlineEwc
 from maskcl.methods.finetune import FineTune
 from maskcl.methods.joint import Joint
 from maskcl.methods.lwf import LearningWithoutForgetting
+from maskcl.methods.mir import MaximallyInterferedRetrieval
 from maskcl.methods.si import SynapticIntelligence
 from maskcl.registry import Registry
 
@@ -79,6 +80,7 @@ for _method, _aliases in (
     (LearningWithoutForgetting, ()),
     (OnlineEwc, ("oewc",)),
     (SynapticIntelligence, ()),
+    (MaximallyInterferedRetrieval, ()),
 ):
     register(_method, aliases=_aliases)
 
