@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any, TypeVar
 
 from maskcl.errors import ConfigError, check, message
+from maskcl.methods.agem import AveragedGem
 from maskcl.methods.base import Draw, Gradients, Method, Needs, Outputs, Phase, State, Step, View, dial, option
 from maskcl.methods.der import DarkExperienceReplay
 from maskcl.methods.derpp import DarkExperienceReplayPlus
@@ -81,6 +82,7 @@ for _method, _aliases in (
     (OnlineEwc, ("oewc",)),
     (SynapticIntelligence, ()),
     (MaximallyInterferedRetrieval, ()),
+    (AveragedGem, ("a-gem",)),
 ):
     register(_method, aliases=_aliases)
 
