@@ -14,6 +14,7 @@ from maskcl.methods.er import ExperienceReplay
 from maskcl.methods.er_ace import ErAce
 from maskcl.methods.ewc import OnlineEwc
 from maskcl.methods.finetune import FineTune
+from maskcl.methods.gdumb import GDumb
 from maskcl.methods.joint import Joint
 from maskcl.methods.lwf import LearningWithoutForgetting
 from maskcl.methods.mir import MaximallyInterferedRetrieval
@@ -83,6 +84,7 @@ for _method, _aliases in (
     (SynapticIntelligence, ()),
     (MaximallyInterferedRetrieval, ()),
     (AveragedGem, ("a-gem",)),
+    (GDumb, ()),
 ):
     register(_method, aliases=_aliases)
 
