@@ -15,6 +15,7 @@ from maskcl.methods.er_ace import ErAce
 from maskcl.methods.ewc import OnlineEwc
 from maskcl.methods.finetune import FineTune
 from maskcl.methods.gdumb import GDumb
+from maskcl.methods.icarl import Icarl
 from maskcl.methods.joint import Joint
 from maskcl.methods.lwf import LearningWithoutForgetting
 from maskcl.methods.mir import MaximallyInterferedRetrieval
@@ -84,6 +85,7 @@ for _method, _aliases in (
     (SynapticIntelligence, ()),
     (MaximallyInterferedRetrieval, ()),
     (AveragedGem, ("a-gem",)),
+    (Icarl, ()),
     (GDumb, ()),
 ):
     register(_method, aliases=_aliases)
