@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from maskcl.errors import ConfigError, check, message
 from maskcl.methods.agem import AveragedGem
 from maskcl.methods.base import Draw, Gradients, Method, Needs, Outputs, Phase, State, Step, View, dial, option
+from maskcl.methods.bic import BiasCorrection
 from maskcl.methods.der import DarkExperienceReplay
 from maskcl.methods.derpp import DarkExperienceReplayPlus
 from maskcl.methods.er import ExperienceReplay
@@ -87,6 +88,7 @@ for _method, _aliases in (
     (AveragedGem, ("a-gem",)),
     (Icarl, ()),
     (GDumb, ()),
+    (BiasCorrection, ()),
 ):
     register(_method, aliases=_aliases)
 
