@@ -20,6 +20,7 @@ from maskcl.methods.icarl import Icarl
 from maskcl.methods.joint import Joint
 from maskcl.methods.lwf import LearningWithoutForgetting
 from maskcl.methods.mir import MaximallyInterferedRetrieval
+from maskcl.methods.scr import SupervisedContrastiveReplay
 from maskcl.methods.si import SynapticIntelligence
 from maskcl.registry import Registry
 
@@ -89,6 +90,7 @@ for _method, _aliases in (
     (Icarl, ()),
     (GDumb, ()),
     (BiasCorrection, ()),
+    (SupervisedContrastiveReplay, ()),
 ):
     register(_method, aliases=_aliases)
 
