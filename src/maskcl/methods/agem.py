@@ -7,7 +7,7 @@ Memory rows give a direction and nothing else: no step is taken along r. Chaudhr
 
 Differs from the paper:
 1. One head, all classes in the softmax; the paper has a head for each task. In class-incremental learning it is then
-   hardly better than fine-tuning, as in every published table.
+   far below ER (docs/methods/agem.md).
 2. The ring is filled as the stream passes, instead of with the first rows of each class.
 3. A separate update of CFGM is not projected: its samples are of old classes.
 """

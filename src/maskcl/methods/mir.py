@@ -7,7 +7,7 @@
 Candidates are rows of earlier tasks. Aljundi et al., arXiv 1908.04742.
 
 Differs from the paper and its public code:
-1. The virtual step is one of plain SGD in evaluation mode: BatchNorm's statistics are neither used nor moved by it.
+1. The virtual step is one of plain SGD in evaluation mode: BatchNorm's running statistics are used, and not moved.
 2. The variant that subtracts the best loss seen so far (theirs on MNIST) is left out.
 3. Where no row of an earlier task is left in a tiny memory, candidates are drawn from all of it.
 """
