@@ -27,11 +27,21 @@ class Registry(Mapping[str, T], Generic[T]):
         where: The setting that names one, for messages, e.g. "method.name".
         group: Entry-point group of installed packages, e.g. "maskcl.methods".
         add: Registers what an entry point holds, given its name and object.
+        origin: What a thing is of, e.g. the class of an instance: of the same origin, one takes the other's place.
     """
 
-    def __init__(self, kind: str, *, where: str, group: str, add: Callable[[str, T], object] | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        *,
+        where: str,
+        group: str,
+        add: Callable[[str, T], object] | None = None,
+        origin: Callable[[T], object] = lambda thing: thing,
+    ) -> None:
         self.kind, self.where, self.group, self.aliases = kind, where, group, dict[str, str]()
         self._things: dict[str, T] = {}
+        self._origin = origin
         self._add: Callable[[str, T], object] = add or self.add
         self._lock, self._looked = RLock(), False
 
@@ -49,7 +59,8 @@ class Registry(Mapping[str, T], Generic[T]):
             )
             check(good, f"{self.kind} key", "must be a name of letters, digits, _, - and +", name)
             there = self._things.get(self.aliases.get(name, name), thing)
-            check(_same(there, thing), f"{self.kind} key", f"must be new, and {name!r} is {there!r} already", name)
+            again = _same(self._origin(there), self._origin(thing))
+            check(again, f"{self.kind} key", f"must be new, and {name!r} is {there!r} already", name)
         self._things[key] = thing
         self.aliases |= dict.fromkeys(aliases, key)
         return thing

@@ -98,16 +98,7 @@ def register(name: str, load: Dataset | Loader, *, description: str = "") -> Non
     if isinstance(load, Dataset):
         rows = len(load.train_inputs), len(load.test_inputs)
         info = DatasetInfo(name, description, load.num_classes, load.input_shape, *rows, own=load)
-    there = DATASETS.get(name) if isinstance(name, str) else None
-    if there is not None and _is_again(there.own, load):
-        DATASETS.remove(name)
     DATASETS.add(name, info)
-
-
-def _is_again(there: Any, load: Any) -> bool:
-    """Whether a loader is registered once more, maybe from its module loaded again or a cell run again."""
-    origins = [(getattr(own, "__module__", None), getattr(own, "__qualname__", None)) for own in (there, load)]
-    return there is load or (origins[0] == origins[1] and origins[0][1] is not None)
 
 
 def _loaded(name: str, loader: Loader, root: Path) -> Dataset:
@@ -137,6 +128,7 @@ DATASETS: Registry[DatasetInfo] = Registry(
     where="data set",
     group="maskcl.data",
     add=lambda name, thing: register(name, thing),  # type: ignore[arg-type]
+    origin=lambda info: info if info.own is None else info.own,
 )
 """Data sets by name."""
 

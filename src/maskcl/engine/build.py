@@ -37,10 +37,16 @@ def build_parts(spec: RunSpec) -> Parts:
     return Parts(network, classifier, head, features=spec.method.needs.features)
 
 
-def initial_state(specs: Sequence[RunSpec], *, stacked: bool) -> State:
-    """Return initial weights, an empty memory, an optimiser at its start, for members of one structure."""
-    first, num_classes = specs[0], specs[0].scenario.num_classes
-    built = [build_parts(spec) for spec in specs]
+def initial_state(specs: Sequence[RunSpec], *, stacked: bool, first: Parts | None = None) -> State:
+    """Return initial weights, an empty memory, an optimiser at its start, for members of one structure.
+
+    Args:
+        specs: The members.
+        stacked: Whether tensors have a member dimension.
+        first: The first member's network, if it has just been built; None: built here.
+    """
+    built = [build_parts(specs[0]) if first is None else first, *map(build_parts, specs[1:])]
+    spec, num_classes = specs[0], specs[0].scenario.num_classes
     members = [Weights(parts.named("parameters"), parts.named("buffers")) for parts in built]
     weights = members[0]
     if stacked:
@@ -48,15 +54,15 @@ def initial_state(specs: Sequence[RunSpec], *, stacked: bool) -> State:
     weights = map_tensors(Tensor.detach, weights)
     leading = (len(specs),) if stacked else ()
     lifted = [p.detach() if stacked else p.detach()[None] for p in weights.params.values()]
-    slots, needs, dtype = memory_slots(first), first.method.needs, lifted[0].dtype
-    optimizer = Optimizer(first.optimizer, list(weights.params.values()), stacked=stacked)
+    slots, needs, dtype = memory_slots(spec), spec.method.needs, lifted[0].dtype
+    optimizer = Optimizer(spec.optimizer, list(weights.params.values()), stacked=stacked)
     return State(
         weights=weights,
         optimizer=optimizer.state,
-        method=first.method.init_state(lifted, num_classes),
+        method=spec.method.init_state(lifted, num_classes),
         stored=torch.zeros(*leading, slots * needs.stores_logits, num_classes, dtype=dtype),
         frozen=None,
-        memories=[MemoryState.empty(slots, num_classes) if first.memory is not None else None for _ in specs],
+        memories=[MemoryState.empty(slots, num_classes) if spec.memory is not None else None for _ in specs],
         last_seen=[np.full(num_classes, -1) for _ in specs],
         position=np.zeros(len(specs), np.int64),
         steps=np.zeros(len(specs), np.int64),

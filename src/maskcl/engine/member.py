@@ -16,7 +16,7 @@ from maskcl.memory import MemoryState
 from maskcl.rng import generator
 from maskcl.view import Outputs
 
-__all__ = ["MemberView", "held_out", "memory_slots"]
+__all__ = ["MemberView", "held_out", "memory_slots", "train_rows"]
 
 Ints = NDArray[np.int64]
 
@@ -41,6 +41,12 @@ def held_out(spec: RunSpec, task: int) -> dict[int, Ints]:
         order = generator(spec.seeds.sampling, "held_out", c).permutation(len(own))
         found[c] = own[order[: spec.method.needs.rows_aside(len(own))]]
     return found
+
+
+def train_rows(spec: RunSpec, task: int) -> Ints:
+    """Rows of a task that are trained on, held-out ones left out; ascending."""
+    rows, out = spec.scenario.train_rows[task], held_out(spec, task)
+    return np.setdiff1d(rows, np.concatenate(list(out.values()))) if out else rows
 
 
 class MemberView:
@@ -76,8 +82,7 @@ class MemberView:
     @property
     def task_rows(self) -> Ints:
         """Training rows of the task."""
-        rows, out = self._spec.scenario.train_rows[self._task], held_out(self._spec, self._task)
-        return np.setdiff1d(rows, np.concatenate(list(out.values()))) if out else rows
+        return train_rows(self._spec, self._task)
 
     @property
     def memory_rows(self) -> Ints:

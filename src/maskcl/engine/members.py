@@ -60,7 +60,7 @@ class Members:
         self.timings = {"planning": 0.0, "training": 0.0, "evaluation": 0.0}
         self.loss_sum = torch.zeros(len(specs), dtype=torch.float64)
         self.parts = build_parts(first) if parts is None else parts
-        self._attach(initial_state(self.specs, stacked=stacked) if state is None else state)
+        self._attach(initial_state(self.specs, stacked=stacked, first=self.parts) if state is None else state)
 
     def _attach(self, state: State) -> None:
         """Go on from a state, whose tensors are changed in place from here on."""
@@ -72,6 +72,11 @@ class Members:
     def num_members(self) -> int:
         """Members still in training."""
         return len(self.specs)
+
+    @property
+    def share_tasks(self) -> bool:
+        """Whether all members have the same scenario."""
+        return all(spec.scenario is self.specs[0].scenario for spec in self.specs)
 
     def own_state(self, member: int) -> dict[str, Any]:
         """What the method remembers of one member."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from maskcl.engine.build import initial_state
 from maskcl.engine.evaluate import Evaluation
 from maskcl.engine.masking import TaskMasking
-from maskcl.engine.member import held_out
+from maskcl.engine.member import train_rows
 from maskcl.engine.members import Members
 from maskcl.engine.plan import plan_member, step_offsets
 from maskcl.engine.samples import look_at_samples
@@ -52,9 +52,7 @@ class Population(Members):
             assert memory is not None
             return memory.rows[memory.rows >= 0]
         tasks = range(self.num_tasks) if phase.rows == "all" else (task,)
-        rows = np.concatenate([spec.scenario.train_rows[t] for t in tasks])
-        out = [kept for t in tasks for kept in held_out(spec, t).values()]
-        return rows[~np.isin(rows, np.concatenate(out))] if out else rows
+        return np.concatenate([train_rows(spec, t) for t in tasks])
 
     def num_steps(self, member: int) -> int:
         """Steps of a whole run, as far as they are known beforehand: of phases on the memory, as if it were full."""
@@ -183,10 +181,8 @@ class Population(Members):
 
     def masking(self, task: int, rows: str = "task") -> TaskMasking:
         """Active and visible classes in a phase on some rows of a task."""
-        scenarios = [spec.scenario for spec in self.specs]
-        task_of_class = torch.from_numpy(scenarios[0].task_of_class)
-        if any(scenario is not scenarios[0] for scenario in scenarios):
-            task_of_class = torch.stack([torch.from_numpy(s.task_of_class) for s in scenarios])[:, None]
+        each = [torch.from_numpy(spec.scenario.task_of_class) for spec in self.specs]
+        task_of_class = each[0] if self.share_tasks else torch.stack(each)[:, None]
         return TaskMasking(self.method, task_of_class, task, rows=rows)
 
     def _pass_by(self, task: int) -> None:
@@ -227,7 +223,7 @@ class Population(Members):
 
     def _look_at_samples(self, task: int) -> list[dict[str, Any]] | None:
         """What CFGM makes at a task's end, a record a member; each by itself where members have their own tasks."""
-        if any(spec.scenario is not self.specs[0].scenario for spec in self.specs):
+        if not self.share_tasks:
             each = [self.part([k])._look_at_samples(task) for k in range(self.num_members)]
             return [records[0] for records in each if records is not None] or None
         makes = self._makes(self.masking(task), task)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from threading import Lock
@@ -59,26 +59,28 @@ def run_population(
     outcomes: dict[int, Outcome] = {}
     try:
         torch.set_num_threads(1)
-        structures = _by_structure(specs)
+        keys = _data_keys(specs)
+        structures = _by_structure(specs, keys)
         check_fits([specs[indices[0]] for indices in structures])
         tables: dict[Any, Data] = {}
         groups = []
         for indices in structures:
             members = [specs[i] for i in indices]
-            key = _data_key(members[0])
+            key = keys[indices[0]]
             data = tables[key] = tables[key] if key in tables else Data(members[0])
+            threads = cores if needs_cores(members[0]) else 1
             choice = choose(members, executor=executor, group_size=group_size, workers=cores)
             for part in _even_parts(indices, choice.group_size):
-                groups.append((part, choice, data))
+                groups.append((part, choice, data, threads))
         workers = max(1, min(cores, len(groups)))
         # One thread a population makes results independent of grouping and cores, to the last bit; networks of
         # large layers need the cores more.
         report = _Reporter(outcomes, on_progress, on_outcome)
 
         def work(group: tuple[Any, ...]) -> None:
-            part, choice, data = group
+            part, choice, data, threads = group
             # OpenMP's thread count belongs to the calling thread: each worker has to set its own.
-            threads = max(1, cores // workers) if needs_cores(specs[part[0]]) else 1
+            threads = max(1, threads // workers)
             torch.set_num_threads(threads)
             about = describe(choice, threads=threads, workers=workers) | {"group_size": len(part)}
             _run_group(part, [specs[i] for i in part], choice.stacked, data, about, report)
@@ -127,22 +129,27 @@ class _Reporter:
                     self.outcomes[index] = replace(outcome, network=None)
 
 
-def _by_structure(specs: Iterable[RunSpec]) -> list[list[int]]:
+def _by_structure(specs: Sequence[RunSpec], keys: Sequence[Any]) -> list[list[int]]:
     """Indices of runs that can be stacked: the same but for numbers, seeds, names, and which classes come when."""
     groups: dict[Any, list[int]] = {}
     for i, spec in enumerate(specs):
-        key = (_data_key(spec), spec.scenario.num_tasks, *(structure(part) for part in
+        key = (keys[i], spec.scenario.num_tasks, *(structure(part) for part in
                (spec.method, spec.network, spec.memory, spec.optimizer, spec.training)))  # fmt: skip
         groups.setdefault(key, []).append(i)
     return list(groups.values())
 
 
-def _data_key(spec: RunSpec) -> Any:
-    """What is equal for runs that can share their tables."""
-    scenario, training = spec.scenario, spec.training
-    test = scenario.eval_inputs is scenario.dataset.test_inputs
-    judged = "test" if test else _digest(scenario.eval_inputs) + _digest(scenario.eval_labels)
-    return id(scenario.dataset), judged, training.dtype, training.augment
+def _data_keys(specs: Sequence[RunSpec]) -> list[Any]:
+    """What is equal for runs that can share their tables; each scenario's held-out rows are read once."""
+    judged: dict[int, str] = {}
+    for scenario in (spec.scenario for spec in specs):
+        if id(scenario) not in judged:
+            test = scenario.eval_inputs is scenario.dataset.test_inputs
+            judged[id(scenario)] = "test" if test else _digest(scenario.eval_inputs) + _digest(scenario.eval_labels)
+    return [
+        (id(spec.scenario.dataset), judged[id(spec.scenario)], spec.training.dtype, spec.training.augment)
+        for spec in specs
+    ]
 
 
 def _digest(array: np.ndarray) -> str:

@@ -94,7 +94,7 @@ class TaskTraining:
         losses = self.method.loss(self._step(step, inputs, outputs))
         if not self._checked:
             self._check(losses)
-        first = losses if isinstance(losses, Tensor) else next(iter(losses.values()))
+        first = _first(losses)
         if of_made is not None and self.makes is not None and target is not None:
             first = first + self.makes.loss(of_made, target)
             losses = _with_first(losses, first)
@@ -191,7 +191,7 @@ class TaskTraining:
             params = {n: p.detach().requires_grad_() for n, p in self.model.weights.params.items()}
             outputs = self.model.at(Weights(params, self.model.weights.buffers), stream)
             losses = self.method.loss(self._step(alone, stream, outputs))
-            first = losses if isinstance(losses, Tensor) else next(iter(losses.values()))
+            first = _first(losses)
             grads = torch.autograd.grad(first.sum(), list(params.values()), allow_unused=True, materialize_grads=True)
         pace = self.model.optimizer.pace
         moved = {n: p.detach() - pace(step.rate, p) * g for (n, p), g in zip(params.items(), grads, strict=True)}
@@ -237,6 +237,11 @@ class TaskTraining:
         stream = logits.narrow(-2, 0, step.sizes[0]).reshape(-1, logits.shape[-1])
         kept = self.state.stored.view(-1, logits.shape[-1])
         kept.index_copy_(0, slots, stream.index_select(0, sources))
+
+
+def _first(losses: Tensor | dict[str, Tensor]) -> Tensor:
+    """The loss that is descended: the first of several."""
+    return losses if isinstance(losses, Tensor) else next(iter(losses.values()))
 
 
 def _with_first(

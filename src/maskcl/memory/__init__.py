@@ -54,9 +54,6 @@ def register(key: str) -> Callable[[P], P]:
         check(
             own, f"register({key!r})", "must override writes or refill, or nothing enters the memory", policy.__name__
         )
-        there = type(POLICIES.get(key))
-        if (there.__module__, there.__qualname__) == (policy.__module__, policy.__qualname__):
-            POLICIES.remove(key)  # defined again, as in a notebook's cell
         POLICIES.add(key, policy())
         return policy
 

@@ -122,5 +122,7 @@ def _add(key: str, policy: Any) -> None:
     POLICIES.add(key, policy() if isinstance(policy, type) else policy)
 
 
-POLICIES: Registry[MemoryPolicy] = Registry("memory policy", where="memory.policy", group="maskcl.memory", add=_add)
+POLICIES: Registry[MemoryPolicy] = Registry(
+    "memory policy", where="memory.policy", group="maskcl.memory", add=_add, origin=type
+)
 """Policies by key."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from maskcl.cfgm import Cfgm
 from maskcl.errors import check
+from maskcl.functional.prototypes import class_means, nearest_mean
 from maskcl.functional.softmax import gradient_factor, masked_losses, row_losses, scale_gradient
 from maskcl.mask import Mask
 from maskcl.methods.step import Draw, Gradients, Needs, Phase, State, Step
@@ -25,6 +26,7 @@ __all__ = [
     "Draw",
     "Gradients",
     "Method",
+    "NearestMean",
     "Needs",
     "Outputs",
     "Phase",
@@ -138,6 +140,26 @@ class Method:
             logits = torch.cat([scale_gradient(stream, factor), *memory], -2)  # memory rows keep their gradient
         return masked_losses(logits, step.labels, active, value=mask.value, mass=mask.mass, leak=mask.leak,
                              label_smoothing=step.label_smoothing, visible=visible)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearestMean(Method):
+    """Base of methods that predict the class whose mean of memory rows' features is nearest."""
+
+    def before_evaluation(self, state: State, view: View) -> State:
+        """Class means of the memory rows' features as the network sees them now."""
+        rows = view.memory_rows
+        if len(rows) == 0:
+            return state
+        outputs = view.outputs(rows)
+        assert outputs.features is not None
+        return {"means": class_means(outputs.features, view.labels(rows), outputs.logits.shape[-1])}
+
+    def predict(self, outputs: Outputs, state: State) -> Tensor:
+        """Nearest class mean; logits before there are any."""
+        if "means" not in state or outputs.features is None:
+            return outputs.logits
+        return nearest_mean(outputs.features, state["means"])
 
 
 def overrides(method: Method, *hooks: str) -> bool:

@@ -21,14 +21,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from maskcl.functional.prototypes import class_means, nearest_mean
-from maskcl.methods.base import Draw, Method, Needs, Outputs, State, Step, View, option
+from maskcl.methods.base import Draw, NearestMean, Needs, Step, option
 
 __all__ = ["Icarl"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Icarl(Method):
+class Icarl(NearestMean):
     """Sigmoid cross-entropy on new classes, distillation of old ones, nearest mean of exemplars."""
 
     key: ClassVar[str] = "icarl"
@@ -58,18 +57,3 @@ class Icarl(Method):
             target = torch.where(step.earlier, 1 / (1 + (-step.teacher).exp()), target)
         losses = torch.logaddexp(step.logits, torch.zeros_like(step.logits)) - target * step.logits
         return losses.mean(-1).mean(-1)
-
-    def before_evaluation(self, state: State, view: View) -> State:
-        """Means of the exemplars' features as the network sees them now."""
-        rows = view.memory_rows
-        if len(rows) == 0:
-            return state
-        outputs = view.outputs(rows)
-        assert outputs.features is not None
-        return {"means": class_means(outputs.features, view.labels(rows), outputs.logits.shape[-1])}
-
-    def predict(self, outputs: Outputs, state: State) -> Tensor:
-        """Nearest mean of exemplars; logits before there are any."""
-        if "means" not in state or outputs.features is None:
-            return outputs.logits
-        return nearest_mean(outputs.features, state["means"])

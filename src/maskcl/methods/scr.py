@@ -24,14 +24,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maskcl.functional.prototypes import class_means, nearest_mean
-from maskcl.methods.base import Draw, Method, Needs, Outputs, State, Step, View, dial, option
+from maskcl.methods.base import Draw, NearestMean, Needs, Step, dial, option
 
 __all__ = ["SupervisedContrastiveReplay"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SupervisedContrastiveReplay(Method):
+class SupervisedContrastiveReplay(NearestMean):
     """A contrastive loss on two views of stream and memory rows, nearest mean of memory rows."""
 
     key: ClassVar[str] = "scr"
@@ -76,18 +75,3 @@ class SupervisedContrastiveReplay(Method):
         positive = (labels[..., :, None] == labels[..., None, :]) & ~itself
         each = torch.where(positive, log_p, 0.0).sum(-1) / positive.sum(-1)  # the other view is always there
         return -each.mean(-1)
-
-    def before_evaluation(self, state: State, view: View) -> State:
-        """Means of the memory rows' features as the network sees them now."""
-        rows = view.memory_rows
-        if len(rows) == 0:
-            return state
-        outputs = view.outputs(rows)
-        assert outputs.features is not None
-        return {"means": class_means(outputs.features, view.labels(rows), outputs.logits.shape[-1])}
-
-    def predict(self, outputs: Outputs, state: State) -> Tensor:
-        """Nearest mean of memory rows; logits before there are any."""
-        if "means" not in state or outputs.features is None:
-            return outputs.logits
-        return nearest_mean(outputs.features, state["means"])
