@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,3 +17,18 @@ def mnist_root() -> Path:
         if place and all(MNIST.find(file, place) for file in MNIST.sha256):
             return Path(place)
     pytest.skip("MNIST is not here: set MASKCL_DATA to a folder that has it")
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many runs the engine was asked for, call by call."""
+    from maskcl.engine import run_population
+
+    asked: list[int] = []
+
+    def counting(specs: Any, **options: Any) -> Any:
+        asked.append(len(specs))
+        return run_population(specs, **options)
+
+    monkeypatch.setattr("maskcl.experiment.runner.run_population", counting)
+    return asked

@@ -27,19 +27,6 @@ SMALL: dict[str, Any] = {
 ENGINE = "maskcl.experiment.runner.run_population"
 
 
-@pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many runs the engine was asked for, call by call."""
-    asked: list[int] = []
-
-    def counting(specs: Any, **options: Any) -> Any:
-        asked.append(len(specs))
-        return run_population(specs, **options)
-
-    monkeypatch.setattr(ENGINE, counting)
-    return asked
-
-
 def own_data(shift: float = 0.0) -> Dataset:
     rng = np.random.default_rng(0)
     labels = np.arange(200) % 4

@@ -14,7 +14,6 @@ from torch import nn
 import maskcl
 from maskcl import data
 from maskcl.data import Dataset, from_arrays
-from maskcl.engine import run_population
 from maskcl.errors import ConfigError
 from maskcl.experiment import plan, run
 from maskcl.weights import network_info
@@ -28,19 +27,6 @@ SMALL: dict[str, Any] = {
     "training": {"batch_size": 32, "save_weights": True},
     "method": "er",
 }
-
-
-@pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many runs the engine was asked for, call by call."""
-    asked: list[int] = []
-
-    def counting(specs: Any, **options: Any) -> Any:
-        asked.append(len(specs))
-        return run_population(specs, **options)
-
-    monkeypatch.setattr("maskcl.experiment.runner.run_population", counting)
-    return asked
 
 
 def names(folder: Path) -> list[str]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from maskcl.errors import ShapeError, check
+from maskcl.errors import ShapeError, check, is_whole
 
 __all__ = ["Augment", "apply", "bounds", "crop_and_flip", "normalise", "plan"]
 
@@ -40,8 +40,8 @@ class Augment:
     normalise: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     def __post_init__(self) -> None:
-        whole = isinstance(self.crop, int) and not isinstance(self.crop, bool)
-        check(whole and self.crop >= 0, "augment.crop", "must be a whole number of pixels, 0 or more", self.crop)
+        good = is_whole(self.crop) and self.crop >= 0
+        check(good, "augment.crop", "must be a whole number of pixels, 0 or more", self.crop)
         check(isinstance(self.flip, bool), "augment.flip", "must be true or false", self.flip)
         if self.normalise is not None:
             table = _table(self.normalise)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from maskcl.errors import check, check_choice
+from maskcl.errors import check, check_choice, is_number, is_whole
 from maskcl.settings import dial
 
 __all__ = ["Cfgm"]
@@ -61,12 +61,12 @@ class Cfgm:
     def __post_init__(self) -> None:
         for name, low in (("step", 0.0), ("weight", 0.0), ("temperature", None)):
             number = getattr(self, name)
-            good = isinstance(number, (int, float)) and not isinstance(number, bool) and math.isfinite(number)
+            good = is_number(number) and math.isfinite(number)
             good = good and (number > 0 if low is None else number >= low)
             check(good, f"cfgm.{name}", f"must be a finite number, {'above 0' if low is None else '0 or more'}", number)
         for name in ("num_steps", "per_row", "from_task"):
             number = getattr(self, name)
-            good = isinstance(number, int) and not isinstance(number, bool) and number >= 1
+            good = is_whole(number) and number >= 1
             hint = "the first task has no old class, and no network before it" if name == "from_task" else None
             check(good, f"cfgm.{name}", "must be a whole number, 1 or more", number, hint=hint)
         check(isinstance(self.clamp, bool), "cfgm.clamp", "must be true or false", self.clamp)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import TypeGuard
 
 
 class MaskclError(Exception):
@@ -91,3 +92,13 @@ def check_choice(value: object, where: str, choices: Iterable[str], *, error: ty
     names = list(choices)
     if value not in names:
         raise error(message(where, f"must be one of {', '.join(names)}", value, choices=names))
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a setting is one of Python's numbers; true and false are none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether a setting is one of Python's whole numbers; true and false are none."""
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Any
 
-from maskcl.errors import MaskclWarning, check, check_choice
+from maskcl.errors import MaskclWarning, check, check_choice, is_number, is_whole
 from maskcl.settings import dial
 
 __all__ = ["Mask"]
@@ -58,7 +57,7 @@ class Mask:
         check(len(given) == 1, "mask", "needs exactly one of value, mass and leak", given,
               hint="value = -inf or a number; leak, 0 or more; stop-gradient: leak = 1, old_scale = 0")  # fmt: skip
         for name, number in {**given, "old_scale": self.old_scale, "new_scale": self.new_scale}.items():
-            check(_is_number(number) and not math.isnan(number), f"mask.{name}", "must be a number", number)
+            check(is_number(number) and not math.isnan(number), f"mask.{name}", "must be a number", number)
         if self.value is not None:
             check(self.value < math.inf, "mask.value", "must be below +inf", self.value)
         if self.mass is not None:
@@ -77,7 +76,7 @@ class Mask:
               "is needed with policy 'recent', and only there", self.recent_rows)  # fmt: skip
         for name, least in (("recent_rows", 1), ("from_task", 0)):
             number = getattr(self, name)
-            good = isinstance(number, int) and not isinstance(number, bool) and number >= least
+            good = is_whole(number) and number >= least
             good = good or (number is None and name == "recent_rows")
             check(good, f"mask.{name}", f"must be a whole number, {least} or more", number)
         check(isinstance(self.keep_future, bool), "mask.keep_future", "must be true or false", self.keep_future)
@@ -110,10 +109,6 @@ class Mask:
             if getattr(self, field) != defaults[field].default:
                 parts.append(f"{field}={getattr(self, field)}")
         return " ".join(parts)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _warn(text: str) -> None:

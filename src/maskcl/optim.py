@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from maskcl.errors import check, check_choice
+from maskcl.errors import check, check_choice, is_number
 from maskcl.settings import dial
 
-__all__ = ["Optimizer", "OptimizerConfig"]
+__all__ = ["Optimizer", "OptimizerConfig", "per_member"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,16 +43,15 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         check_choice(self.name, "optimizer.name", ("sgd", "adam"))
-        check(_number(self.lr) and 0 < self.lr < math.inf, "optimizer.lr", "must be a number above 0", self.lr)
-        check(
-            _number(self.momentum) and 0 <= self.momentum < 1, "optimizer.momentum", "must be in [0, 1)", self.momentum
-        )
+        check(is_number(self.lr) and 0 < self.lr < math.inf, "optimizer.lr", "must be a number above 0", self.lr)
+        good = is_number(self.momentum) and 0 <= self.momentum < 1
+        check(good, "optimizer.momentum", "must be in [0, 1)", self.momentum)
         check(
             self.name == "sgd" or self.momentum == 0, "optimizer.momentum", "acts only with name 'sgd'", self.momentum
         )
-        check(_number(self.weight_decay) and 0 <= self.weight_decay < math.inf, "optimizer.weight_decay",
+        check(is_number(self.weight_decay) and 0 <= self.weight_decay < math.inf, "optimizer.weight_decay",
               "must be 0 or more", self.weight_decay)  # fmt: skip
-        check(self.clip_norm is None or (_number(self.clip_norm) and self.clip_norm > 0), "optimizer.clip_norm",
+        check(self.clip_norm is None or (is_number(self.clip_norm) and self.clip_norm > 0), "optimizer.clip_norm",
               "must be above 0, or left out", self.clip_norm)  # fmt: skip
 
     @property
@@ -106,11 +105,11 @@ class Optimizer:
         grads = self._clipped(grads)
         for i, (param, grad) in enumerate(zip(self.params, grads, strict=True)):
             if not _is_zero(config.weight_decay):
-                grad = grad + self._per_member(config.weight_decay, param) * param
+                grad = grad + per_member(config.weight_decay, param) * param
             if config.name == "adam":
                 grad = self._adam_direction(i, grad)
             elif "momentum" in self.state:
-                grad = self.state["momentum"][i].mul_(self._per_member(config.momentum, param)).add_(grad)
+                grad = self.state["momentum"][i].mul_(per_member(config.momentum, param)).add_(grad)
             param.sub_(self.pace(rate, param) * grad)
 
     def pace(self, rate: float | Tensor, like: Tensor) -> Any:
@@ -120,9 +119,9 @@ class Optimizer:
         """
         lr = self.config.lr
         if isinstance(rate, float) and rate == 1.0:
-            return self._per_member(lr, like)
+            return per_member(lr, like)
         exact = torch.as_tensor(lr, dtype=like.dtype).double() * rate
-        return exact.to(like.dtype).view(-1, *[1] * (like.ndim - 1)) if exact.ndim else float(exact)
+        return per_member(exact, like) if exact.ndim else float(exact)
 
     def _adam_direction(self, i: int, grad: Tensor, beta1: float = 0.9, beta2: float = 0.999) -> Tensor:
         mean = self.state["mean"][i].lerp_(grad, 1 - beta1)
@@ -135,7 +134,7 @@ class Optimizer:
         """1 - beta^updates: one number, or one a member where members have made different numbers of updates."""
         if (self.updates == self.updates[0]).all():
             return 1 - beta ** int(self.updates[0])
-        return self._per_member(torch.tensor([1 - beta ** int(n) for n in self.updates], dtype=like.dtype), like)
+        return per_member(torch.tensor([1 - beta ** int(n) for n in self.updates], dtype=like.dtype), like)
 
     def _clipped(self, grads: Sequence[Tensor]) -> Sequence[Tensor]:
         limit = self.config.clip_norm
@@ -144,17 +143,19 @@ class Optimizer:
         first = 1 if self.stacked else 0
         norm = sum(g.square().flatten(first).sum(-1) for g in grads)
         factor = (limit / (torch.as_tensor(norm).sqrt() + 1e-6)).clamp(max=1.0)
-        return [self._per_member(factor, g) * g for g in grads]
-
-    def _per_member(self, dial: Any, like: Tensor) -> Any:
-        """Give a value a member as many trailing dimensions as the parameter has."""
-        if isinstance(dial, Tensor) and dial.ndim:
-            return dial.to(like.dtype).view(-1, *[1] * (like.ndim - 1))
-        return dial
+        return [per_member(factor, g) * g for g in grads]
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def per_member(number: Any, like: Tensor) -> Any:
+    """Give a dial, [K] in a population, the type and as many trailing dimensions as a parameter [K, ...] has.
+
+    Args:
+        number: A float, or a tensor [K]; one without dimensions stays as it is.
+        like: The parameter, or anything else with a leading member dimension.
+    """
+    if isinstance(number, Tensor) and number.ndim:
+        return number.to(like.dtype).view(-1, *[1] * (like.ndim - 1))
+    return number
 
 
 def _is_zero(dial: Any) -> bool:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from maskcl.errors import check, check_choice
+from maskcl.errors import check, check_choice, is_number
 
 __all__ = ["Schedule"]
 
@@ -51,14 +50,14 @@ class Schedule:
 
     def __post_init__(self) -> None:
         check_choice(self.name, "schedule.name", ("constant", "multistep", "cosine"))
-        good = _is_number(self.warmup) and 0 <= self.warmup < 1
+        good = is_number(self.warmup) and 0 <= self.warmup < 1
         check(good, "schedule.warmup", "must be a share of the span in [0, 1)", self.warmup)
         self._check_milestones()
-        check(_is_number(self.gamma) and 0 < self.gamma < math.inf, "schedule.gamma",
+        check(is_number(self.gamma) and 0 < self.gamma < math.inf, "schedule.gamma",
               "must be a finite number above 0", self.gamma)  # fmt: skip
         check(self.name == "multistep" or self.gamma == GAMMA, "schedule.gamma", "acts only with name 'multistep'",
               self.gamma)  # fmt: skip
-        check(_is_number(self.final) and 0 <= self.final <= 1, "schedule.final", "must be in [0, 1]", self.final)
+        check(is_number(self.final) and 0 <= self.final <= 1, "schedule.final", "must be in [0, 1]", self.final)
         check(self.name == "cosine" or self.final == 0, "schedule.final", "acts only with name 'cosine'", self.final)
         check_choice(self.span, "schedule.span", ("task", "run"))
         check(not self.is_constant or self.span == "task", "schedule.span",
@@ -67,7 +66,7 @@ class Schedule:
     def _check_milestones(self) -> None:
         where, given = "schedule.milestones", self.milestones
         listed = isinstance(given, Sequence) and not isinstance(given, str)
-        good = listed and all(_is_number(at) and 0 < at < 1 for at in given) and list(given) == sorted(set(given))
+        good = listed and all(is_number(at) and 0 < at < 1 for at in given) and list(given) == sorted(set(given))
         check(good, where, "must be numbers between 0 and 1, each above the one before", given,
               hint="shares of the span: epochs 35 and 45 of 50 are 0.7 and 0.9")  # fmt: skip
         object.__setattr__(self, "milestones", tuple(given))
@@ -102,7 +101,3 @@ class Schedule:
             factors[warm:] = self.final + (1 - self.final) * (1 + np.cos(turn)) / 2
         factors[:warm] = (steps[:warm] + 1) / max(1, warm)
         return factors
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

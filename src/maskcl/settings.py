@@ -7,7 +7,7 @@ import math
 from dataclasses import MISSING, field
 from typing import Any
 
-from maskcl.errors import check, check_choice
+from maskcl.errors import check, check_choice, is_number, is_whole
 
 __all__ = ["check_declared", "dial", "is_dial", "option"]
 
@@ -69,7 +69,7 @@ def check_declared(settings: Any, section: str) -> None:
         elif declared.get("choices"):
             check_choice(value, where, declared["choices"])
         elif declared.get("least") is not None:
-            good = isinstance(value, int) and not isinstance(value, bool) and value >= declared["least"]
+            good = is_whole(value) and value >= declared["least"]
             check(good, where, f"must be a whole number, {declared['least']} or more", value)
 
 
@@ -77,7 +77,7 @@ def _check_number(where: str, value: Any, declared: Any) -> None:
     least, above, most = declared["least"], declared["above"], declared["most"]
     if least is None and above is None:
         return
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    number = is_number(value)
     if above is not None:
         check(number and above < value < math.inf, where, f"must be above {above:g}", value)
     elif most < math.inf:

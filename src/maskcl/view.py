@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -27,6 +29,17 @@ class Outputs:
     logits: Tensor
     features: Tensor | None = None
     projected: Tensor | None = None
+
+    @staticmethod
+    def joined(parts: Sequence[Outputs], dim: int) -> Outputs:
+        """Join what a network gives for some rows with what it gives for others, along the rows' dimension."""
+        if len(parts) == 1:
+            return parts[0]
+        logits, features, projected = (
+            [t for t in column if t is not None]
+            for column in zip(*((p.logits, p.features, p.projected) for p in parts), strict=True)
+        )
+        return Outputs(torch.cat(logits, dim), *(torch.cat(c, dim) if c else None for c in (features, projected)))
 
 
 class View(Protocol):

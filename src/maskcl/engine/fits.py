@@ -40,8 +40,7 @@ def check_spec(spec: Any) -> None:
           f"must not be above the smallest task's {smallest} rows", training.batch_size)  # fmt: skip
     check(needs.label_smoothing or training.label_smoothing == 0, "training.label_smoothing",
           f"acts on no loss of method '{method.key}'", training.label_smoothing)  # fmt: skip
-    phases = [phase for task in range(num_tasks) for phase in method.phases(task, num_tasks)]
-    own = bool(phases) and all(phase.epochs is not None for phase in phases)
+    own = bool(spec.phases) and all(phase.epochs is not None for phase in spec.phases)
     check(not own or training.epochs == 1, "training.epochs",
           f"acts on nothing with method '{method.key}', whose phases have their own", training.epochs)  # fmt: skip
     first = needs.replay_from_task

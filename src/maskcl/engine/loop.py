@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from maskcl.engine.model import Forward, Parts
-from maskcl.engine.state import Weights
+from maskcl.engine.state import Weights, map_tensors
 from maskcl.methods import Gradients
 from maskcl.optim import Optimizer
 from maskcl.view import Outputs
@@ -37,21 +37,20 @@ class LoopModel:
 
     def at(self, weights: Weights, inputs: Tensor) -> Outputs:
         """Map inputs [B, ...] in evaluation mode, with a graph to the given weights."""
-        self.parts.train(False)
-        try:
+        with self.parts.evaluating():
             return self.parts(inputs, weights.params | weights.buffers)
-        finally:
-            self.parts.train()
+
+    def own(self, member: int) -> Weights:
+        """The weights."""
+        return map_tensors(Tensor.detach, self.weights)
 
     def one(self, member: int) -> Forward:
         """The network as a function of inputs [N, ...], in evaluation mode."""
 
         @torch.no_grad()
         def forward(inputs: Tensor) -> Outputs:
-            self.parts.train(False)
-            out = self.parts(inputs, look=True)
-            self.parts.train()
-            return out
+            with self.parts.evaluating():
+                return self.parts(inputs, look=True)
 
         return forward
 

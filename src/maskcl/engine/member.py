@@ -10,7 +10,6 @@ from torch import Tensor
 from maskcl.engine.evaluate import CHUNK
 from maskcl.engine.model import Model, squared_gradients
 from maskcl.engine.spec import RunSpec
-from maskcl.engine.state import Weights, map_tensors
 from maskcl.engine.table import Table
 from maskcl.memory import MemoryState
 from maskcl.rng import generator
@@ -70,14 +69,9 @@ class MemberView:
         return self._spec.scenario.tasks[: self._task + 1]
 
     @property
-    def _own(self) -> Weights:
-        weights = map_tensors(Tensor.detach, self._model.weights)
-        return map_tensors(lambda t: t[self._member], weights) if self._model.leading else weights
-
-    @property
     def weights(self) -> list[Tensor]:
         """The network's parameters."""
-        return list(self._own.params.values())
+        return list(self._model.own(self._member).params.values())
 
     @property
     def task_rows(self) -> Ints:
@@ -105,16 +99,12 @@ class MemberView:
     def outputs(self, rows: Ints) -> Outputs:
         """What the network gives for rows, in evaluation mode."""
         parts = [self._forward(self._table.rows(rows[i : i + CHUNK])) for i in range(0, max(1, len(rows)), CHUNK)]
-        if len(parts) == 1:
-            return parts[0]
-        logits, features, projected = (
-            [t for t in column if t is not None]
-            for column in zip(*((p.logits, p.features, p.projected) for p in parts), strict=True)
-        )
-        return Outputs(torch.cat(logits), *(torch.cat(c) if c else None for c in (features, projected)))
+        return Outputs.joined(parts, 0)
 
     def squared_gradients(self, num_rows: int) -> list[Tensor]:
         """Mean squared gradients over rows of the task."""
         seed = self._spec.seeds.sampling
         rows = generator(seed, "fisher", self._task).permutation(self.task_rows)[:num_rows]
-        return squared_gradients(self._model.parts, self._own, self._table.rows(rows), self.labels(rows))
+        return squared_gradients(
+            self._model.parts, self._model.own(self._member), self._table.rows(rows), self.labels(rows)
+        )

@@ -134,7 +134,7 @@ class Members:
         spec = self.specs[member]
         shape, num_classes = spec.scenario.dataset.input_shape, spec.scenario.num_classes
         module = build_network(spec.network, shape, num_classes, seed=0).to(self.dtype).eval()
-        own = map_tensors(lambda t: t.detach()[member] if self.stacked else t.detach(), self.model.weights)
+        own = self.model.own(member)
         for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
             tensor.copy_((own.params | own.buffers)[name])
         return module

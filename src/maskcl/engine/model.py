@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeAlias
 
 import torch
@@ -49,6 +50,10 @@ class Model(Protocol):
         """Map inputs in evaluation mode, with a graph to the given weights, and to the inputs if they ask for one."""
         ...
 
+    def own(self, member: int) -> Weights:
+        """One member's weights, without a member dimension and without a graph; they share their storage."""
+        ...
+
     def one(self, member: int) -> Forward:
         """One member as a function of inputs [N, *shape], in evaluation mode, without a graph."""
         ...
@@ -93,6 +98,15 @@ class Parts:
         for module in (self.network, self.head):
             if module is not None:
                 module.train(mode)
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Evaluation mode within a `with`, training mode after it."""
+        self.train(False)
+        try:
+            yield
+        finally:
+            self.train()
 
     def __call__(self, inputs: Tensor, weights: dict[str, Tensor] | None = None, *, look: bool = False) -> Outputs:
         """Map one member's inputs, with weights by name instead of its own where they are given.
@@ -168,11 +182,10 @@ def squared_gradients(parts: Parts, weights: Weights, inputs: Tensor, labels: Te
         logits = parts(x[None], params | weights.buffers).logits
         return logits.log_softmax(-1)[0].gather(0, y[None])[0]
 
-    parts.train(False)
     totals = {name: torch.zeros_like(tensor) for name, tensor in params.items()}
     each_row = vmap(grad(log_p), in_dims=(None, 0, 0))
-    for x, y in zip(inputs.split(64), labels.split(64), strict=True):
-        for name, gradient in each_row(params, x, y).items():
-            totals[name].add_(gradient.square().sum(0))
-    parts.train()
+    with parts.evaluating():
+        for x, y in zip(inputs.split(64), labels.split(64), strict=True):
+            for name, gradient in each_row(params, x, y).items():
+                totals[name].add_(gradient.square().sum(0))
     return [total / len(inputs) for total in totals.values()]

@@ -24,10 +24,9 @@ from maskcl.engine.state import map_tensors, named_tensors, stack_trees
 from maskcl.engine.steps import Chunk, TaskPlan
 from maskcl.engine.synthesis import Synthesis
 from maskcl.engine.training import TaskTraining
-from maskcl.memory import plan_writes, refilled
+from maskcl.memory import refilled
 from maskcl.methods import Phase
 from maskcl.methods.base import overrides
-from maskcl.rng import generator
 
 __all__ = ["OnEvaluation", "OnSteps", "Population"]
 
@@ -188,13 +187,11 @@ class Population(Members):
     def _pass_by(self, task: int) -> None:
         """Offer a task's rows to the memories; nothing is trained on them."""
         for k, spec in enumerate(self.specs):
-            memory, seed = self.state.memories[k], spec.seeds.sampling
-            assert memory is not None
-            rows = self.stream_rows(k, Phase(), task)
-            order = rows[generator(seed, "stream", task, 0).permutation(len(rows))]
-            labels = self.data.labels[order]
-            slots = plan_writes(str(spec.memory.policy), memory, labels, generator(seed, "memory", task))  # type: ignore[union-attr]
-            self.state.memories[k] = memory.after(slots, order, labels)
+            passed = plan_member(
+                spec, task=task, rows=self.stream_rows(k, Phase(), task), epochs=1, memory=self.state.memories[k],
+                last_seen=self.state.last_seen[k], position=int(self.state.position[k]),
+            )  # fmt: skip
+            self.state.memories[k] = passed.memory
 
     @torch.no_grad()
     def _start_afresh(self) -> None:

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from maskcl.engine.spec import RunSpec
 from maskcl.errors import ConfigError, message
 from maskcl.machine import available_bytes
-from maskcl.methods import Phase
 from maskcl.methods.base import overrides
 from maskcl.networks import find_classifier, num_features, sketch_network
 
@@ -69,13 +68,7 @@ def _longest(spec: RunSpec) -> int:
     """Stream rows of the longest phase, all epochs together."""
     rows = {"task": max(map(len, spec.scenario.train_rows)), "all": sum(map(len, spec.scenario.train_rows)),
             "memory": 0 if spec.memory is None else spec.memory.size}  # fmt: skip
-    return max((rows[phase.rows] * (phase.epochs or spec.training.epochs) for phase in _phases(spec)), default=0)
-
-
-def _phases(spec: RunSpec) -> list[Phase]:
-    """The phases of all tasks."""
-    num_tasks = spec.scenario.num_tasks
-    return [phase for task in range(num_tasks) for phase in spec.method.phases(task, num_tasks)]
+    return max((rows[phase.rows] * (phase.epochs or spec.training.epochs) for phase in spec.phases), default=0)
 
 
 def _head_size(spec: RunSpec, network: nn.Module) -> int:
@@ -91,7 +84,7 @@ def _largest(spec: RunSpec) -> str:
     """The setting that is furthest above what is usual, with what it says."""
     drawn = sum(draw.num_drawn for draw in spec.method.needs.draws)
     weights = sum(p.numel() for p in sketch(spec).parameters())
-    passes = max((phase.epochs or spec.training.epochs for phase in _phases(spec)), default=1)
+    passes = max((phase.epochs or spec.training.epochs for phase in spec.phases), default=1)
     times = {
         f"network of {weights:,} parameters": weights / 1e7,
         "training.batch_size": spec.training.batch_size / 100,

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from maskcl.engine.auto import choose, describe, needs_cores
-from maskcl.engine.dials import structure
 from maskcl.engine.evaluate import Data, Evaluation
 from maskcl.engine.population import Population
 from maskcl.engine.record import Record
@@ -133,9 +132,7 @@ def _by_structure(specs: Sequence[RunSpec], keys: Sequence[Any]) -> list[list[in
     """Indices of runs that can be stacked: the same but for numbers, seeds, names, and which classes come when."""
     groups: dict[Any, list[int]] = {}
     for i, spec in enumerate(specs):
-        key = (keys[i], spec.scenario.num_tasks, *(structure(part) for part in
-               (spec.method, spec.network, spec.memory, spec.optimizer, spec.training)))  # fmt: skip
-        groups.setdefault(key, []).append(i)
+        groups.setdefault((keys[i], spec.scenario.num_tasks, spec.structure), []).append(i)
     return list(groups.values())
 
 

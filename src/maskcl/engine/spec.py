@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,10 +11,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from maskcl.augment import Augment
+from maskcl.engine.dials import structure
 from maskcl.engine.fits import check_spec
-from maskcl.errors import check, check_choice
+from maskcl.errors import check, check_choice, is_number, is_whole
 from maskcl.memory import MemoryConfig
-from maskcl.methods import Method
+from maskcl.methods import Method, Phase
 from maskcl.networks import Mlp, Network
 from maskcl.optim import OptimizerConfig
 from maskcl.scenario import Scenario
@@ -49,13 +51,11 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         for name in ("batch_size", "epochs", "evaluate_every"):
             number = getattr(self, name)
-            good = (number is None and name == "evaluate_every") or (
-                isinstance(number, int) and not isinstance(number, bool) and number >= 1
-            )
+            good = (number is None and name == "evaluate_every") or (is_whole(number) and number >= 1)
             check(good, f"training.{name}", "must be a whole number, 1 or more", number)
         check_choice(self.dtype, "training.dtype", ("float32", "float64"))
         smoothing = self.label_smoothing
-        good = isinstance(smoothing, (int, float)) and not isinstance(smoothing, bool) and 0 <= smoothing < 1
+        good = is_number(smoothing) and 0 <= smoothing < 1
         check(good, "training.label_smoothing", "must be 0 or more and below 1", smoothing)
         check(isinstance(self.save_weights, bool), "training.save_weights", "must be true or false", self.save_weights)
 
@@ -101,6 +101,17 @@ class RunSpec:
         if self.memory is not None and self.memory.policy is None:
             object.__setattr__(self, "memory", replace(self.memory, policy=self.method.needs.policy))
         check_spec(self)
+
+    @property
+    def phases(self) -> list[Phase]:
+        """The phases of all tasks, one after the other."""
+        num_tasks = self.scenario.num_tasks
+        return [phase for task in range(num_tasks) for phase in self.method.phases(task, num_tasks)]
+
+    @property
+    def structure(self) -> Hashable:
+        """What is equal for runs that differ in numbers, seeds, names and scenarios alone."""
+        return tuple(map(structure, (self.method, self.network, self.memory, self.optimizer, self.training)))
 
 
 @dataclass(frozen=True, kw_only=True)

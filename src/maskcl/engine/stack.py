@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import vmap
 
 from maskcl.engine.model import Forward, Parts
-from maskcl.engine.state import Weights
+from maskcl.engine.state import Weights, map_tensors
 from maskcl.methods import Gradients
 from maskcl.optim import Optimizer
 from maskcl.view import Outputs
@@ -49,11 +49,12 @@ class StackModel:
         """Map inputs [K, B, ...] in evaluation mode, with a graph to the given weights."""
         if self.is_linear_chain:
             return self._chain(weights.params, inputs, fused=False)
-        self.parts.train(False)
-        try:
+        with self.parts.evaluating():
             return self._each(weights, inputs)
-        finally:
-            self.parts.train()
+
+    def own(self, member: int) -> Weights:
+        """One member's weights."""
+        return map_tensors(lambda t: t.detach()[member], self.weights)
 
     def _each(self, weights: Weights, inputs: Tensor) -> Outputs:
         """Every member by `vmap`."""
@@ -87,14 +88,13 @@ class StackModel:
 
     def one(self, member: int) -> Forward:
         """One member as a function of inputs [N, ...], in evaluation mode: one large product a layer."""
-        own = {n: t.detach()[member] for n, t in (self.weights.params | self.weights.buffers).items()}
+        weights = self.own(member)
+        own = weights.params | weights.buffers
 
         @torch.no_grad()
         def forward(inputs: Tensor) -> Outputs:
-            self.parts.train(False)
-            out = self.parts(inputs, own, look=True)
-            self.parts.train()
-            return out
+            with self.parts.evaluating():
+                return self.parts(inputs, own, look=True)
 
         return forward
 

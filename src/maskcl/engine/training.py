@@ -145,7 +145,7 @@ class TaskTraining:
             outputs = self.model.forward(parts[0] if made is None else torch.cat(parts, dim))
         else:
             sources = [part for view in inputs.chunk(views, dim) for part in view.split(sizes, dim)]
-            outputs = _joined([self.model.forward(part) for part in [*sources, *parts[1:]]])
+            outputs = Outputs.joined([self.model.forward(part) for part in [*sources, *parts[1:]]], dim)
         total = inputs.shape[dim]
         count = sum(sizes)
         of_made = None if made is None else outputs.logits[..., total:, :]
@@ -252,13 +252,3 @@ def _with_first(
         return first
     name = next(iter(losses))
     return {name: first} if alone else losses | {name: first}
-
-
-def _joined(parts: Sequence[Outputs]) -> Outputs:
-    def join(name: str) -> Tensor | None:
-        found = [t for part in parts if (t := getattr(part, name)) is not None]
-        return torch.cat(found, -2) if found else None
-
-    logits = join("logits")
-    assert logits is not None
-    return Outputs(logits, join("features"), join("projected"))

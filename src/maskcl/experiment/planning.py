@@ -10,7 +10,6 @@ from typing import Any
 
 from maskcl.data import Dataset
 from maskcl.engine import RunSpec
-from maskcl.engine.dials import structure
 from maskcl.engine.resources import check_fits
 from maskcl.errors import ConfigError, check, message
 from maskcl.experiment.arguments import MOST_RUNS, check_arguments, check_number, given_network
@@ -129,8 +128,7 @@ def _check_fit(runs: Sequence[Planned]) -> None:
     firsts = {id(run.spec.method): run.spec for run in runs if run.done is None}
     specs: dict[Any, RunSpec] = {}
     for spec in firsts.values():
-        parts = (spec.method, spec.network, spec.memory, spec.optimizer, spec.training)
-        specs.setdefault((id(spec.scenario), *map(structure, parts)), spec)
+        specs.setdefault((id(spec.scenario), spec.structure), spec)
     check_fits(list(specs.values()))
 
 

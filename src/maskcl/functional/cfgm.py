@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 
-from maskcl.errors import ConfigError, ShapeError, check, message
+from maskcl.errors import ConfigError, ShapeError, check, is_whole, message
+from maskcl.functional.modes import in_mode
 from maskcl.functional.softmax import Dial, row_losses
 from maskcl.functional.values import Classes, Labels, as_classes, as_dial, as_labels, as_tensor, demand
 
@@ -68,7 +69,7 @@ def cfgm(
     check(ordered, "cfgm: bounds", "must be two numbers, the lower first", bounds,
           error=ShapeError)  # fmt: skip
     check(norm in NORMS, "cfgm: norm", f"must be one of {', '.join(NORMS)}", norm, error=ShapeError)
-    good = isinstance(num_steps, int) and not isinstance(num_steps, bool) and num_steps >= 1
+    good = is_whole(num_steps) and num_steps >= 1
     check(good, "cfgm: num_steps", "must be a whole number, 1 or more", num_steps)
     labels = as_tensor(labels, "cfgm: labels", inputs)
     lead, shape = labels.shape, inputs.shape[labels.ndim :]
@@ -76,7 +77,7 @@ def cfgm(
     check(inputs.shape[: labels.ndim] == lead, "cfgm: labels", must, tuple(lead), error=ShapeError)
     step, rules = as_dial(step, "cfgm: step", lead[:-1])
     demand(rules)
-    with _gradients_allowed(), _evaluating(forward) if isinstance(forward, nn.Module) else nullcontext():
+    with _gradients_allowed(), in_mode(forward, training=False) if isinstance(forward, nn.Module) else nullcontext():
         x, labels = _normal(inputs.detach()), _normal(labels)
         visible = _normal(visible) if isinstance(visible, Tensor) else visible
         pace = torch.as_tensor(step, dtype=inputs.dtype, device=inputs.device)
@@ -126,15 +127,3 @@ def _gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         must = "must not hold tensors made in torch.inference_mode, which autograd does not take"
         raise ConfigError(message("cfgm: forward", must, hint="make the network outside of it")) from None
     return grad
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode, part by part back to what it was."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes:
-            part.training = training

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from maskcl.errors import ShapeError, check
-from maskcl.functional.softmax import at_least_float32
+from maskcl.functional.softmax import at_least_float32, per_row
 
 __all__ = ["distillation", "logit_mse"]
 
@@ -41,8 +41,7 @@ def distillation(logits: Tensor, target_logits: Tensor, *, temperature: float | 
         gives no probability adds nothing.
     """
     _check_same("target_logits", target_logits, logits)
-    if isinstance(temperature, Tensor) and temperature.ndim:
-        temperature = temperature[..., None, None]
+    temperature = per_row(temperature)
     log_p = F.log_softmax(at_least_float32(logits) / temperature, -1)
     log_q = F.log_softmax(target_logits.detach().to(log_p.dtype) / temperature, -1)
     q = log_q.exp()

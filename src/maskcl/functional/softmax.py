@@ -11,7 +11,7 @@ Rows whose own label is inactive have an infinite loss under m = -inf or leak = 
 from __future__ import annotations
 
 import math
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -24,9 +24,11 @@ __all__ = [
     "at_least_float32",
     "check_classes",
     "gradient_factor",
+    "is_one",
     "leaked",
     "masked_losses",
     "mass_to_value",
+    "per_row",
     "present_classes",
     "replaced",
     "row_losses",
@@ -42,7 +44,7 @@ def replaced(logits: Tensor, active: Tensor, value: Dial) -> Tensor:
     """`replace_logits` without a look at values."""
     limit = torch.finfo(logits.dtype).max
     if isinstance(value, Tensor):
-        level = value.detach()[..., None, None] if value.ndim else value.detach()
+        level = per_row(value.detach())
         cast = level.to(logits.dtype)
         level = torch.where(level.isinf(), cast, cast.clamp(-limit, limit))
         return torch.where(active, logits, level)
@@ -52,8 +54,7 @@ def replaced(logits: Tensor, active: Tensor, value: Dial) -> Tensor:
 def leaked(logits: Tensor, active: Tensor, leak: Dial) -> Tensor:
     """`leaky_logits` without a look at values."""
     if isinstance(leak, Tensor):
-        weight = leak.detach()[..., None, None] if leak.ndim else leak.detach()
-        shift = torch.where(active, 0.0, weight.log().to(logits.dtype))
+        shift = torch.where(active, 0.0, per_row(leak.detach()).log().to(logits.dtype))
     else:
         shift = torch.where(active, logits.new_zeros(()), math.log(leak) if leak > 0 else -math.inf)
     return logits + shift
@@ -91,7 +92,7 @@ def gradient_factor(active: Tensor, new_scale: Dial, old_scale: Dial, dtype: tor
     Returns:
         Factors, shape [C] or [..., B, C].
     """
-    new, old = (torch.as_tensor(_per_row(scale), dtype=dtype, device=active.device) for scale in (new_scale, old_scale))
+    new, old = (torch.as_tensor(per_row(scale), dtype=dtype, device=active.device) for scale in (new_scale, old_scale))
     return torch.where(active, new, old)
 
 
@@ -116,7 +117,7 @@ def mass_to_value(
     inactive = ~active if visible is None else ~active & visible
     count = inactive.sum(-1, keepdim=True)
     count = count[None] if count.ndim == 1 else count
-    return _per_row(mass) - count.clamp(min=1).to(dtype).log()
+    return per_row(mass) - count.clamp(min=1).to(dtype).log()
 
 
 def masked_losses(
@@ -156,7 +157,7 @@ def masked_losses(
     check(given <= 1, "masked_cross_entropy", "takes one of value, mass and leak", given, error=ShapeError)
     check_classes(logits, active)
     logits = at_least_float32(logits)
-    if not (_is_one(old_scale) and _is_one(new_scale)):
+    if not (is_one(old_scale) and is_one(new_scale)):
         logits = scale_gradient(logits, gradient_factor(active, new_scale, old_scale, logits.dtype))
     if leak is not None:
         logits = leaked(logits, active, leak)
@@ -253,9 +254,11 @@ def check_classes(logits: Tensor, classes: Tensor, *, name: str = "active") -> N
         )
 
 
-def _per_row(dial: Dial) -> Dial:
+def per_row(dial: Any) -> Any:
+    """Give a dial [...] the two dimensions, rows and classes, that logits [..., B, C] have besides."""
     return dial[..., None, None] if isinstance(dial, Tensor) and dial.ndim else dial
 
 
-def _is_one(dial: Dial) -> bool:
+def is_one(dial: Any) -> bool:
+    """Whether a dial is exactly 1 for all members, so that nothing need be multiplied."""
     return not isinstance(dial, Tensor) and dial == 1.0

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maskcl.errors import check
+from maskcl.errors import check, is_whole
 from maskcl.registry import Registry
 from maskcl.settings import option
 from maskcl.view import View
@@ -39,7 +39,7 @@ class MemoryConfig:
     policy: str | None = None
 
     def __post_init__(self) -> None:
-        good = isinstance(self.size, int) and not isinstance(self.size, bool) and self.size >= 0
+        good = is_whole(self.size) and self.size >= 0
         check(good, "memory.size", "must be 0 or more slots", self.size)
         if self.policy is not None:
             POLICIES.key(self.policy)

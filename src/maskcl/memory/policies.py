@@ -56,11 +56,8 @@ class ClassBalanced(MemoryPolicy):
                 out[n] = free.pop()
                 mine.append(int(out[n]))
             else:
-                largest = max(map(len, slots_of))
-                if len(mine) == offered[label] < largest:  # has lost nothing yet: not full
-                    donors = [slots for slots in slots_of if len(slots) == largest]
-                    donor = donors[int(u * len(donors))]
-                    out[n] = donor.pop(int(v * len(donor)))
+                if len(mine) == offered[label] < max(map(len, slots_of)):  # has lost nothing yet: not full
+                    out[n] = _freed(slots_of, u, v)
                     mine.append(int(out[n]))
                 elif (place := int(u * (offered[label] + 1))) < len(mine):
                     out[n] = mine[place]
@@ -89,13 +86,17 @@ class Greedy(MemoryPolicy):
             if free:
                 out[n] = free.pop()
             else:
-                largest = max(map(len, slots_of))
-                donors = [slots for slots in slots_of if len(slots) == largest]
-                u, v = uniform[n]
-                donor = donors[int(u * len(donors))]
-                out[n] = donor.pop(int(v * len(donor)))
+                out[n] = _freed(slots_of, *uniform[n])
             mine.append(int(out[n]))
         return out
+
+
+def _freed(slots_of: list[list[int]], u: float, v: float) -> int:
+    """Take a slot from a class that has the most: which of these classes, and which of its slots, by chance."""
+    largest = max(map(len, slots_of))
+    donors = [slots for slots in slots_of if len(slots) == largest]
+    donor = donors[int(u * len(donors))]
+    return donor.pop(int(v * len(donor)))
 
 
 def _rank_within(labels: Ints) -> Ints:

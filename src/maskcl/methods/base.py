@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from maskcl.cfgm import Cfgm
 from maskcl.errors import check
 from maskcl.functional.prototypes import class_means, nearest_mean
-from maskcl.functional.softmax import gradient_factor, masked_losses, row_losses, scale_gradient
+from maskcl.functional.softmax import gradient_factor, is_one, masked_losses, row_losses, scale_gradient
 from maskcl.mask import Mask
 from maskcl.methods.step import Draw, Gradients, Needs, Phase, State, Step
+from maskcl.optim import per_member
 from maskcl.settings import check_declared, dial, option
 from maskcl.view import Outputs, View
 
@@ -132,7 +133,7 @@ class Method:
         if mask is None or active is None:
             return row_losses(step.logits, step.labels, label_smoothing=step.label_smoothing, visible=visible)
         logits = step.logits
-        if not (_is_one(mask.old_scale) and _is_one(mask.new_scale)):
+        if not (is_one(mask.old_scale) and is_one(mask.new_scale)):
             stream, *memory = step.split(logits, -2)
             factor = gradient_factor(
                 active[..., : step.sizes[0], :], mask.new_scale, mask.old_scale, dtype=logits.dtype
@@ -165,12 +166,3 @@ class NearestMean(Method):
 def overrides(method: Method, *hooks: str) -> bool:
     """Whether a method's class has a hook of its own, any of these."""
     return any(getattr(type(method), hook) is not getattr(Method, hook) for hook in hooks)
-
-
-def per_member(number: Any, like: Tensor) -> Any:
-    """Give a dial, [K] in a population, as many trailing dimensions as a parameter [K, ...] has."""
-    return number.view(-1, *[1] * (like.ndim - 1)) if isinstance(number, Tensor) else number
-
-
-def _is_one(number: Any) -> bool:
-    return not isinstance(number, Tensor) and number == 1.0

@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from maskcl.functional.softmax import per_row
 from maskcl.methods.base import Draw, NearestMean, Needs, Step, dial, option
 
 __all__ = ["SupervisedContrastiveReplay"]
@@ -66,11 +67,8 @@ class SupervisedContrastiveReplay(NearestMean):
         if not step.replays:
             return 0 * step.projected.sum((-2, -1))
         u, labels = F.normalize(step.projected, dim=-1), torch.cat([step.labels, step.labels], -1)
-        temperature = self.temperature
-        if isinstance(temperature, Tensor):
-            temperature = temperature[..., None, None]
         itself = torch.eye(labels.shape[-1], dtype=torch.bool)
-        alike = (u @ u.mT / temperature).masked_fill(itself, -torch.inf)
+        alike = (u @ u.mT / per_row(self.temperature)).masked_fill(itself, -torch.inf)
         log_p = alike - alike.logsumexp(-1, keepdim=True)
         positive = (labels[..., :, None] == labels[..., None, :]) & ~itself
         each = torch.where(positive, log_p, 0.0).sum(-1) / positive.sum(-1)  # the other view is always there

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from maskcl.errors import ConfigError, MaskclError, check, message
+from maskcl.functional.modes import in_mode
 from maskcl.networks.dropout import check_draws, seed_dropout
 from maskcl.networks.modules import fingerprint
 from maskcl.rng import derive
@@ -110,17 +111,14 @@ def sketch_network(network: Network, input_shape: tuple[int, ...], num_classes: 
 def _tried(module: Any, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
     """The module, if it gives logits for two rows and has something to train."""
     check(isinstance(module, nn.Module), "network", "must be built as an nn.Module", type(module).__name__)
-    modes = [(part, part.training) for part in module.modules()]
     must = f"must map inputs {[2, *input_shape]} to logits {[2, num_classes]}"
     try:
-        with torch.no_grad():
-            out = module.eval()(_rows(module, input_shape))
+        with torch.no_grad(), in_mode(module, training=False):
+            out = module(_rows(module, input_shape))
     except MaskclError:
         raise
     except Exception as error:  # whatever a foreign forward raises
         raise ConfigError(message("network", f"{must}, and raised {raised(error)}")) from error
-    for part, training in modes:
-        part.training = training
     got = list(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
     check(got == [2, num_classes], "network", must, got)
     check(any(True for _ in module.parameters()), "network", "must have a parameter to train", type(module).__name__)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from maskcl.errors import check
+from maskcl.functional.modes import in_mode
 from maskcl.rng import derive
 
 __all__ = ["check_draws", "seed_dropout"]
@@ -115,16 +116,13 @@ def check_draws(module: nn.Module, inputs: Tensor) -> None:
         module: A network, which stays as it is.
         inputs: Rows to try it on, [B, ...]; the caller keeps the global random state.
     """
-    modes = [(part, part.training) for part in module.modules()]
     copies: dict[str, Any] = {name: tensor.detach().clone() for name, tensor in module.named_buffers()}
     before = torch.random.get_rng_state()
     try:
-        with torch.no_grad():
-            functional_call(module.train(), copies, (inputs,))
+        with torch.no_grad(), in_mode(module, training=True):
+            functional_call(module, copies, (inputs,))
     except Exception:  # a forward that fails in training fails there, with its own words
         pass
-    for part, training in modes:
-        part.training = training
     drew = not torch.equal(before, torch.random.get_rng_state())
     must = "must draw random numbers in layers of nn.Dropout (or 1d, 2d, 3d) alone, or a run is no function of its seed"
     check(not drew, "network", must, type(module).__name__)

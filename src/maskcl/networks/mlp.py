@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from maskcl.errors import check
+from maskcl.errors import check, is_whole
 from maskcl.networks.base import Network
 from maskcl.networks.layers import check_head, head, initialised
 
@@ -49,6 +49,6 @@ class Mlp(Network):
 def check_widths(hidden: Any) -> tuple[int, ...]:
     """Return widths of layers as a tuple, or refuse them."""
     good = isinstance(hidden, (list, tuple))
-    good = good and all(isinstance(width, int) and not isinstance(width, bool) and width > 0 for width in hidden)
+    good = good and all(is_whole(width) and width > 0 for width in hidden)
     check(good, "network.hidden", "must be widths above 0", tuple(hidden) if isinstance(hidden, list) else hidden)
     return tuple(hidden)

@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maskcl.errors import check
+from maskcl.errors import check, is_whole
 from maskcl.networks.base import Network
 from maskcl.networks.layers import check_head, check_images, head, initialised
 
@@ -59,7 +59,7 @@ class ResNet18(Network):
 
     def __post_init__(self) -> None:
         check_head(self.classifier, self.initialisation)
-        good = isinstance(self.width, int) and not isinstance(self.width, bool) and self.width >= 1
+        good = is_whole(self.width) and self.width >= 1
         check(good, "network.width", "must be a whole number, 1 or more", self.width)
 
     def build(self, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
