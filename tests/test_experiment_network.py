@@ -152,6 +152,17 @@ def test_both_executors_train_it_and_agree(network: Any) -> None:
     assert (matrices(loop)[:, 0, 0] > 0.3).all()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_factory_may_build_in_another_type_than_the_run_computes_in(dtype: str) -> None:
+    def double(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+        return narrow(input_shape, num_classes).double()
+
+    training = SMALL["training"] | {"dtype": dtype}
+    each = [run(SMALL | {"training": training}, network=factory, seeds=1) for factory in (narrow, double)]
+    accuracies = [results.runs[0]["confidence"] for results in each]
+    np.testing.assert_array_equal(*accuracies)
+
+
 @pytest.mark.parametrize("executor", ["loop", "stack"])
 def test_dropout_is_a_function_of_the_seed_and_leaves_the_random_state_alone(executor: str) -> None:
     torch.manual_seed(1)

@@ -11,7 +11,7 @@ from maskcl.engine.spec import RunSpec
 from maskcl.errors import ConfigError, message
 from maskcl.machine import available_bytes
 from maskcl.methods.base import overrides
-from maskcl.networks import find_classifier, num_features, sketch_network
+from maskcl.networks import blank_rows, find_classifier, num_features, sketch_network
 
 __all__ = ["check_fits", "member_bytes", "sketch"]
 
@@ -105,9 +105,8 @@ def _activations(network: nn.Module, shape: tuple[int, ...]) -> int:
 
     handles = [m.register_forward_hook(note) for m in network.modules() if not any(m.children())]
     try:
-        like = next(network.parameters())
         with torch.no_grad():
-            network.eval()(torch.zeros(1, *shape, device=like.device))
+            network.eval()(blank_rows(network, shape, 1))
     finally:
         for handle in handles:
             handle.remove()

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from maskcl.errors import check
-from maskcl.networks.base import Network, build_network, seeded, sketch_network
+from maskcl.networks.base import Network, blank_rows, build_network, seeded, sketch_network
 from maskcl.networks.convnet import ConvNet
 from maskcl.networks.factory import Factory, FactoryNetwork, from_factory, network_class
 from maskcl.networks.layers import CosineLinear
@@ -27,6 +27,7 @@ __all__ = [
     "Network",
     "ResNet18",
     "as_network",
+    "blank_rows",
     "build_network",
     "find",
     "find_classifier",

@@ -18,7 +18,7 @@ from maskcl.networks.dropout import check_draws, seed_dropout
 from maskcl.networks.modules import fingerprint
 from maskcl.rng import derive
 
-__all__ = ["Network", "build_network", "raised", "seeded", "sketch_network"]
+__all__ = ["Network", "blank_rows", "build_network", "raised", "seeded", "sketch_network"]
 
 _GLOBAL_RANDOM_STATE = Lock()
 """PyTorch initialises layers from one global state, and populations are set up in several threads."""
@@ -90,7 +90,7 @@ def build_network(network: Network, input_shape: tuple[int, ...], num_classes: i
     with seeded(seed, "initialisation"):
         module = seed_dropout(_tried(network.build(shape, num_classes), shape, num_classes), seed)
         if network.fingerprinted or not type(network).__module__.startswith("maskcl."):
-            check_draws(module, _rows(module, shape))
+            check_draws(module, blank_rows(module, shape, 2))
         return module
 
 
@@ -114,7 +114,7 @@ def _tried(module: Any, input_shape: tuple[int, ...], num_classes: int) -> nn.Mo
     must = f"must map inputs {[2, *input_shape]} to logits {[2, num_classes]}"
     try:
         with torch.no_grad(), in_mode(module, training=False):
-            out = module(_rows(module, input_shape))
+            out = module(blank_rows(module, input_shape, 2))
     except MaskclError:
         raise
     except Exception as error:  # whatever a foreign forward raises
@@ -128,10 +128,10 @@ def _tried(module: Any, input_shape: tuple[int, ...], num_classes: int) -> nn.Mo
     return module
 
 
-def _rows(module: nn.Module, input_shape: tuple[int, ...]) -> torch.Tensor:
-    """Two rows of the module's type and device."""
+def blank_rows(module: nn.Module, input_shape: tuple[int, ...], count: int) -> torch.Tensor:
+    """Rows of zeros to try a module on, of its own type and device, [count, *input_shape]."""
     like = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
-    return torch.zeros(2, *input_shape, dtype=like.dtype, device=like.device)
+    return torch.zeros(count, *input_shape, dtype=like.dtype, device=like.device)
 
 
 def raised(error: Exception) -> str:
