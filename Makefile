@@ -30,8 +30,8 @@ check: $(INSTALLED) ## lint, format, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-mutants: $(INSTALLED) ## small errors put into src: the share that tests notice; hours, or ONLY=src/maskcl/mask.py
-	ONLY="$(ONLY)" AGAIN="$(AGAIN)" SHOW="$(SHOW)" OMP_NUM_THREADS=1 $(BIN)/python tools/mutants.py
+mutants: $(INSTALLED) ## small errors put into src: the share that tests notice; hours, or SAMPLE=500, ONLY=src/maskcl/mask.py
+	ONLY="$(ONLY)" AGAIN="$(AGAIN)" SAMPLE="$(SAMPLE)" SHOW="$(SHOW)" OMP_NUM_THREADS=1 $(BIN)/python tools/mutants.py
 
 bench: $(INSTALLED) ## speed, as ratios to a bare PyTorch loop
 	$(BIN)/maskcl bench

@@ -2,6 +2,7 @@
 
     make mutants ONLY=src/maskcl/mask.py   one module, all below a folder, or several of them
     make mutants                           everything in [tool.mutmut] only_mutate: hours, and it can be interrupted
+    make mutants SAMPLE=500                a random 500 of them, the same each time: an honest share in an hour
     make mutants ONLY=... AGAIN=1          what survived once more, after tests were written
     make mutants ONLY=... SHOW=1           run nothing; print the survivors' differences
 
@@ -18,6 +19,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import libcst as cst
 from mutmut import __main__ as mutmut
@@ -95,16 +97,18 @@ def chosen(only: str) -> Iterator[SourceFileMutationData]:
             yield data
 
 
-def restrict(only: str, *, again: bool) -> None:
-    """Make mutmut run the chosen modules alone, and only the tests that reach them."""
+def restrict(only: str, *, again: bool, sample: int | None) -> None:
+    """Make mutmut run the chosen modules, or a sample of their mutants, and only the tests that reach them."""
     collect = mutmut.collect_source_file_mutation_data
 
     def collected(**_: object) -> tuple:
         everything, by_path = collect(mutant_names=())
         paths = {data.path for data in chosen(only)}
         mine = []
+        keys = sorted(key for data, key, _ in everything if data.path in paths)
+        drawn = set(keys if sample is None else Random(0).sample(keys, min(sample, len(keys))))
         for data, key, code in everything:
-            if data.path in paths:
+            if key in drawn:
                 if again and status_by_exit_code[code] in LEFT:
                     data.exit_code_by_key[key] = code = None
                 mine.append((data, key, code))
@@ -152,8 +156,10 @@ def show(only: str) -> None:
 
 
 def main() -> None:
-    """Read ONLY, AGAIN and SHOW from the environment."""
-    only, again = os.environ.get("ONLY", ""), bool(os.environ.get("AGAIN"))
+    """Read ONLY, AGAIN, SAMPLE and SHOW from the environment."""
+    only, again, sample = os.environ.get("ONLY", ""), bool(os.environ.get("AGAIN")), os.environ.get("SAMPLE", "")
+    if sample and not (sample.isdecimal() and int(sample) > 0):
+        sys.exit(f"SAMPLE: must be a whole number above 0, got {sample!r}.")
     for one in only.split():
         if not Path(one).exists():
             sys.exit(f"ONLY: must hold files or folders below src, got {one!r}.")
@@ -163,7 +169,7 @@ def main() -> None:
         show(only)
     else:
         file_mutation.MutationVisitor = Visitor
-        restrict(only, again=again)
+        restrict(only, again=again, sample=int(sample) if sample else None)
         mutmut._run((), int(os.environ.get("PROCESSES", "1")))
     table(only)
 
