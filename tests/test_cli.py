@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import json
 import subprocess
 import sys
@@ -72,6 +73,16 @@ def test_dry_run_prints_the_plan_and_writes_nothing(small: Path, capsys: pytest.
     assert "er leak=0.1  3     0     er_leak=0.1-" in out
     assert out.splitlines()[-1] == "small: 6 of 6 runs to do, results in runs/small"
     assert sorted(small.rglob("*")) == before
+
+
+def test_subset_is_a_rehearsal_in_a_folder_of_its_own(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "small.toml", "--subset", "0.2", "--quiet"]) == 0
+    out = capsys.readouterr().out
+    assert "runs/small-subset-0.2" in out.splitlines()[-1]
+    page = Path("runs/small-subset-0.2/report.html").read_text()
+    assert re.search(r"Learnt from a part of the training rows \(scenario\.subset\): 20\s%\.", page)
+    assert main(["run", "small.toml", "--subset", "1.5"]) == 2
+    assert capsys.readouterr().err == "error: --subset: must be above 0 and at most 1, got 1.5.\n"
 
 
 def test_demo_runs_the_shipped_experiment(

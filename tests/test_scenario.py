@@ -143,6 +143,10 @@ BAD_SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"num_tasks": 5, "validation_fraction": -0.1}, "validation_fraction: must be 0 or more"),
     ({"num_tasks": 5, "validation_fraction": float("nan")}, "validation_fraction: must be 0 or more"),
     ({"num_tasks": 5, "validation_fraction": "0.1"}, "validation_fraction: must be 0 or more"),
+    *(
+        ({"num_tasks": 5, "subset": bad}, "subset: must be above 0 and at most 1")
+        for bad in (0, -0.1, 1.5, float("nan"), True, "0.1")
+    ),
 ]
 
 
@@ -150,6 +154,27 @@ BAD_SETTINGS: list[tuple[dict[str, Any], str]] = [
 def test_bad_settings_are_refused_by_name(chosen: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=re.compile("scenario.*" + said)):
         class_incremental(TEN, **chosen)
+
+
+def test_a_subset_is_learnt_from_and_what_is_judged_by_stays_whole() -> None:
+    dataset = _dataset([20, 30, 40, 50], [5, 6, 7, 8])
+    whole, half, tenth = (class_incremental(dataset, num_tasks=2, subset=share) for share in (None, 0.5, 0.1))
+    assert [len(rows) for rows in half.train_rows] == [25, 45]
+    assert [len(rows) for rows in tenth.train_rows] == [5, 9]
+    for task in range(2):
+        assert set(tenth.train_rows[task]) < set(half.train_rows[task]) < set(whole.train_rows[task])
+        assert np.array_equal(half.eval_rows[task], whole.eval_rows[task])
+    again = class_incremental(dataset, num_tasks=2, subset=0.5, seed=3)
+    assert set(np.concatenate(again.train_rows)) == set(np.concatenate(half.train_rows))
+
+
+def test_a_subset_leaves_validation_rows_alone() -> None:
+    dataset = _dataset([20, 30])
+    whole, part = (class_incremental(dataset, num_tasks=1, validation_fraction=0.2, subset=s) for s in (1, 0.25))
+    assert np.array_equal(part.eval_inputs, whole.eval_inputs)
+    assert len(whole.train_rows[0]) == 40
+    assert len(part.train_rows[0]) == 10
+    assert set(part.train_rows[0]) < set(whole.train_rows[0])
 
 
 def test_class_without_training_rows_is_refused() -> None:

@@ -16,7 +16,7 @@ from maskcl.data.base import Dataset
 from maskcl.data.split import held_out_rows, rows_by_class
 from maskcl.errors import ConfigError, DataError, check, message
 
-__all__ = ["Scenario", "class_incremental"]
+__all__ = ["Scenario", "check_subset", "class_incremental"]
 
 Rows = npt.NDArray[np.int64]
 
@@ -69,6 +69,7 @@ def class_incremental(
     class_order: Sequence[int] | None = None,
     seed: int | None = None,
     validation_fraction: float = 0.0,
+    subset: float | None = None,
 ) -> Scenario:
     """Cut a data set into tasks of classes that come one after another.
 
@@ -83,6 +84,8 @@ def class_incremental(
         seed: Shuffles the class order instead.
         validation_fraction: Share of each class's training rows to judge by instead of the test data,
             0 <= validation_fraction < 1; these rows teach nothing. They are the same for every seed and order.
+        subset: Share of each class's (other) training rows to learn from, 0 < subset <= 1; None: all. What is judged by
+            stays whole. A smaller share is part of a larger one, the same for every seed and order.
 
     Returns:
         The scenario.
@@ -110,10 +113,19 @@ def class_incremental(
         sizes = _equal_sizes(num_tasks, len(order)) if task_sizes is None else _check_sizes(task_sizes, len(order))
         rest = iter(order)
         cut = tuple(tuple(islice(rest, size)) for size in sizes)
-    return _assemble(dataset, cut, _check_fraction(validation_fraction))
+    held_out, share = _check_fraction(validation_fraction), None if subset is None else check_subset(subset)
+    return _assemble(dataset, cut, held_out, share)
 
 
-def _assemble(dataset: Dataset, tasks: tuple[tuple[int, ...], ...], validation_fraction: float) -> Scenario:
+def check_subset(subset: Any, where: str = "scenario.subset") -> float:
+    """Return a share of the training rows, 0 < subset <= 1; raises ConfigError for anything else."""
+    check(_is_number(subset) and 0 < subset <= 1, where, "must be above 0 and at most 1", subset)
+    return float(subset)
+
+
+def _assemble(
+    dataset: Dataset, tasks: tuple[tuple[int, ...], ...], validation_fraction: float, subset: float | None
+) -> Scenario:
     train = rows_by_class(dataset.train_labels, dataset.num_classes)
     for task, classes in enumerate(tasks):
         for label in classes:
@@ -127,6 +139,8 @@ def _assemble(dataset: Dataset, tasks: tuple[tuple[int, ...], ...], validation_f
         eval_inputs, eval_labels = dataset.train_inputs[chosen], dataset.train_labels[chosen]
     else:
         eval_inputs, eval_labels = dataset.test_inputs, dataset.test_labels
+    if subset is not None and subset < 1:
+        train = held_out_rows(train, subset, purpose="scenario/subset")
     judge = rows_by_class(eval_labels, dataset.num_classes)
     eval_rows = tuple(_rows_of_task(judge, classes) for classes in tasks)
     kind = "validation" if validation_fraction > 0 else "test"
@@ -188,10 +202,13 @@ def _check_tasks(tasks: Sequence[Sequence[int]], num_classes: int) -> tuple[tupl
 
 def _check_fraction(validation_fraction: float) -> float:
     must = "must be 0 or more and below 1"
-    number = isinstance(validation_fraction, (int, float, np.number)) and not isinstance(validation_fraction, bool)
-    holds = number and 0 <= validation_fraction < 1
+    holds = _is_number(validation_fraction) and 0 <= validation_fraction < 1
     check(holds, "scenario.validation_fraction", must, validation_fraction)
     return float(validation_fraction)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
 def _integers(values: Any, where: str) -> tuple[int, ...]:

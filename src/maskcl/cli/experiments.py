@@ -40,7 +40,11 @@ def run(
     file: Annotated[Path, typer.Argument(help="Experiment file (TOML).", metavar="FILE")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Folder of result files; default runs/NAME OF THE FILE."),
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Folder of result files; default runs/NAME OF THE FILE, with --subset its share too.",
+        ),
     ] = None,
     seeds: Seeds = None,
     overrides: Annotated[
@@ -49,6 +53,14 @@ def run(
             "--set",
             metavar="KEY=VALUE",
             help="Set a key, whatever the file says: optimizer.lr=0.1. May be repeated.",
+        ),
+    ] = None,
+    subset: Annotated[
+        float | None,
+        typer.Option(
+            "--subset",
+            metavar="FRACTION",
+            help="A rehearsal: learn from this share of the training rows (scenario.subset), into a folder of its own.",
         ),
     ] = None,
     data_root: DataRoot = None,
@@ -60,8 +72,15 @@ def run(
     from maskcl.experiment import parse_overrides, plan
 
     _check_executor(executor)
-    out = Path("runs") / file.stem if out is None else out
-    planned = plan(file, out=out, seeds=seeds, overrides=parse_overrides(overrides or []), data_root=data_root)
+    changes = parse_overrides(overrides or [])
+    name = file.stem
+    if subset is not None:
+        from maskcl.scenario import check_subset
+
+        changes["scenario.subset"] = check_subset(subset, "--subset")
+        name = f"{name}-subset-{subset:g}"
+    out = Path("runs") / name if out is None else out
+    planned = plan(file, out=out, seeds=seeds, overrides=changes, data_root=data_root)
     if dry_run:
         _print_plan(planned, out)
     else:

@@ -32,6 +32,9 @@ class ScenarioSection(BaseModel):
     validation_fraction: float = Field(
         0.0, description="Evaluate on this share of the training rows, held out by class, instead of the test rows."
     )
+    subset: float | None = Field(
+        None, description="Learn from this share of the training rows of each class, above 0 to 1; all by default."
+    )
 
 
 class Randomness(BaseModel):
