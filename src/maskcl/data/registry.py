@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from maskcl.data.base import Dataset
+from maskcl.data.cifar import CIFAR10, CIFAR100, CifarSet
 from maskcl.data.digits import load_digits
 from maskcl.data.idx_set import FASHION_MNIST, MNIST, IdxSet, data_root
 from maskcl.errors import DataError, MaskclError, MissingDataError, check, check_choice, message
@@ -54,7 +55,7 @@ class DatasetInfo:
     input_shape: tuple[int, ...] | None = None
     num_train: int | None = None
     num_test: int | None = None
-    source: IdxSet | None = None
+    source: IdxSet | CifarSet | None = None
     own: Dataset | Loader | None = field(default=None, repr=False)
 
     @property
@@ -136,6 +137,8 @@ for _info in (
     DatasetInfo("digits", "8x8 handwritten digits, from scikit-learn", 10, (1, 8, 8), 1346, 451),
     DatasetInfo("mnist", "28x28 handwritten digits", 10, (1, 28, 28), 60_000, 10_000, MNIST),
     DatasetInfo("fashion_mnist", "28x28 pictures of clothes", 10, (1, 28, 28), 60_000, 10_000, FASHION_MNIST),
+    DatasetInfo("cifar10", "32x32 photographs of 10 things", 10, (3, 32, 32), 50_000, 10_000, CIFAR10),
+    DatasetInfo("cifar100", "32x32 photographs of 100 things", 100, (3, 32, 32), 50_000, 10_000, CIFAR100),
 ):
     DATASETS.add(_info.name, _info)
 
@@ -194,7 +197,7 @@ def available(root: str | Path | None = None) -> list[Availability]:
 def verify(name: str, root: str | Path | None = None) -> list[FileState]:
     """Check each file of a data set: readable, well-formed, the right checksum; none where there are no files."""
     source = _find(name).source
-    return [] if source is None else [_file_state(source, file, root) for file in source.sha256]
+    return [] if source is None else [_file_state(source, file, root) for file in _files(source)]
 
 
 def download(
@@ -208,6 +211,9 @@ def download(
     from maskcl.data.mirrors import download_idx_set  # urllib costs more to import than all the rest of this package
 
     source = _find(name).source
+    if isinstance(source, CifarSet):
+        hint = f"unpack the publisher's {source.archive} in the folder of data sets"
+        raise DataError(message(name, "cannot be downloaded yet", hint=hint))
     return [] if source is None else download_idx_set(source, root, mirror=mirror, on_progress=on_progress)
 
 
@@ -219,14 +225,19 @@ def _find(name: str) -> DatasetInfo:
 def _availability(info: DatasetInfo, root: str | Path | None) -> Availability:
     if info.source is None:
         return Availability(info, "built in" if info.built_in else "registered", None)
-    paths = [info.source.find(file, root) for file in info.source.sha256]
+    paths = [info.source.find(file, root) for file in _files(info.source)]
     found = [path for path in paths if path is not None]
     if not found:
-        return Availability(info, "missing", data_root(root) / info.source.folders[0])
+        folder = info.source.folder if isinstance(info.source, CifarSet) else info.source.folders[0]
+        return Availability(info, "missing", data_root(root) / folder)
     return Availability(info, "present" if len(found) == len(paths) else "incomplete", found[0].parent)
 
 
-def _file_state(source: IdxSet, file: str, root: str | Path | None) -> FileState:
+def _files(source: IdxSet | CifarSet) -> list[str]:
+    return list(source.files if isinstance(source, CifarSet) else source.sha256)
+
+
+def _file_state(source: IdxSet | CifarSet, file: str, root: str | Path | None) -> FileState:
     path = source.find(file, root)
     try:
         source.read(file, root)
