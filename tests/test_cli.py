@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import re
 import json
+import re
 import subprocess
 import sys
 import warnings

@@ -43,7 +43,7 @@ def run(
         typer.Option(
             "--out",
             metavar="DIR",
-            help="Folder of result files; default runs/NAME OF THE FILE, with --subset its share too.",
+            help="Folder of result files; default runs/NAME OF THE FILE (and its --subset).",
         ),
     ] = None,
     seeds: Seeds = None,
