@@ -90,7 +90,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("settings", "text"), BAD, ids=[text for _, text in BAD])
+@pytest.mark.parametrize(("settings", "text"), BAD, ids=[text.splitlines()[0] for _, text in BAD])
 def test_bad_settings_are_refused_in_one_sentence(settings: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(text)):
         Mask(**settings)
