@@ -43,6 +43,12 @@ def python(code: str) -> str:
     return done.stdout
 
 
+def test_the_package_runs_as_a_module() -> None:
+    done = subprocess.run([sys.executable, "-m", "maskcl", "methods", "no such"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+
+
 def test_run_prints_the_table_and_the_page_and_nothing_else(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "small.toml", "--executor", "stack"]) == 0
     shown = capsys.readouterr()

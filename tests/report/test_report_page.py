@@ -83,6 +83,18 @@ def test_write_makes_page_table_and_figures_and_nothing_half_written(tmp_path):
         assert (tmp_path / "out" / name).read_bytes().startswith(b"\x89PNG")
 
 
+def test_populations_that_differ_in_their_size_alone_are_one_line():
+    runs = fabricate(methods=("er",), masks=[None], num_seeds=3)
+    for run, size in zip(runs, (2, 13, 7), strict=True):
+        run["executor"] = {"name": "stack", "group_size": size, "workers": 2, "threads": 1, "reason": "asked for"}
+    html = report.render(runs, "html")
+    assert "stack, groups of 2 to 13, 2 workers, 1 thread (asked for)" in html
+    runs[0]["executor"] = {"name": "loop", "group_size": 1, "workers": 1, "threads": 2, "reason": "asked for"}
+    assert "loop, groups of 1, 1 worker, 2 threads (asked for); stack, groups of 7 to 13, 2" in report.render(
+        runs, "html"
+    )
+
+
 def test_the_same_results_give_the_same_page():
     runs = fabricate(methods=("er",), masks=[None, {"leak": 0.1}], num_seeds=2)
     assert report.render(runs, "html") == report.render(runs, "html")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from maskcl.report import story
@@ -70,7 +70,7 @@ def _further(results: Results) -> dict[str, Any]:
 def _how_it_ran(results: Results, command: str | None) -> list[tuple[str, str]]:
     """What ran it, as name and value."""
     seconds = sum(run.get("seconds") or 0.0 for run in results.runs)
-    executors = sorted({_executor(run["executor"]) for run in results.runs if run["executor"]})
+    executors = _executors(run["executor"] for run in results.runs if run["executor"])
     versions = sorted({_versions(run["environment"]) for run in results.runs if run["environment"]})
     sizes = sorted({run["num_parameters"] for run in results.runs if run.get("num_parameters")})
     memory = sorted({run["memory_bytes"] for run in results.runs if run.get("memory_bytes")})
@@ -91,16 +91,23 @@ def _how_it_ran(results: Results, command: str | None) -> list[tuple[str, str]]:
     return [(name, value) for name, value in rows if value]
 
 
-def _executor(executor: dict[str, Any]) -> str:
-    counts = [
-        amount(executor[name], noun)
-        for name, noun in (("workers", "process"), ("threads", "thread"))
-        if isinstance(executor.get(name), int)
-    ]
-    group = f"groups of {executor['group_size']}" if executor.get("group_size") else ""
-    text = ", ".join(part for part in (str(executor.get("name", "")), group, *counts) if part)
-    text = text.replace("processs", "processes")
-    return f"{text} ({executor['reason']})" if executor.get("reason") else text
+def _executors(used: Iterable[dict[str, Any]]) -> list[str]:
+    """What ran the runs, as texts; populations that differ in their size alone are one."""
+    sizes: dict[tuple[str, ...], set[int]] = {}
+    for executor in used:
+        counts = [
+            amount(executor[name], noun)
+            for name, noun in (("workers", "worker"), ("threads", "thread"))
+            if isinstance(executor.get(name), int)
+        ]
+        key = (str(executor.get("name", "")), ", ".join(counts), str(executor.get("reason") or ""))
+        sizes.setdefault(key, set()).add(executor.get("group_size") or 0)
+    texts = []
+    for (name, counted, reason), found in sorted(sizes.items()):
+        group = " to ".join(str(size) for size in dict.fromkeys((min(found), max(found))) if size)
+        text = ", ".join(part for part in (name, f"groups of {group}" if group else "", counted) if part)
+        texts.append(f"{text} ({reason})" if reason else text)
+    return texts
 
 
 def _versions(environment: dict[str, Any]) -> str:
