@@ -134,7 +134,7 @@ def test_a_network_beside_an_override_is_refused() -> None:
     [
         (nn.Linear(2, 2), "network: must be a factory, not a module, got 'Linear'"),
         (3, "network: must be a factory, got 3"),
-        ("mlq", "network.name: must be one of mlp, convnet, resnet18, got 'mlq'. Did you mean 'mlp'"),
+        ("mlq", "network.name: must be one of mlp, convnet, resnet18, timm/NAME, .*, got 'mlq'. Did you mean 'mlp'"),
         (lambda shape, classes: nn.Linear(3, classes), r"network: must map inputs \[2, 1, 8, 8\] to logits \[2, 10\]"),
         (lambda shape, classes: Functional(classes), "network: must draw random numbers in layers of nn.Dropout"),
     ],

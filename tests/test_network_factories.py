@@ -221,7 +221,7 @@ def test_keys_that_cannot_be_registered_are_refused() -> None:
         with pytest.raises(ConfigError, match=text):
             register(**arguments)  # type: ignore[arg-type]
     with pytest.raises(
-        ConfigError, match=r"network.name: must be one of mlp, convnet, resnet18, got 'resnet'. Did you"
+        ConfigError, match=r"network.name: must be one of mlp, convnet, resnet18, timm/NAME, .*, got 'resnet'. Did you"
     ):
         find("resnet")
 

@@ -8,15 +8,29 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from threading import RLock
 from typing import Generic, TypeVar
 
-from maskcl.errors import MaskclWarning, check, check_choice
+from maskcl.errors import ConfigError, MaskclWarning, check, check_choice, message, nearest
 
-__all__ = ["Registry"]
+__all__ = ["Family", "Registry"]
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Family(Generic[T]):
+    """Things of another library, too many to be registered: each is found by its name in it, as FAMILY/NAME.
+
+    Attributes:
+        base: What all of them are, with the settings that all of them have.
+        find: Returns the one of a name, or raises ConfigError.
+    """
+
+    base: T
+    find: Callable[[str], T]
 
 
 class Registry(Mapping[str, T], Generic[T]):
@@ -40,6 +54,7 @@ class Registry(Mapping[str, T], Generic[T]):
         origin: Callable[[T], object] = lambda thing: thing,
     ) -> None:
         self.kind, self.where, self.group, self.aliases = kind, where, group, dict[str, str]()
+        self.families: dict[str, Family[T]] = {}
         self._things: dict[str, T] = {}
         self._origin = origin
         self._add: Callable[[str, T], object] = add or self.add
@@ -78,13 +93,39 @@ class Registry(Mapping[str, T], Generic[T]):
             ConfigError: There is none; the message has the nearest.
         """
         self._look()
+        if self._of_family(name) is not None:
+            return name
         key = self.aliases.get(name, name) if isinstance(name, str) else name
-        check_choice(key, self.where, self._things)
+        check_choice(key, self.where, self._choices())
         return key
 
     def find(self, name: str) -> T:
-        """Return the thing under a key or an alias of it; raises as `key` does."""
-        return self._things[self.key(name)]
+        """Return the thing under a key or an alias of it, or FAMILY/NAME; raises as `key` does."""
+        found = self._of_family(name)
+        return self._things[self.key(name)] if found is None else found
+
+    def settings_key(self, name: str) -> str:
+        """Return the key whose settings a name has: its own, or "FAMILY/NAME" for all of a family.
+
+        >>> from maskcl.networks import NETWORKS
+        >>> NETWORKS.settings_key("mlp"), NETWORKS.settings_key("timm/resnet18")
+        ('mlp', 'timm/NAME')
+        """
+        family = name.partition("/")[0]
+        return f"{family}/NAME" if "/" in name and family in self.families else self.aliases.get(name, name)
+
+    def _of_family(self, name: object) -> T | None:
+        """The thing of a name with a slash; None for other names."""
+        if not isinstance(name, str) or "/" not in name or not self.families:
+            return None
+        family, _, rest = name.partition("/")
+        if family not in self.families:
+            must, close = f"must be one of {', '.join(self._choices())}", nearest(family, self.families)
+            raise ConfigError(message(self.where, must, name, choices=[] if close is None else [f"{close}/{rest}"]))
+        return self.families[family].find(rest)
+
+    def _choices(self) -> list[str]:
+        return [*self._things, *(f"{family}/NAME" for family in self.families)]
 
     def __getitem__(self, key: str) -> T:
         self._look()

@@ -26,6 +26,8 @@ def structure(settings: Any) -> Hashable:
     Whether a dial is 0 is part of the structure of an optimiser (no momentum means no momentum tensor), and harmless
     elsewhere.
     """
+    if isinstance(settings, dict):
+        return tuple(sorted((name, repr(value)) for name, value in settings.items()))
     if not dataclasses.is_dataclass(settings) or isinstance(settings, type):
         return settings if isinstance(settings, Hashable) else id(settings)
     parts: list[Hashable] = [type(settings)]

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from maskcl.engine.model import Forward, Parts
 from maskcl.engine.state import Weights, map_tensors
@@ -63,7 +64,8 @@ class StackModel:
             out = self.parts(x, params | buffers)
             return tuple(t for t in (out.logits, out.features, out.projected) if t is not None)
 
-        return Outputs(*vmap(one)(weights.params, weights.buffers, inputs))
+        with sdpa_kernel(SDPBackend.MATH):  # the fused kernels of attention know no member dimension
+            return Outputs(*vmap(one)(weights.params, weights.buffers, inputs))
 
     def _chain(self, params: dict[str, Tensor], inputs: Tensor, *, fused: bool) -> Outputs:
         features = inputs

@@ -31,9 +31,7 @@ def json_schema() -> dict[str, Any]:
         outer = {
             name: properties[section].pop(name) for name in ("default", "description") if name in properties[section]
         }
-        properties[section] = outer | {
-            "anyOf": [{"enum": [*NAMED[section], *NAMED[section].aliases]}, properties[section]]
-        }
+        properties[section] = outer | {"anyOf": [*_names(section), properties[section]]}
     sections: dict[str, Any] = {}
     for section, keys in SECTIONS.items():
         inner = {key: _axis(f"{section}.{key}", lists, parts) for key in keys}
@@ -52,10 +50,18 @@ def json_schema() -> dict[str, Any]:
     return schema
 
 
+def _names(section: str) -> list[dict[str, Any]]:
+    """The schemas of a name: one of the words, or any that begins with a family."""
+    registry = NAMED[section]
+    patterns = [{"type": "string", "pattern": f"^{family}/.+$"} for family in registry.families]
+    return [{"enum": [*registry, *registry.aliases]}, *patterns]
+
+
 def _field(schema: dict[str, Any], section: str, key: str) -> dict[str, Any]:
     """The schema of one value, by reference to where its section has it; of all forms, where names differ in it."""
     if section in NAMED and key == "name":
-        return {"enum": [*NAMED[section], *NAMED[section].aliases]}
+        names = _names(section)
+        return names[0] if len(names) == 1 else {"anyOf": names}
     forms: dict[str, str] = {}
     for ref in _models(schema["properties"][section]):
         fields = schema["$defs"][ref.removeprefix("#/$defs/")]["properties"]

@@ -86,7 +86,8 @@ def _unknown_key(path: Path, given: Any, raw: Mapping[str, Any], where: str) -> 
         owner, place = f"[{part}]", f"{part}: "
     elif section in NAMED:
         name = NAMED[section].key(raw[section]["name"])
-        known, owner, place = list(named_sections[section][name].model_fields), repr(name), f"[{section}] "
+        model = named_sections[section][NAMED[section].settings_key(name)]
+        known, owner, place = list(model.model_fields), repr(name), f"[{section}] "
     else:
         known, owner, place = list(SECTIONS[section]), f"[{section}]", f"[{section}] "
     text = f"{where}: {place}{key!r} is not a key of {owner}, got {given!r}."

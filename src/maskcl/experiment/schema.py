@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache, reduce
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field, create_model
+from pydantic import BaseModel, Discriminator, Field, Tag, create_model
 
 from maskcl.augment import Augment
 from maskcl.cfgm import Cfgm
@@ -86,7 +86,13 @@ class _Models:
 
 
 def _now() -> _Models:
-    named = [(tuple(registry.items()), tuple(registry.aliases.items())) for registry in NAMED.values()]
+    named = [
+        (
+            (*registry.items(), *((f"{name}/NAME", family.base) for name, family in registry.families.items())),
+            tuple(registry.aliases.items()),
+        )
+        for registry in NAMED.values()
+    ]
     return _models(*named, (*POLICIES, *POLICIES.aliases), tuple(DATASETS))
 
 
@@ -118,6 +124,15 @@ def _models(method: Any, network: Any, policies: Any, datasets: Any) -> _Models:
 
 def _file(named: dict[str, dict[str, type[BaseModel]]], plain: dict[str, type[BaseModel]]) -> type[BaseModel]:
     def by_name(section: str) -> Any:
+        registry = NAMED[section]
+        if registry.families:  # names of a family are no words that could be listed
+            tagged = [Annotated[model, Tag(key)] for key, model in named[section].items()]
+
+            def tag(table: Any) -> Any:
+                name = table.get("name") if isinstance(table, Mapping) else getattr(table, "name", None)
+                return registry.settings_key(name) if isinstance(name, str) else None
+
+            return Annotated[reduce(operator.or_, tagged), Discriminator(tag)]  # type: ignore[arg-type]
         return Annotated[reduce(operator.or_, named[section].values()), Field(discriminator="name")]  # type: ignore[arg-type]
 
     def either(name: str, doc: str, *words: str) -> Any:

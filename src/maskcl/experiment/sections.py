@@ -95,7 +95,14 @@ def named_section(
     default: str | None = None,
     skip: Any = (),
 ) -> type[BaseModel]:
-    """A model of settings that are chosen by name; what `default` names may be left out."""
+    """A model of settings that are chosen by name; what `default` names may be left out.
+
+    Names of a family, whose key is FAMILY/NAME, are all that begin with it.
+    """
+    family = key.removesuffix("/NAME")
+    if family != key:
+        pattern = f"^{family}/.+$"
+        return section(settings, skip=skip, name=(str, Field(..., description=doc, pattern=pattern)))
     names = (key, *(alias for alias, target in aliases if target == key))
     name = (Literal[names], Field(key if key == default else ..., description=doc))  # type: ignore[valid-type]
     return section(settings, skip=skip, name=name)

@@ -15,7 +15,9 @@ from maskcl.networks.layers import CosineLinear
 from maskcl.networks.mlp import Mlp
 from maskcl.networks.modules import find_classifier, fingerprint, is_convolutional, num_features
 from maskcl.networks.resnet18 import ResNet18
-from maskcl.registry import Registry
+from maskcl.networks.timm_networks import TimmNetwork, timm_network
+from maskcl.networks.torchvision_networks import TorchvisionNetwork, torchvision_network
+from maskcl.registry import Family, Registry
 
 __all__ = [
     "NETWORKS",
@@ -26,6 +28,8 @@ __all__ = [
     "Mlp",
     "Network",
     "ResNet18",
+    "TimmNetwork",
+    "TorchvisionNetwork",
     "as_network",
     "blank_rows",
     "build_network",
@@ -83,10 +87,12 @@ NETWORKS: Registry[type[Network]] = Registry(
 
 for _network in (Mlp, ConvNet, ResNet18):
     register(_network)
+NETWORKS.families["timm"] = Family(TimmNetwork, timm_network)
+NETWORKS.families["torchvision"] = Family(TorchvisionNetwork, torchvision_network)
 
 
 def find(name: str) -> type[Network]:
-    """Return the network registered under a key.
+    """Return the network registered under a key, or the one of a library: "timm/NAME" or "torchvision/NAME".
 
     >>> find("mlp")(hidden=(50,)).describe()
     {'name': 'mlp', 'hidden': [50], 'classifier': 'linear', 'initialisation': 'default'}
@@ -108,4 +114,5 @@ def from_description(description: Mapping[str, Any]) -> Network:
     True
     """
     kind = find(description["name"])
-    return kind(**{f.name: description[f.name] for f in dataclasses.fields(kind) if f.name in description})
+    fields = [f.name for f in dataclasses.fields(kind) if f.metadata.get("rebuilt", True)]  # not: files of weights
+    return kind(**{name: description[name] for name in fields if name in description})

@@ -33,6 +33,8 @@ class Network:
 
     key: ClassVar[str]
     """Its name in experiment files."""
+    trial_hint: ClassVar[str | None] = None
+    """What may help where it cannot take inputs of a shape."""
     fingerprinted: ClassVar[bool] = False
     """Whether its settings do not say what it builds, so that its description needs a fingerprint."""
 
@@ -44,6 +46,9 @@ class Network:
     def build(self, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
         """Return a new module from [B, *input_shape] to [B, num_classes]; `build_network` seeds its weights."""
         raise NotImplementedError
+
+    def initialise(self, module: nn.Module) -> None:
+        """Change the initial weights of a new module in place, where they do not come from a seed: here they all do."""
 
     def describe(self, input_shape: tuple[int, ...] | None = None, num_classes: int | None = None) -> dict[str, Any]:
         """Return name and settings as plain values.
@@ -86,11 +91,20 @@ def build_network(network: Network, input_shape: tuple[int, ...], num_classes: i
         ConfigError: What is built is no module, has nothing to train, gives no logits of that shape, or draws random
             numbers otherwise than in Dropout layers.
     """
-    shape = tuple(input_shape)
+    module = _drawn(network, tuple(input_shape), num_classes, seed)
+    network.initialise(module)
+    return module
+
+
+def _drawn(network: Network, shape: tuple[int, ...], num_classes: int, seed: int) -> nn.Module:
+    """A module as its seed has it."""
     with seeded(seed, "initialisation"):
-        module = seed_dropout(_tried(network.build(shape, num_classes), shape, num_classes), seed)
+        module = seed_dropout(_tried(network.build(shape, num_classes), network, shape, num_classes), seed)
         if network.fingerprinted or not type(network).__module__.startswith("maskcl."):
-            check_draws(module, blank_rows(module, shape, 2))
+            out = check_draws(module, blank_rows(module, shape, 2))
+            got = list(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
+            good = out is None or got == [2, num_classes]
+            check(good, "network", f"must give logits {[2, num_classes]} in training as in evaluation", got)
         return module
 
 
@@ -101,14 +115,14 @@ def sketch_network(network: Network, input_shape: tuple[int, ...], num_classes: 
         with _GLOBAL_RANDOM_STATE, torch.random.fork_rng(devices=[]), torch.device("meta"):
             module = network.build(shape, num_classes)
             if sum(p.numel() for p in module.parameters()) > SMALL:
-                return seed_dropout(_tried(module, shape, num_classes), 0)
+                return seed_dropout(_tried(module, network, shape, num_classes), 0)
     except Exception as error:  # a factory may read values while it builds, which the meta device has none of
         too_large = "verflow" in str(error)  # and must not be built by way of trial
         check(not too_large, "network", "must be of a size that numbers of 64 bits can tell", type(network).__name__)
-    return build_network(network, shape, num_classes, seed=0)
+    return _drawn(network, shape, num_classes, 0)
 
 
-def _tried(module: Any, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+def _tried(module: Any, network: Network, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
     """The module, if it gives logits for two rows and has something to train."""
     check(isinstance(module, nn.Module), "network", "must be built as an nn.Module", type(module).__name__)
     must = f"must map inputs {[2, *input_shape]} to logits {[2, num_classes]}"
@@ -118,7 +132,8 @@ def _tried(module: Any, input_shape: tuple[int, ...], num_classes: int) -> nn.Mo
     except MaskclError:
         raise
     except Exception as error:  # whatever a foreign forward raises
-        raise ConfigError(message("network", f"{must}, and raised {raised(error)}")) from error
+        text = message("network", f"{must}, and raised {raised(error)}", hint=network.trial_hint)
+        raise ConfigError(text) from error
     got = list(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
     check(got == [2, num_classes], "network", must, got)
     check(any(True for _ in module.parameters()), "network", "must have a parameter to train", type(module).__name__)

@@ -10,6 +10,7 @@ member of any population. The hash is the finaliser of splitmix64 (Steele, Lea a
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from maskcl.errors import check
 from maskcl.functional.modes import in_mode
 from maskcl.rng import derive
 
-__all__ = ["check_draws", "seed_dropout"]
+__all__ = ["SeededRows", "check_draws", "seed_dropout"]
 
 _BITS = 24
 """Of the hash that decide: the share that is dropped is exact to 6e-8."""
@@ -47,13 +48,37 @@ class _Seeded(nn.modules.dropout._DropoutNd):
         """Drop places, or channels, of inputs [B, ...] with probability p and scale the others by 1 / (1 - p)."""
         if not self.training or self.p == 0:
             return input
-        self.calls.add_(1)
         shape = (*input.shape[:2], *(1 for _ in input.shape[2:])) if self.channels else tuple(input.shape)
-        start = _mixed(self.key + self.calls * _CALL)
-        drawn = _mixed(start + torch.arange(torch.Size(shape).numel(), device=input.device) * _PLACE)
-        kept = _shifted(drawn, 64 - _BITS) >= round(self.p * 2**_BITS)
-        scale = 0.0 if self.p == 1 else 1 / (1 - self.p)
-        return input * (kept.to(input.dtype) * scale).view(shape)
+        return input * _kept(self, self.p, shape, input)
+
+
+def _kept(layer: Any, p: float, shape: tuple[int, ...], like: Tensor, *, scaled: bool = True) -> Tensor:
+    """The next mask of a layer, of a shape: 0 with probability p, and 1 / (1 - p) or 1 elsewhere."""
+    layer.calls.add_(1)
+    start = _mixed(layer.key + layer.calls * _CALL)
+    drawn = _mixed(start + torch.arange(torch.Size(shape).numel(), device=like.device) * _PLACE)
+    kept = _shifted(drawn, 64 - _BITS) >= round(p * 2**_BITS)
+    scale = 0.0 if p == 1 else 1 / (1 - p)
+    return (kept.to(like.dtype) * (scale if scaled else 1.0)).view(shape)
+
+
+class SeededRows(nn.Module):
+    """Forward of layers that drop whole rows of a residual branch (stochastic depth, arXiv 1603.09382).
+
+    The attributes are those of timm's DropPath or torchvision's StochasticDepth, which the class is mixed into.
+    """
+
+    key: Tensor
+    calls: Tensor
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Drop rows of inputs [B, ...], or all of them at once, and scale the others."""
+        p = float(getattr(self, "drop_prob", getattr(self, "p", 0.0)) or 0.0)
+        if not self.training or p == 0:
+            return input
+        rows = 1 if getattr(self, "mode", "row") == "batch" else len(input)
+        shape = (rows, *(1 for _ in input.shape[1:]))
+        return input * _kept(self, p, shape, input, scaled=getattr(self, "scale_by_keep", True))
 
 
 class SeededDropout(_Seeded, nn.Dropout):
@@ -86,6 +111,18 @@ _KINDS: dict[type[nn.Module], type[nn.Module]] = {
 }
 
 
+_ROWS = {("timm.layers.drop", "DropPath"), ("torchvision.ops.stochastic_depth", "StochasticDepth")}
+"""Layers of other libraries that drop rows; the libraries may be missing."""
+
+
+@cache
+def _seeded_kind(kind: type[nn.Module]) -> type[nn.Module] | None:
+    """The class that a layer becomes, or None if it draws nothing that is known."""
+    if (kind.__module__, kind.__qualname__) in _ROWS:
+        return type(f"Seeded{kind.__name__}", (SeededRows, kind), {})
+    return _KINDS.get(kind)
+
+
 def seed_dropout(module: nn.Module, seed: int) -> nn.Module:
     """Let the Dropout layers of a module draw from a seed, and return the module.
 
@@ -99,33 +136,37 @@ def seed_dropout(module: nn.Module, seed: int) -> nn.Module:
     >>> layer(torch.ones(1, 8)), layer.state_dict()
     (tensor([[2., 2., 2., 0., 0., 2., 0., 0.]]), OrderedDict())
     """
-    layers = [part for part in module.modules() if type(part) in _KINDS]
-    for index, layer in enumerate(layers):
+    layers = [(part, kind) for part in module.modules() if (kind := _seeded_kind(type(part))) is not None]  # type: ignore[arg-type]
+    for index, (layer, kind) in enumerate(layers):
         device = next((p.device for p in module.parameters()), torch.device("cpu"))
-        layer.__class__ = _KINDS[type(layer)]
+        layer.__class__ = kind
         key = torch.tensor(derive(seed, "dropout", index), device=device)
         layer.register_buffer("key", key, persistent=False)
         layer.register_buffer("calls", torch.zeros_like(key), persistent=False)
     return module
 
 
-def check_draws(module: nn.Module, inputs: Tensor) -> None:
+def check_draws(module: nn.Module, inputs: Tensor) -> Any:
     """Refuse a network that draws from the global random state when it trains.
 
     Args:
         module: A network, which stays as it is.
         inputs: Rows to try it on, [B, ...]; the caller keeps the global random state.
+
+    Returns:
+        What it gives in training; None where it raised.
     """
     copies: dict[str, Any] = {name: tensor.detach().clone() for name, tensor in module.named_buffers()}
-    before = torch.random.get_rng_state()
+    before, out = torch.random.get_rng_state(), None
     try:
         with torch.no_grad(), in_mode(module, training=True):
-            functional_call(module, copies, (inputs,))
+            out = functional_call(module, copies, (inputs,))
     except Exception:  # a forward that fails in training fails there, with its own words
         pass
     drew = not torch.equal(before, torch.random.get_rng_state())
     must = "must draw random numbers in layers of nn.Dropout (or 1d, 2d, 3d) alone, or a run is no function of its seed"
     check(not drew, "network", must, type(module).__name__)
+    return out
 
 
 def _mixed(z: Tensor) -> Tensor:

@@ -8,11 +8,12 @@ import torch
 from torch import nn
 
 from maskcl.errors import check, nearest
+from maskcl.networks.dropout import SeededRows
 from maskcl.networks.layers import CosineLinear
 
 __all__ = ["find_classifier", "fingerprint", "is_convolutional", "num_features"]
 
-DROPOUT = nn.modules.dropout._DropoutNd
+DROPOUT = (nn.modules.dropout._DropoutNd, SeededRows)
 
 
 def find_classifier(module: nn.Module, name: str | None = None) -> str:

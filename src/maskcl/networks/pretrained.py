@@ -1,0 +1,115 @@
+"""Pretrained weights from a file: read without executing code, and all but the head has to fit."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from maskcl.errors import DataError, MaskclWarning, MissingDataError, check, message
+
+__all__ = ["digest", "fitting", "read_tensors"]
+
+WHERE = "network.weights"
+_WRAPPINGS = ("state_dict", "model")
+"""Names under which training scripts keep a network's tensors."""
+
+
+def digest(path: str | os.PathLike[str]) -> str:
+    """Return 16 hex digits of a file's content.
+
+    Raises:
+        MissingDataError: There is no such file.
+    """
+    found = hashlib.blake2b(digest_size=8)
+    with _there(path).open("rb") as file:
+        while part := file.read(2**20):
+            found.update(part)
+    return found.hexdigest()
+
+
+def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """Read a network's tensors by name, on the CPU, without executing code of the file.
+
+    Args:
+        path: A `.safetensors` file; or else one of `torch.save`, with the tensors at its top, or under "state_dict" or
+            "model".
+
+    Raises:
+        MissingDataError: There is no such file.
+        DataError: It is no such file, not all of it, or holds more than tensors, numbers and text.
+    """
+    file = _there(path)
+    if file.suffix == ".safetensors":
+        try:
+            return load_file(file)
+        except (SafetensorError, OSError) as error:
+            raise _unread(file, "safetensors file", error) from None
+    try:
+        held: Any = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle, zip and torch each have their own ways to fail
+        raise _unread(file, "file of torch.save that holds tensors alone", error) from None
+    for name in _WRAPPINGS:
+        held = held[name] if isinstance(held, Mapping) and isinstance(held.get(name), Mapping) else held
+    good = isinstance(held, Mapping) and len(held) > 0
+    good = good and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in held.items())
+    check(good, f"{WHERE}: {file}", "must hold tensors by name", type(held).__name__, error=DataError)
+    return dict(held)
+
+
+def fitting(tensors: Mapping[str, Tensor], module: nn.Module, classifier: str, path: object) -> dict[str, Tensor]:
+    """Return what of a file goes into a network: all of it, or all but a head for other classes.
+
+    Args:
+        tensors: What the file holds, by name.
+        module: The network.
+        classifier: Qualified name of the module that gives the logits.
+        path: The file, for messages.
+
+    Raises:
+        DataError: Anything else of the file does not fit, or is missing from it.
+    """
+    own, where = module.state_dict(), f"{WHERE}: {path}"
+    head = {name for name in own if name.startswith(f"{classifier}." if classifier else "")}
+    other = sorted(name for name in head if not _same_rows(tensors.get(name), own[name]))
+    kept = {name: tensor for name, tensor in tensors.items() if not (other and name in head)}
+    for name, tensor in kept.items():
+        must = f"must fit {type(module).__name__}"
+        check(name in own, where, f"{must}, which has no {name!r}", error=DataError)
+        shapes = list(tensor.shape), list(own[name].shape)
+        check(shapes[0] == shapes[1], where, f"{must}, whose {name!r} is {shapes[1]}", shapes[0], error=DataError)
+    counters = {name for name in own if name.endswith("num_batches_tracked")}  # older files have none
+    lacking = [name for name in own if name not in kept and name not in counters and not (other and name in head)]
+    must = f"must hold all of {type(module).__name__}, and lacks {len(lacking)} tensors"
+    check(not lacking, where, must, lacking[:3], error=DataError)
+    if other:
+        held = [list(tensors[name].shape) if name in tensors else "missing" for name in other]
+        needed = [list(own[name].shape) for name in other]
+        text = f"{where}: the head {classifier!r} is left out and starts anew: it is {held}, where {needed} is needed."
+        warnings.warn(text, MaskclWarning, stacklevel=2)
+    return kept
+
+
+def _same_rows(held: Tensor | None, own: Tensor) -> bool:
+    """Whether a tensor of the head is there with as many rows; what differs elsewhere is no other head but a misfit."""
+    return held is not None and (held.shape[1:] != own.shape[1:] or held.shape == own.shape)
+
+
+def _there(path: str | os.PathLike[str]) -> Path:
+    file = Path(path)
+    if not file.is_file():
+        raise MissingDataError(message(WHERE, "must be a file of weights, and is not there", str(path)))
+    return file
+
+
+def _unread(file: Path, kind: str, error: Exception) -> DataError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    return DataError(message(f"{WHERE}: {file}", f"must be a whole {kind} ({reason[:120]})"))
