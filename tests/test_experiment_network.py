@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,29 @@ def test_a_factory_may_build_in_another_type_than_the_run_computes_in(dtype: str
     each = [run(SMALL | {"training": training}, network=factory, seeds=1) for factory in (narrow, double)]
     accuracies = [results.runs[0]["confidence"] for results in each]
     np.testing.assert_array_equal(*accuracies)
+
+
+class Tempered(nn.Module):
+    """A parameter without dimensions."""
+
+    def __init__(self, num_inputs: int, num_classes: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(1.0))
+        self.out = nn.Linear(num_inputs, num_classes)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.out(inputs.flatten(1) * self.scale)
+
+
+@pytest.mark.parametrize("method", ["er", "agem", "ewc"])
+def test_a_parameter_may_be_a_scalar(method: str) -> None:
+    settings = SMALL | {"method": method, "optimizer": {"lr": 0.1, "clip_norm": 0.5, "momentum": 0.5}, "seeds": 2}
+    settings = {name: part for name, part in settings.items() if name != "memory" or method != "ewc"}
+    found = [
+        run(settings, network=lambda shape, classes: Tempered(math.prod(shape), classes), executor=executor)
+        for executor in ("loop", "stack")
+    ]
+    np.testing.assert_allclose(*map(matrices, found), atol=0.02)
 
 
 @pytest.mark.parametrize("executor", ["loop", "stack"])

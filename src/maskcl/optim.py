@@ -140,8 +140,8 @@ class Optimizer:
         limit = self.config.clip_norm
         if limit is None:
             return grads
-        first = 1 if self.stacked else 0
-        norm = sum(g.square().flatten(first).sum(-1) for g in grads)
+        flat = [g.reshape(len(g), -1) if self.stacked else g.flatten() for g in grads]  # a scalar's has one dimension
+        norm = sum(g.square().sum(-1) for g in flat)
         factor = (limit / (torch.as_tensor(norm).sqrt() + 1e-6)).clamp(max=1.0)
         return [per_member(factor, g) * g for g in grads]
 

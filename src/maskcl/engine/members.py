@@ -142,7 +142,7 @@ class Members:
     def finite(self) -> list[bool]:
         """Which members' losses and weights are still finite."""
         parts = [p.detach().isfinite() for p in self.model.weights.params.values()]
-        fine = [p.flatten(1).all(1) if self.stacked else p.all()[None] for p in parts]
+        fine = [p.reshape(len(p), -1).all(1) if self.stacked else p.all()[None] for p in parts]
         return (torch.stack(fine).all(0) & self.loss_sum.isfinite()).tolist()
 
     def part(self, members: Sequence[int]) -> Self:

@@ -60,5 +60,5 @@ class AveragedGem(Method):
 
 def _product(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
     """Inner product of two gradients of each member, [K]."""
-    each = [(a * b).flatten(1).sum(1) for a, b in zip(first, second, strict=True)]
+    each = [(a * b).reshape(len(a), -1).sum(1) for a, b in zip(first, second, strict=True)]
     return torch.stack(each, 1).sum(1)  # over the last dimension: the same bits at any number of members
