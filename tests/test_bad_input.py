@@ -38,6 +38,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a method as its own name": (lambda: run({"method": {"name": ErAce()}}), "method.name: must be"),
     "no method": (lambda: run({}), "experiment: method.name: must be given, and is missing."),
     "a number as a folder": (lambda: run(ER, out=3), "out: must be a folder, by its path, got 3."),
+    "nothing as a folder": (lambda: run(ER, out=""), "out: must be a folder, by its path, got ''."),
     "a number as the data's folder": (lambda: run(ER, data_root=3), "data root: must be a folder, by its path, got 3."),
     "overrides as on the command line": (lambda: run(ER, overrides=["a=1"]), "overrides: must be a dict of dotted keys and their"),
     "overrides without names": (lambda: run(ER, overrides={1: 2}), "overrides: must have names as keys, got 1."),

@@ -177,6 +177,7 @@ COMMANDS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "too many seeds, dry": (["run", "a.toml", "--seeds", "1000000000", "--dry-run"], ("must come to 100,000 runs or fewer",)),
     "unknown executor, dry": (["run", "a.toml", "--executor", "x", "--dry-run"], ("--executor",)),
     "out is a file": (["run", "a.toml", "--out", "a.toml"], ("out: must be a folder",)),
+    "out where no file can be written": (["run", "a.toml", "--out", "/proc/maskcl"], ("out: must be a folder that can be written (",)),
     "out is below a file": (["run", "a.toml", "--out", "a.toml/below"], ("out: must be a folder",)),
     "set without a value": (["run", "a.toml", "--set", "memory.size"], ("--set: must be KEY=VALUE, got 'memory.size'", "hint: e.g.")),
     "set to nothing": (["run", "a.toml", "--set", "memory.size="], ("--set: must be KEY=VALUE",)),

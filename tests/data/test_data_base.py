@@ -78,6 +78,7 @@ BAD_ARRAYS = [
     ({"test_labels": _LABELS[:3] + 1, "num_classes": 3}, "test_labels: must be classes from 0 to 2, got 3"),
     ({"train_labels": _LABELS + 10**9}, "labels: must count the classes from 0.*got 1000000002.*np.unique"),
     ({"num_classes": 1}, "num_classes: must be an integer, 2 or more, got 1"),
+    ({"num_classes": 10**9}, "num_classes: must be 1,000,000 or fewer, got 1000000000"),
     ({"num_classes": 3.0}, "num_classes: must be an integer, 2 or more, got 3.0"),
     ({"input_range": (1, 0)}, "input_range: must be two finite numbers, the lower first"),
     ({"input_range": (0, np.inf)}, "input_range: must be two finite numbers"),

@@ -115,6 +115,7 @@ def _execute(planned: Plan, out: Path, *, executor: str, quiet: bool, command: s
     from maskcl import report as reports
     from maskcl.experiment import execute
 
+    planned.try_folders()  # before there is a progress bar
     done = len(planned.runs) - len(planned.pending)
     if done and not quiet:
         note(f"{done} of {len(planned.runs)} runs are finished already")

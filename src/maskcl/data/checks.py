@@ -26,6 +26,9 @@ __all__ = [
 Inputs = npt.NDArray[np.float32] | npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
+MOST_CLASSES = 1_000_000
+"""More are ids that were taken for labels, and would fill the memory before anything can say so."""
+
 
 def to_inputs(where: str, values: Any) -> Inputs:
     """Return values as float32 C-contiguous inputs, or 8-bit images as they are."""
@@ -110,6 +113,8 @@ def check_classes(name: str, num_classes: int, train_labels: Labels, test_labels
     except TypeError:
         enough = False
     check(enough, f"{name} num_classes", "must be an integer, 2 or more", num_classes, error=DataError)
+    must = f"must be {MOST_CLASSES:,} or fewer"
+    check(num_classes <= MOST_CLASSES, f"{name} num_classes", must, num_classes, error=DataError)
     for split, labels in (("train", train_labels), ("test", test_labels)):
         outside = labels[(labels < 0) | (labels >= num_classes)]
         where, must = f"{name} {split}_labels", f"must be classes from 0 to {num_classes - 1}"

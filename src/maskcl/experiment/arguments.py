@@ -6,19 +6,20 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
 
 from maskcl.data import Dataset
-from maskcl.errors import check
+from maskcl.errors import ConfigError, check, message
 from maskcl.experiment.files import check_names
 from maskcl.experiment.grid import count
 from maskcl.experiment.schema import experiment_file
 from maskcl.networks import Network, as_network
 from maskcl.scenario import Scenario
 
-__all__ = ["MOST_RUNS", "check_arguments", "check_number", "given_network"]
+__all__ = ["MOST_RUNS", "check_arguments", "check_number", "given_network", "try_folder"]
 
 MOST_RUNS = 100_000
 """Runs of one experiment: settings times seeds. More than that is a slip of the keyboard."""
@@ -28,7 +29,7 @@ def check_arguments(out: Any, overrides: Any, data_root: Any, dataset: Any, scen
     """Refuse arguments of other types than they must have, and a folder that cannot be written into."""
     for name, path in (("out", out), ("data root", data_root)):
         good = path is None or isinstance(path, (str, os.PathLike))
-        check(good, name, "must be a folder, by its path", path)
+        check(good and str(path) != "", name, "must be a folder, by its path", path)
     if out is not None:
         _check_folder(Path(out))
     if overrides is not None:
@@ -68,6 +69,20 @@ def _check_folder(out: Path) -> None:
     there = next((path for path in (out, *out.absolute().parents) if path.exists()), out)
     check(there.is_dir(), "out", "must be a folder, or a new one's name", str(out))
     check(os.access(there, os.W_OK), "out", "must be a folder that can be written", str(out))
+
+
+def try_folder(out: Path) -> None:
+    """Make the folder of results, and raise ConfigError unless a file can be written there: before the first run.
+
+    Permissions do not tell: a file system may be read-only, or full, or none at all (/proc).
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=out) as file:
+            file.write(b"x")
+    except OSError as error:
+        must = f"must be a folder that can be written ({error.strerror or error})"
+        raise ConfigError(message("out", must, str(out))) from error
 
 
 def given_network(network: Any, settings: Sequence[Mapping[str, Any]], where: str) -> Network:

@@ -12,7 +12,7 @@ from maskcl.data import Dataset
 from maskcl.engine import RunSpec
 from maskcl.engine.resources import check_fits
 from maskcl.errors import ConfigError, check, message
-from maskcl.experiment.arguments import MOST_RUNS, check_arguments, check_number, given_network
+from maskcl.experiment.arguments import MOST_RUNS, check_arguments, check_number, given_network, try_folder
 from maskcl.experiment.config import Config, blaming
 from maskcl.experiment.files import Source, read_experiment
 from maskcl.experiment.finished import finished, folders
@@ -58,6 +58,11 @@ class Plan:
     def pending(self) -> tuple[Planned, ...]:
         """Those still to be run."""
         return tuple(run for run in self.runs if run.done is None)
+
+    def try_folders(self) -> None:
+        """Make the folders that pending runs are written to; raises ConfigError where nothing can be written."""
+        for out in {run.path.parent.parent for run in self.pending if run.path is not None}:
+            try_folder(out)
 
     @property
     def labels(self) -> list[str]:

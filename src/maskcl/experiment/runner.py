@@ -119,6 +119,7 @@ def execute(
         found[id(run)] = result
 
     specs = [run.spec for run in planned.pending]
+    planned.try_folders()
     if specs:
         run_population(specs, executor=executor, threads=threads, on_progress=on_progress, on_outcome=keep)
     return Results(run.done if run.done is not None else found[id(run)] for run in planned.runs)
