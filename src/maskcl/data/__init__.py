@@ -4,12 +4,10 @@ Importing this package imports neither torch nor scikit-learn nor anything of th
 """
 
 from maskcl.data.base import Dataset, from_arrays
-from maskcl.data.idx_set import data_root
 from maskcl.data.registry import (
     DATASETS,
     Availability,
     DatasetInfo,
-    FileState,
     Loader,
     available,
     download,
@@ -17,6 +15,7 @@ from maskcl.data.registry import (
     register,
     verify,
 )
+from maskcl.data.source import FileState, Source, data_root
 
 __all__ = [
     "DATASETS",
@@ -25,6 +24,7 @@ __all__ = [
     "DatasetInfo",
     "FileState",
     "Loader",
+    "Source",
     "available",
     "data_root",
     "download",

@@ -77,7 +77,7 @@ class World:
             return {"dataset": self._given.dataset.name, "fingerprint": self._fingerprint, "tasks": tasks}
         if self._dataset is not None:
             return {**section, "dataset": self._dataset.name, "fingerprint": self._fingerprint}
-        if DATASETS[section["dataset"]].own is not None:
+        if not DATASETS[section["dataset"]].says_it_all:
             return {**section, "fingerprint": self._fingerprint_of(section["dataset"])}
         return dict(section)
 
