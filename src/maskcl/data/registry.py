@@ -12,6 +12,7 @@ from maskcl.data.cifar import CIFAR10, CIFAR100
 from maskcl.data.digits import load_digits
 from maskcl.data.idx_set import FASHION_MNIST, MNIST
 from maskcl.data.source import DownloadedFile, FileState, Presence, Progress, Source, data_root
+from maskcl.data.tiny_imagenet import TINY_IMAGENET
 from maskcl.errors import DataError, MaskclError, check, check_choice, message
 from maskcl.registry import Registry
 
@@ -142,6 +143,7 @@ for _info in (
     DatasetInfo("fashion_mnist", "28x28 pictures of clothes", 10, (1, 28, 28), 60_000, 10_000, FASHION_MNIST),
     DatasetInfo("cifar10", "32x32 photographs of 10 things", 10, (3, 32, 32), 50_000, 10_000, CIFAR10),
     DatasetInfo("cifar100", "32x32 photographs of 100 things", 100, (3, 32, 32), 50_000, 10_000, CIFAR100),
+    DatasetInfo("tiny_imagenet", "64x64 photographs of 200 things", 200, (3, 64, 64), 100_000, 10_000, TINY_IMAGENET),
 ):
     DATASETS.add(_info.name, _info)
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 from maskcl import data
 from maskcl.data import DATASETS, Dataset
+from maskcl.data.base import content_digest
 from maskcl.errors import check
 from maskcl.networks import Network
 from maskcl.scenario import Scenario, class_incremental
@@ -93,23 +91,14 @@ class World:
         scenario = self._given
         if scenario is None:
             assert self._dataset is not None
-            return _digest(_arrays(self._dataset))
+            return self._dataset.fingerprint
         rows = [scenario.eval_inputs, scenario.eval_labels, *scenario.train_rows, *scenario.eval_rows]
-        return _digest([*rows, *_arrays(scenario.dataset)])
+        return content_digest([*rows, *_arrays(scenario.dataset)])
 
     @functools.cached_property
     def _fingerprint_of(self) -> Any:
-        return functools.cache(lambda name: _digest(_arrays(self._load(name))))
+        return functools.cache(lambda name: self._load(name).fingerprint)
 
 
 def _arrays(dataset: Dataset) -> list[Any]:
     return [dataset.train_inputs, dataset.train_labels, dataset.test_inputs, dataset.test_labels]
-
-
-def _digest(arrays: Iterable[Any]) -> str:
-    """Changes with any value of the data, so that results on other data are not taken for these."""
-    digest = hashlib.blake2b(digest_size=8)
-    for array in arrays:
-        digest.update(str(array.shape).encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
