@@ -268,3 +268,21 @@ def test_a_mapped_set_goes_through_the_engines_table_unread_and_unwarned(folder:
     assert table.stored.data_ptr() == dataset.train_inputs.ctypes.data  # no copy
     rows = table.batch(torch.tensor([4, 1]), (), {})
     np.testing.assert_allclose(rows.numpy(), dataset.train_inputs[[4, 1]] / np.float32(255))
+
+
+def test_more_data_than_memory_goes_through_the_table(tmp_path: Path) -> None:
+    import torch
+
+    from maskcl.data import from_arrays
+    from maskcl.engine.table import Table
+
+    rows, shape = 500_000, (3, 224, 224)  # 75 GB, of which the disk has the rows that are not zero
+    path = tmp_path / "large.bin"
+    with path.open("wb") as file:
+        file.seek(499_999 * 150_528)
+        file.write(bytes([255]) * 150_528)
+    images = np.memmap(path, np.uint8, "r", shape=(rows, *shape))
+    dataset = from_arrays(images, np.arange(rows) % 2, images[:2], [0, 1])
+    table = Table(dataset.train_inputs, torch.float32, None)
+    found = table.batch(torch.tensor([3, 499_999]), (), {})
+    assert found.mean(dim=(1, 2, 3)).tolist() == [0.0, 1.0]

@@ -42,7 +42,7 @@ def test_lossy_kinds_come_close(tmp_path: Path, kind: str) -> None:
     smooth = np.repeat(np.linspace(40, 200, 16, dtype=np.uint8)[:, None], 16, 1)
     drawn = np.stack([smooth, smooth.T, smooth[::-1]], axis=2)
     found = shown(tmp_path, saved(Image.fromarray(drawn), kind, quality=95))
-    assert np.abs(found.astype(int) - drawn.transpose(2, 0, 1)).max() < 25
+    assert np.abs(found.astype(int) - drawn.transpose(2, 0, 1)).mean() < 5
 
 
 def test_grey_and_two_colours_are_the_same_in_all_channels(tmp_path: Path) -> None:

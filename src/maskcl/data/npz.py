@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -65,8 +66,9 @@ def from_npz(path: str | os.PathLike[str], *, name: str | None = None) -> Datase
     if not path.is_file():
         raise MissingDataError(message("npz", f"must be a file of arrays, and {path} is none"))
     try:
-        with np.load(path, allow_pickle=False) as file:
-            there = list(file.files) if isinstance(file, np.lib.npyio.NpzFile) else []
+        with path.open("rb") as stream:  # NumPy leaves a file open that it refuses
+            file: Any = np.load(stream, allow_pickle=False)
+            there = list(getattr(file, "files", ()))  # a .npy file has none
             lacking = [array for array in _ARRAYS if array not in there]
             must = f"must hold arrays {', '.join(_ARRAYS)}, and lacks {lacking[0] if lacking else ''}"
             check(not lacking, str(path), must, there, error=DataError)

@@ -126,7 +126,7 @@ class TinyImageNet:
             file, wnid, *_ = [*line.split("\t"), ""]
             good = bool(file and wnid.strip()) and Path(file).name == file and file not in named
             must = (
-                f"must have a picture's name and its class, split by tabs, each picture once, and line {number} has not"
+                f"must have a picture's name and its class on each line, each picture once, and line {number} has not"
             )
             check(good, str(annotations), must, line[:80], error=DataError)
             named.add(file)
