@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskcl.cli.console import DataRoot, Executor, Quiet, Seeds, note, print_table, progress
+from maskcl.cli.console import DataRoot, Executor, Quiet, Seeds, note, pictures_progress, print_table, progress
 
 if TYPE_CHECKING:
     from maskcl.experiment import Plan
@@ -61,7 +61,9 @@ def run(
 
     _check_executor(executor)
     out = Path("runs") / file.stem if out is None else out
-    planned = plan(file, out=out, seeds=seeds, overrides=parse_overrides(overrides or []), data_root=data_root)
+    changes = parse_overrides(overrides or [])
+    with pictures_progress(quiet=quiet) as told:
+        planned = plan(file, out=out, seeds=seeds, overrides=changes, data_root=data_root, on_pictures=told)
     if dry_run:
         _print_plan(planned, out)
     else:

@@ -23,7 +23,7 @@ from maskcl.data.picture_set import CACHE_VERSION, PictureSet
 from maskcl.data.source import Progress, data_root, expand
 from maskcl.errors import DataError, MaskclWarning, message
 
-__all__ = ["CacheState", "cache_root", "caches", "check_cache", "clear_caches", "load_pictures"]
+__all__ = ["CacheState", "cache_root", "caches", "check_cache", "clear_caches", "file_name", "load_pictures"]
 
 _ARRAYS = ("train_inputs", "train_labels", "test_inputs", "test_labels")
 _TYPES: dict[str, np.dtype[Any]] = {"inputs": np.dtype(np.uint8), "labels": np.dtype(np.int64)}
@@ -72,7 +72,7 @@ def load_pictures(
     Raises:
         DataError: A picture that cannot be used, sizes that differ, or no room for the cache; nothing is left of it.
     """
-    folder = cache_root(root) / f"{_file_name(pictures.name)}-{pictures.key}"
+    folder = cache_root(root) / f"{file_name(pictures.name)}-{pictures.key}"
     found = _open(folder, pictures.name)
     if found is None:
         try:
@@ -107,7 +107,7 @@ def clear_caches(name: str | None = None, root: str | Path | None = None) -> lis
     """Remove the caches of a data set, or all; returns what was removed. Runs that use one keep it until they end."""
     gone = []
     for state in caches(root):
-        if name is None or state.name == _file_name(name):
+        if name is None or state.name == file_name(name):
             try:
                 shutil.rmtree(state.folder)
             except OSError as error:
@@ -200,7 +200,8 @@ def _state(folder: Path) -> CacheState:
     return CacheState(matched["name"], folder, rows, num_bytes, "whole")
 
 
-def _file_name(name: str) -> str:
+def file_name(name: str) -> str:
+    """Return what the caches of a data set are called: its name, as far as every file system can have it."""
     return re.sub(r"[^\w.-]+", "_", name).strip(".")[:60] or "pictures"
 
 
