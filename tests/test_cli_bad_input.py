@@ -206,7 +206,7 @@ COMMANDS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "report of another file": (["report", "other"], ("run.json: must be the result of a run",)),
     "unknown format": (["report", "broken", "--format", "tex"], ("--format: must be one of table, csv, markdown, latex, html, got 'tex'",)),
     "unknown method": (["methods", "derp"], ("method.name: must be one of", "Did you mean 'derpp'?")),
-    "unknown data set": (["data", "verify", "minst"], ("must be one of digits, mnist", "Did you mean 'mnist'?")),
+    "unknown data set": (["data", "verify", "minst"], ("must be a folder of pictures, or one of digits, mnist", "Did you mean 'mnist'?")),
     "download of an unknown set": (["data", "download", "cifar"], ("must be one of digits",)),
     "verify of a missing set": (["data", "list", "mnist"], ("mnist",)),
     "unknown data command": (["data", "get"], ("get",)),

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -122,3 +124,45 @@ def test_cifar10_is_what_everybody_normalises_with() -> None:
     assert np.bincount(dataset.test_labels).tolist() == [1000] * 10
     mean = dataset.train_inputs.mean((0, 2, 3)) / 255
     assert mean == pytest.approx([0.4914, 0.4822, 0.4465], abs=5e-5)
+
+
+def test_presence_looks_at_names_and_sizes(tmp_path: Path) -> None:
+    folder = tmp_path / SMALL10.folder
+    assert SMALL10.presence(tmp_path) == ("missing", folder)
+    write(SMALL10, tmp_path)
+    assert SMALL10.presence(tmp_path) == SMALL10.presence(folder) == ("present", folder)
+    path = folder / "test_batch.bin"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert SMALL10.presence(tmp_path) == ("incomplete", folder)
+    path.unlink()
+    assert SMALL10.presence(tmp_path) == ("incomplete", folder)
+
+
+def test_verify_tells_unchecked_from_damaged_from_missing(tmp_path: Path) -> None:
+    write(SMALL10, tmp_path)
+    folder = tmp_path / SMALL10.folder
+    (folder / "data_batch_2.bin").write_bytes(b"short")
+    (folder / "test_batch.bin").unlink()
+    assert [s.state for s in SMALL10.verify(tmp_path)] == ["unchecked", "damaged", "missing"]
+
+
+def test_after_a_download_single_files_have_checksums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(SMALL10, tmp_path / "publisher")
+    packed = shutil.make_archive(str(tmp_path / "cifar-10-binary"), "gztar", tmp_path / "publisher", SMALL10.folder)
+    md5 = hashlib.md5(Path(packed).read_bytes()).hexdigest()
+    offered = dataclasses.replace(SMALL10, archive=dataclasses.replace(SMALL10.archive, md5=md5))
+    root = tmp_path / "root"
+    root.mkdir()
+    shutil.copy(packed, root)  # put there by hand: needs no network
+    (found,) = offered.download(root)
+    assert found.path == root / SMALL10.folder
+    assert [s.state for s in offered.verify(root)] == ["intact"] * 3
+    assert all(not file.fetched for file in offered.download(root))
+    path = root / SMALL10.folder / "data_batch_1.bin"
+    content = bytearray(path.read_bytes())
+    content[100] ^= 1
+    path.write_bytes(content)
+    (damaged, *_) = offered.verify(root)
+    assert damaged.state == "damaged"
+    assert "must have the sha256" in (damaged.problem or "")
+    assert offered.load(root).num_classes == 10  # one pixel: verify tells, loading looks at structure

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from maskcl.data.idx import read_idx
+from maskcl.data.idx import is_whole, read_idx
 from maskcl.errors import DataError
 
 _HEADER = bytes([0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3])
@@ -67,3 +68,16 @@ def test_a_folder_or_nothing_in_place_of_a_file_is_refused(tmp_path: Path) -> No
     for path in (tmp_path, tmp_path / "nothing"):
         with pytest.raises(DataError, match="must be a readable file"):
             read_idx(path)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzipped"])
+def test_a_file_is_whole_where_its_length_is_what_its_header_says(
+    tmp_path: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    content, path = bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4]) + bytes(range(7, 31)), tmp_path / "file"
+    path.write_bytes(pack(content))
+    assert is_whole(path)
+    for cut in (0, 1, 2, 5, 10, len(pack(content)) - 1):
+        path.write_bytes(pack(content)[:cut])
+        assert not is_whole(path)
+    assert not is_whole(tmp_path / "nowhere")

@@ -37,7 +37,7 @@ def test_the_surface_is_the_one_that_others_rely_on() -> None:
 def test_commands_and_options_of_the_interface_are_there() -> None:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     assert {"demo", "run", "report", "methods", "data", "bench"} <= set(commands)
-    assert set(commands["data"].commands) == {"list", "verify", "download"}
+    assert set(commands["data"].commands) == {"list", "prepare", "verify", "download", "clear"}
     options = {option for part in commands["run"].params for option in part.opts}
     assert {"--out", "--seeds", "--set", "--data-root", "--executor", "--dry-run", "--quiet"} <= options
 

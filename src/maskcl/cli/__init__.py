@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 import maskcl
-from maskcl.cli import experiments, reference
+from maskcl.cli import datasets, experiments, reference
 from maskcl.cli.console import note
 from maskcl.errors import MaskclError, MaskclWarning
 
@@ -36,7 +36,7 @@ app.command()(experiments.report)
 app.command()(reference.methods)
 app.command()(reference.schema)
 app.command()(reference.bench)
-app.add_typer(reference.data, name="data")
+app.add_typer(datasets.data, name="data")
 
 
 @app.callback(invoke_without_command=True)

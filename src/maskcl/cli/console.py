@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-__all__ = ["DataRoot", "Executor", "Quiet", "Seeds", "note", "print_table", "progress"]
+__all__ = ["DataRoot", "Executor", "Quiet", "Seeds", "note", "pictures_progress", "print_table", "progress"]
 
 Seeds = Annotated[int | None, typer.Option("--seeds", metavar="N", help="Runs of each setting, instead of the file's.")]
 DataRoot = Annotated[
@@ -69,3 +69,26 @@ def progress(name: str, total: float | None, unit: str, *, quiet: bool) -> Itera
         task = bar.add_task(name, total=total)
         yield lambda amount: bar.advance(task, amount)
         bar.update(task, completed=total)  # the parts may not add up to the last digit
+
+
+@contextmanager
+def pictures_progress(*, quiet: bool) -> Iterator[Callable[[str, int, int | None], None] | None]:
+    """Show a bar once pictures are decoded, which most data do not need; yields what is told how many are done."""
+    if quiet:
+        yield None
+        return
+    with ExitStack() as stack:
+        bars: dict[str, tuple[Callable[[float], None] | None, int]] = {}
+
+        def told(name: str, done: int, total: int | None) -> None:
+            if name not in bars or done < bars[name][1]:
+                stack.close()
+                bars[name] = stack.enter_context(progress(f"{name}: decoding", total, "pictures", quiet=False)), 0
+            advance, before = bars[name]
+            if advance is not None:
+                advance(done - before)
+            bars[name] = advance, done
+            if done == total:
+                stack.close()
+
+        yield told

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskcl.cli.console import DataRoot, Executor, Quiet, Seeds, note, print_table, progress
+from maskcl.cli.console import DataRoot, Executor, Quiet, Seeds, note, pictures_progress, print_table, progress
 
 if TYPE_CHECKING:
     from maskcl.experiment import Plan
@@ -80,7 +80,8 @@ def run(
         changes["scenario.subset"] = check_subset(subset, "--subset")
         name = f"{name}-subset-{subset:g}"
     out = Path("runs") / name if out is None else out
-    planned = plan(file, out=out, seeds=seeds, overrides=changes, data_root=data_root)
+    with pictures_progress(quiet=quiet) as told:
+        planned = plan(file, out=out, seeds=seeds, overrides=changes, data_root=data_root, on_pictures=told)
     if dry_run:
         _print_plan(planned, out)
     else:

@@ -5,7 +5,10 @@ Images may stay 8 bits a value, which mean value / 255: a quarter of the memory,
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -14,6 +17,7 @@ import numpy.typing as npt
 from maskcl.data.checks import (
     Inputs,
     Labels,
+    check_class_names,
     check_classes,
     check_inputs,
     check_labels,
@@ -24,7 +28,7 @@ from maskcl.data.checks import (
     to_labels,
 )
 
-__all__ = ["Dataset", "as_float", "from_arrays"]
+__all__ = ["Dataset", "as_float", "content_digest", "from_arrays"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +44,8 @@ class Dataset:
         test_labels: As train_labels, shape [M].
         num_classes: Outputs that a classifier needs, 2 or more.
         input_range: Lowest and highest value an input can take; no training input lies outside. (0.0, 1.0) for uint8.
+        class_names: Name of each class; empty where they have none.
+        known_fingerprint: `fingerprint`, where it was computed before.
 
     Raises:
         DataError: If any of this does not hold.
@@ -52,6 +58,8 @@ class Dataset:
     test_labels: Labels = field(repr=False)
     num_classes: int
     input_range: tuple[float, float]
+    class_names: tuple[str, ...] = field(default=(), repr=False)
+    known_fingerprint: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         bounds = check_inputs(f"{self.name} train_inputs", self.train_inputs)
@@ -61,11 +69,19 @@ class Dataset:
         check_labels(f"{self.name} test_labels", self.test_labels, len(self.test_inputs))
         check_classes(self.name, self.num_classes, self.train_labels, self.test_labels)
         check_range(f"{self.name} input_range", self.input_range, self.train_inputs, bounds)
+        check_class_names(f"{self.name} class_names", self.class_names, self.num_classes)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one input, without the rows."""
         return self.train_inputs.shape[1:]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of all rows and labels, 16 digits: results on other data are not taken for results on these."""
+        if self.known_fingerprint is not None:
+            return self.known_fingerprint
+        return content_digest([self.train_inputs, self.train_labels, self.test_inputs, self.test_labels])
 
 
 def from_arrays(
@@ -109,6 +125,15 @@ def from_arrays(
     if num_classes is None:
         num_classes = count_classes(name, train_labels, test_labels)
     return Dataset(name, train_inputs, train_labels, test_inputs, test_labels, num_classes, input_range)
+
+
+def content_digest(arrays: Iterable[Any]) -> str:
+    """Return 16 digits that change with any value and any shape of some arrays."""
+    digest = hashlib.blake2b(digest_size=8)
+    for array in arrays:
+        digest.update(str(array.shape).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def as_float(inputs: Inputs) -> npt.NDArray[np.float32]:

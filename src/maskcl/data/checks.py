@@ -13,6 +13,7 @@ from maskcl.errors import DataError, check, message
 __all__ = [
     "Inputs",
     "Labels",
+    "check_class_names",
     "check_classes",
     "check_inputs",
     "check_labels",
@@ -119,6 +120,13 @@ def check_classes(name: str, num_classes: int, train_labels: Labels, test_labels
         outside = labels[(labels < 0) | (labels >= num_classes)]
         where, must = f"{name} {split}_labels", f"must be classes from 0 to {num_classes - 1}"
         check(outside.size == 0, where, must, int(outside[0]) if outside.size else None, error=DataError)
+
+
+def check_class_names(where: str, names: tuple[str, ...], num_classes: int) -> None:
+    """Raise unless there are no names, or one a class."""
+    good = isinstance(names, tuple) and all(isinstance(name, str) for name in names)
+    check(good, where, "must be a tuple of strings", names, error=DataError)
+    check(len(names) in (0, num_classes), where, f"must be {num_classes} names, or none", len(names), error=DataError)
 
 
 def check_range(where: str, input_range: tuple[float, float], inputs: Inputs, bounds: tuple[float, float]) -> None:

@@ -7,8 +7,9 @@ The python version of the archives is a pickle, and reading a pickle can run any
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +18,15 @@ import numpy as np
 import numpy.typing as npt
 
 from maskcl.data.base import Dataset
-from maskcl.data.idx_set import data_root
+from maskcl.data.publisher import Archive
+from maskcl.data.source import DownloadedFile, FileState, Presence, Progress, command, data_root
 from maskcl.errors import DataError, MissingDataError, check, message
+from maskcl.files import write_atomically
 
 __all__ = ["CIFAR10", "CIFAR100", "CifarSet"]
 
 _SHAPE = (3, 32, 32)
+_SUMS = ".maskcl-sha256.json"
 _CHUNK_ROWS = 5000  # 15 MB: what is read beside the array that it goes to
 
 
@@ -32,8 +36,7 @@ class CifarSet:
 
     Attributes:
         name: Of the data set.
-        folder: Folder of the publisher's archive, looked for below the root; or the root is that folder.
-        archive: The publisher's archive of binary files.
+        archive: The publisher's archive of binary files; its folder is looked for below the root, or is the root.
         pickled: Folder of the publisher's other archive, which is refused by name.
         train: Rows of each training file, in the order of the rows.
         test: Rows of each test file.
@@ -42,13 +45,22 @@ class CifarSet:
     """
 
     name: str
-    folder: str
-    archive: str
+    archive: Archive
     pickled: str
     train: Mapping[str, int]
     test: Mapping[str, int]
     label_bytes: int
     num_classes: int
+
+    @property
+    def folder(self) -> str:
+        """Folder of the files below the root."""
+        return self.archive.folder
+
+    @property
+    def says_it_all(self) -> bool:
+        """Yes: its length is fixed, and `verify` tells copies from what was published."""
+        return True
 
     @property
     def files(self) -> dict[str, int]:
@@ -61,7 +73,7 @@ class CifarSet:
         places = (data_root(root) / self.folder / file, data_root(root) / file)
         return next((place for place in places if place.is_file()), None)
 
-    def load(self, root: str | Path | None = None) -> Dataset:
+    def load(self, root: str | Path | None = None, *, on_progress: Progress | None = None) -> Dataset:
         """Load images as uint8 [N, 3, 32, 32], which mean value / 255, and (fine) labels.
 
         Raises:
@@ -71,12 +83,49 @@ class CifarSet:
         train, test = self._split(self.train, root), self._split(self.test, root)
         return Dataset(self.name, *train, *test, num_classes=self.num_classes, input_range=(0.0, 1.0))
 
-    def read(self, file: str, root: str | Path | None = None) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-        """Read one file; returns images [N, 3, 32, 32] and labels [N]."""
-        rows = {**self.train, **self.test}[file]
-        images, labels = np.empty((rows, *_SHAPE), np.uint8), np.empty(rows, np.int64)
-        self._fill(file, root, images, labels)
-        return images, labels
+    def presence(self, root: str | Path | None = None) -> tuple[Presence, Path]:
+        """Say whether all files are there and have their sizes."""
+        found = {file: path for file in self.files if (path := self.find(file, root)) is not None}
+        if not found:
+            return "missing", data_root(root) / self.folder
+        whole = all(file in found and found[file].stat().st_size == size for file, size in self.files.items())
+        return "present" if whole else "incomplete", next(iter(found.values())).parent
+
+    def verify(self, root: str | Path | None = None, *, on_progress: Progress | None = None) -> list[FileState]:
+        """Check each file; against checksums where it was downloaded, else its size and labels ("unchecked")."""
+        return [self._state(file, root) for file in self.files]
+
+    def download(
+        self, root: str | Path | None = None, *, mirror: str | None = None, on_progress: Progress | None = None
+    ) -> list[DownloadedFile]:
+        """Download and unpack the binary archive, unless all files are there; see `download_archive`."""
+        from maskcl.data.archive import download_archive  # urllib costs more to import than the rest of this package
+
+        states = self.verify(root)
+        if all(state.state in ("intact", "unchecked") for state in states):
+            return [DownloadedFile(s.file, s.path, False, self.files[s.file]) for s in states if s.path is not None]
+        found = download_archive(self.archive, data_root(root), mirror=mirror, on_progress=on_progress)
+        sums = {file: _sha256(found.path / file) for file in self.files if (found.path / file).is_file()}
+        write_atomically(found.path / _SUMS, json.dumps(sums, indent=1).encode())
+        return [found]
+
+    def _state(self, file: str, root: str | Path | None) -> FileState:
+        path, rows = self.find(file, root), {**self.train, **self.test}[file]
+        try:
+            self._fill(file, root, np.empty((rows, *_SHAPE), np.uint8), np.empty(rows, np.int64))
+        except MissingDataError as error:
+            return FileState(file, None, "missing", str(error))
+        except DataError as error:
+            return FileState(file, path, "damaged", str(error))
+        assert path is not None
+        expected = _published_sums(path.parent).get(file)
+        if expected is None:
+            return FileState(file, path, "unchecked")
+        digest = _sha256(path)
+        if digest != expected:
+            problem = message(str(path), f"must have the sha256 {expected}", digest, hint=self._anew(root))
+            return FileState(file, path, "damaged", problem)
+        return FileState(file, path, "intact")
 
     def _split(
         self, files: Mapping[str, int], root: str | Path | None
@@ -102,7 +151,7 @@ class CifarSet:
                 f"must hold {len(labels)} records of {record} bytes, {self.files[file]} bytes in all",
                 size,
                 error=DataError,
-                hint=f"get it anew with `{self._command(root)}`",
+                hint=self._anew(root),
             )
             with path.open("rb") as stream:
                 for at in range(0, len(labels), _CHUNK_ROWS):
@@ -115,29 +164,45 @@ class CifarSet:
         if labels.max() >= self.num_classes:
             row = int(np.argmax(labels >= self.num_classes))
             must = f"must have labels from 0 to {self.num_classes - 1}, record {row} has not"
-            hint = f"get it anew with `{self._command(root)}`"
-            raise DataError(message(str(path), must, int(labels[row]), hint=hint))
+            raise DataError(message(str(path), must, int(labels[row]), hint=self._anew(root)))
 
     def _path(self, file: str, root: str | Path | None) -> Path:
         path = self.find(file, root)
         if path is not None:
             return path
-        folder, hint = data_root(root), f"get it with `{self._command(root)}`"
+        folder, hint = data_root(root), f"get it with `{command('download', self.name, root)}`"
         if (folder / self.pickled).is_dir():
-            must = f"must be the binary files of {self.archive}; {folder / self.pickled} is pickled, which is not read"
+            must = f"must be the binary files of {self.archive.file}"
+            must += f"; {folder / self.pickled} is pickled, and pickles are not read"
             raise MissingDataError(message(self.name, must, hint=hint))
         state = "" if folder.is_dir() else ", which is no folder"
         hint += ", or name the folder that has it (--data-root or MASKCL_DATA)"
         raise MissingDataError(message(self.name, f"{file} must be in {folder / self.folder}{state}", hint=hint))
 
-    def _command(self, root: str | Path | None) -> str:
-        return f"maskcl data download {self.name}" + (f" --data-root {shlex.quote(str(root))}" if root else "")
+    def _anew(self, root: str | Path | None) -> str:
+        return f"get it anew with `{command('download', self.name, root)}`"
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _published_sums(folder: Path) -> dict[str, str]:
+    """What `download` found in an archive whose own checksum was right; the publisher states none of single files."""
+    try:
+        found = json.loads((folder / _SUMS).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 CIFAR10 = CifarSet(
     name="cifar10",
-    folder="cifar-10-batches-bin",
-    archive="cifar-10-binary.tar.gz",
+    archive=Archive(
+        "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+        "c32a1d4ab5d03f1284b67883e8d87530",
+        "cifar-10-batches-bin",
+    ),
     pickled="cifar-10-batches-py",
     train={f"data_batch_{batch}.bin": 10_000 for batch in range(1, 6)},
     test={"test_batch.bin": 10_000},
@@ -147,8 +212,11 @@ CIFAR10 = CifarSet(
 
 CIFAR100 = CifarSet(
     name="cifar100",
-    folder="cifar-100-binary",
-    archive="cifar-100-binary.tar.gz",
+    archive=Archive(
+        "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+        "03b5dce01913d631647c71ecec9e9cb8",
+        "cifar-100-binary",
+    ),
     pickled="cifar-100-python",
     train={"train.bin": 50_000},
     test={"test.bin": 10_000},

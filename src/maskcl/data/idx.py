@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from maskcl.errors import DataError, check, message
 
-__all__ = ["read_idx", "unpack_idx"]
+__all__ = ["is_whole", "read_idx", "unpack_idx"]
 
 _UNSIGNED_BYTES = 0x08
 
@@ -65,6 +65,25 @@ def unpack_idx(packed: bytes, *, where: str, sha256: str | None = None) -> npt.N
         digest = hashlib.sha256(content).hexdigest()
         check(digest == sha256, where, f"must have the content with sha256 {sha256}", digest, error=DataError)
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a file is as long as its own header says, told by its first bytes and its last.
+
+    A gzip file ends with the size of its content, modulo 2**32: where it was cut, other bytes stand there.
+    """
+    try:
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+            size = file.seek(-4, 2) + 4
+            found = int.from_bytes(file.read(4), "little") if packed else size
+        with gzip.open(path) if packed else path.open("rb") as content:
+            header = content.read(4)
+            sizes = content.read(4 * header[3])
+    except (OSError, EOFError, IndexError, zlib.error):
+        return False
+    shape = [int.from_bytes(sizes[at : at + 4], "big") for at in range(0, len(sizes), 4)]
+    return len(sizes) == 4 * header[3] and found == (4 + len(sizes) + math.prod(shape)) % 2**32
 
 
 def _gunzip(packed: bytes, where: str) -> bytes:

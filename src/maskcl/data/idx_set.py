@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,26 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from maskcl.data.base import Dataset
-from maskcl.data.idx import read_idx
+from maskcl.data.idx import is_whole, read_idx, unpack_idx
+from maskcl.data.source import DownloadedFile, FileState, Presence, Progress, command, data_root
 from maskcl.errors import DataError, MissingDataError, message
 
-__all__ = ["FASHION_MNIST", "MNIST", "IdxSet", "data_root"]
-
-
-def data_root(root: str | Path | None = None) -> Path:
-    """Return the folder of data sets: the argument, else MASKCL_DATA, else a cache folder of the user.
-
-    The first of them that is given counts, also where it does not hold the data: what was asked for by name is
-    never replaced silently. Downloads go there too.
-    """
-    chosen = root or os.environ.get("MASKCL_DATA")
-    if chosen:
-        return _expand(chosen)
-    return _expand(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "maskcl"
-
-
-def _expand(path: str | Path) -> Path:
-    return Path(os.path.expanduser(path))  # Path.expanduser raises where a user is unknown
+__all__ = ["FASHION_MNIST", "MNIST", "IdxSet"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +35,11 @@ class IdxSet:
     sha256: Mapping[str, str]
     num_classes: int = 10
 
+    @property
+    def says_it_all(self) -> bool:
+        """Yes: what is loaded has these checksums."""
+        return True
+
     def find(self, file: str, root: str | Path | None = None) -> Path | None:
         """Return where `file` ("train-images-idx3-ubyte", ...) lies, gzipped or not, or None."""
         places = [data_root(root) / folder / f"{file}{end}" for folder in self.folders for end in (".gz", "")]
@@ -64,18 +52,73 @@ class IdxSet:
             folder = data_root(root)
             state = "" if folder.is_dir() else ", which is no folder"
             must = f"{file}.gz must be in {' or '.join(str(folder / name) for name in self.folders[:2])}{state}"
-            hint = f"get it with `{self._command(root)}`, or name the folder that has it (--data-root or MASKCL_DATA)"
+            hint = f"get it with `{command('download', self.name, root)}`"
+            hint += ", or name the folder that has it (--data-root or MASKCL_DATA)"
             raise MissingDataError(message(self.name, must, hint=hint))
         try:
             return read_idx(path, sha256=self.sha256[file])
         except DataError as error:
-            raise DataError(f"{error}\nhint: get it anew with `{self._command(root)}`") from error
+            raise DataError(f"{error}\nhint: get it anew with `{command('download', self.name, root)}`") from error
 
-    def load(self, root: str | Path | None = None) -> Dataset:
+    def load(self, root: str | Path | None = None, *, on_progress: Progress | None = None) -> Dataset:
         """Load images as pixels / 255, shape [N, 1, height, width], and labels."""
         arrays = {file: self.read(file, root) for file in self.sha256}
         train, test = self._split(arrays, "train"), self._split(arrays, "t10k")
         return Dataset(self.name, *train, *test, num_classes=self.num_classes, input_range=(0.0, 1.0))
+
+    def presence(self, root: str | Path | None = None) -> tuple[Presence, Path]:
+        """Say whether all files are there, and as long as their headers say; their content is not read."""
+        found = [path for path in (self.find(file, root) for file in self.sha256) if path is not None]
+        if not found:
+            return "missing", data_root(root) / self.folders[0]
+        whole = len(found) == len(self.sha256) and all(map(is_whole, found))
+        return "present" if whole else "incomplete", found[0].parent
+
+    def verify(self, root: str | Path | None = None, *, on_progress: Progress | None = None) -> list[FileState]:
+        """Check each file: readable, well-formed, the right checksum."""
+        return [self._state(file, root) for file in self.sha256]
+
+    def download(
+        self, root: str | Path | None = None, *, mirror: str | None = None, on_progress: Progress | None = None
+    ) -> list[DownloadedFile]:
+        """Download the files that are missing or damaged; intact ones stay as they are.
+
+        Args:
+            root: Folder of data sets, as in `data_root`; files go to root/name.
+            mirror: Address to append file names to, instead of the set's own.
+            on_progress: Called as (file, bytes received, bytes in all or None) while a file comes in.
+
+        Returns:
+            The files, in the set's order.
+
+        Raises:
+            MissingDataError: If the mirror cannot be reached.
+            DataError: If it sends something else, or the folder cannot be written.
+        """
+        from maskcl.data import fetch  # urllib costs more to import than all the rest of this package
+
+        files = []
+        for file, sha256 in self.sha256.items():
+            path = self.find(file, root) if self._state(file, root).state == "intact" else None
+            fetched = path is None
+            if path is None:
+                url = f"{(mirror or self.mirror).rstrip('/')}/{file}.gz"
+                packed = fetch.fetch(url, file, on_progress)
+                unpack_idx(packed, where=url, sha256=sha256)
+                path = data_root(root) / self.folders[0] / f"{file}.gz"
+                fetch.write(path, packed)
+            files.append(DownloadedFile(file, path, fetched, path.stat().st_size))
+        return files
+
+    def _state(self, file: str, root: str | Path | None) -> FileState:
+        path = self.find(file, root)
+        try:
+            self.read(file, root)
+        except MissingDataError as error:
+            return FileState(file, None, "missing", str(error))
+        except DataError as error:
+            return FileState(file, path, "damaged", str(error))
+        return FileState(file, path, "intact")
 
     def _split(
         self, arrays: Mapping[str, npt.NDArray[np.uint8]], split: str
@@ -83,9 +126,6 @@ class IdxSet:
         images, labels = arrays[f"{split}-images-idx3-ubyte"], arrays[f"{split}-labels-idx1-ubyte"]
         pixels = np.divide(images[:, None], np.float32(255), dtype=np.float32)  # one pass, no copy in between
         return pixels, labels.astype(np.int64)
-
-    def _command(self, root: str | Path | None) -> str:
-        return f"maskcl data download {self.name}" + (f" --data-root {shlex.quote(str(root))}" if root else "")
 
 
 MNIST = IdxSet(

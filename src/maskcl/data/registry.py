@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from maskcl.data.base import Dataset
-from maskcl.data.cifar import CIFAR10, CIFAR100, CifarSet
+from maskcl.data.cifar import CIFAR10, CIFAR100
 from maskcl.data.digits import load_digits
-from maskcl.data.idx_set import FASHION_MNIST, MNIST, IdxSet, data_root
-from maskcl.errors import DataError, MaskclError, MissingDataError, check, check_choice, message
+from maskcl.data.idx_set import FASHION_MNIST, MNIST
+from maskcl.data.source import DownloadedFile, FileState, Presence, Progress, Source, data_root
+from maskcl.data.tiny_imagenet import TINY_IMAGENET
+from maskcl.errors import DataError, MaskclError, check, check_choice, message
 from maskcl.registry import Registry
-
-if TYPE_CHECKING:
-    from maskcl.data.mirrors import DownloadedFile, Progress
 
 __all__ = [
     "DATASETS",
@@ -55,7 +54,7 @@ class DatasetInfo:
     input_shape: tuple[int, ...] | None = None
     num_train: int | None = None
     num_test: int | None = None
-    source: IdxSet | CifarSet | None = None
+    source: Source | None = None
     own: Dataset | Loader | None = field(default=None, repr=False)
 
     @property
@@ -63,10 +62,15 @@ class DatasetInfo:
         """Whether it comes with an installed package and needs no files."""
         return self.source is None and self.own is None
 
-    def load(self, root: str | Path | None = None) -> Dataset:
+    @property
+    def says_it_all(self) -> bool:
+        """Whether the name stands for one content, so that results need no fingerprint of it."""
+        return self.built_in or (self.source is not None and self.source.says_it_all)
+
+    def load(self, root: str | Path | None = None, *, on_progress: Progress | None = None) -> Dataset:
         """Load it from the folder of data sets (see `data_root`)."""
         if self.source is not None:
-            return self.source.load(root)
+            return self.source.load(root, on_progress=on_progress)
         if self.own is None:
             return load_digits()
         return self.own if isinstance(self.own, Dataset) else _loaded(self.name, self.own, data_root(root))
@@ -139,6 +143,7 @@ for _info in (
     DatasetInfo("fashion_mnist", "28x28 pictures of clothes", 10, (1, 28, 28), 60_000, 10_000, FASHION_MNIST),
     DatasetInfo("cifar10", "32x32 photographs of 10 things", 10, (3, 32, 32), 50_000, 10_000, CIFAR10),
     DatasetInfo("cifar100", "32x32 photographs of 100 things", 100, (3, 32, 32), 50_000, 10_000, CIFAR100),
+    DatasetInfo("tiny_imagenet", "64x64 photographs of 200 things", 200, (3, 64, 64), 100_000, 10_000, TINY_IMAGENET),
 ):
     DATASETS.add(_info.name, _info)
 
@@ -149,55 +154,39 @@ class Availability:
 
     Attributes:
         info: The data set.
-        state: "incomplete" where some files are there and others are not; "registered" where only its loader knows.
+        state: "incomplete" where files are lacking or cut short; "registered" where only its loader knows.
         folder: Where its files are, or would be looked for first; None for data without files that maskcl knows.
     """
 
     info: DatasetInfo
-    state: Literal["built in", "registered", "present", "incomplete", "missing"]
+    state: Presence | Literal["built in", "registered"]
     folder: Path | None
 
 
-@dataclass(frozen=True)
-class FileState:
-    """What `verify` found of one file.
-
-    Attributes:
-        file: Its name, without .gz.
-        path: Where it lies, None if it does not.
-        state: Whether its content is what it must be.
-        problem: What an error would say; None if intact.
-    """
-
-    file: str
-    path: Path | None
-    state: Literal["intact", "missing", "damaged"]
-    problem: str | None = None
-
-
-def load(name: str, root: str | Path | None = None) -> Dataset:
-    """Load a data set by name, its files checked against their checksums.
+def load(name: str, root: str | Path | None = None, *, on_progress: Progress | None = None) -> Dataset:
+    """Load a data set by name; files of a known checksum are held against it, all others against their structure.
 
     Args:
         name: A key of DATASETS.
         root: Folder of data sets; by default MASKCL_DATA, else a cache folder of the user.
+        on_progress: Called as (name, pictures done, pictures in all) while pictures are decoded, which is done once.
 
     Raises:
         DataError: Unknown name, damaged file.
         MissingDataError: No such file; the message says which command gets it.
     """
-    return _find(name).load(root)
+    return _find(name).load(root, on_progress=on_progress)
 
 
 def available(root: str | Path | None = None) -> list[Availability]:
-    """Say of every data set whether it is there; files are looked for, not read."""
+    """Say of every data set whether it is there; names and sizes of files are looked at, their content is not."""
     return [_availability(info, root) for info in DATASETS.values()]
 
 
-def verify(name: str, root: str | Path | None = None) -> list[FileState]:
+def verify(name: str, root: str | Path | None = None, *, on_progress: Progress | None = None) -> list[FileState]:
     """Check each file of a data set: readable, well-formed, the right checksum; none where there are no files."""
     source = _find(name).source
-    return [] if source is None else [_file_state(source, file, root) for file in _files(source)]
+    return [] if source is None else source.verify(root, on_progress=on_progress)
 
 
 def download(
@@ -207,14 +196,23 @@ def download(
     mirror: str | None = None,
     on_progress: Progress | None = None,
 ) -> list[DownloadedFile]:
-    """Download what is missing or damaged of a data set; see `maskcl.data.mirrors.download_idx_set`."""
-    from maskcl.data.mirrors import download_idx_set  # urllib costs more to import than all the rest of this package
+    """Download what is missing or damaged of a data set.
 
+    Args:
+        name: A key of DATASETS.
+        root: Folder of data sets, as in `load`.
+        mirror: Address to append file names to, instead of the publisher's.
+        on_progress: Called as (file, bytes received, bytes in all or None) while a file comes in.
+
+    Returns:
+        What lies there now; nothing for data without files.
+
+    Raises:
+        MissingDataError: An address cannot be reached.
+        DataError: It sends something else, or the folder cannot be written.
+    """
     source = _find(name).source
-    if isinstance(source, CifarSet):
-        hint = f"unpack the publisher's {source.archive} in the folder of data sets"
-        raise DataError(message(name, "cannot be downloaded yet", hint=hint))
-    return [] if source is None else download_idx_set(source, root, mirror=mirror, on_progress=on_progress)
+    return [] if source is None else source.download(root, mirror=mirror, on_progress=on_progress)
 
 
 def _find(name: str) -> DatasetInfo:
@@ -225,24 +223,4 @@ def _find(name: str) -> DatasetInfo:
 def _availability(info: DatasetInfo, root: str | Path | None) -> Availability:
     if info.source is None:
         return Availability(info, "built in" if info.built_in else "registered", None)
-    paths = [info.source.find(file, root) for file in _files(info.source)]
-    found = [path for path in paths if path is not None]
-    if not found:
-        folder = info.source.folder if isinstance(info.source, CifarSet) else info.source.folders[0]
-        return Availability(info, "missing", data_root(root) / folder)
-    return Availability(info, "present" if len(found) == len(paths) else "incomplete", found[0].parent)
-
-
-def _files(source: IdxSet | CifarSet) -> list[str]:
-    return list(source.files if isinstance(source, CifarSet) else source.sha256)
-
-
-def _file_state(source: IdxSet | CifarSet, file: str, root: str | Path | None) -> FileState:
-    path = source.find(file, root)
-    try:
-        source.read(file, root)
-    except MissingDataError as error:
-        return FileState(file, None, "missing", str(error))
-    except DataError as error:
-        return FileState(file, path, "damaged", str(error))
-    return FileState(file, path, "intact")
+    return Availability(info, *info.source.presence(root))

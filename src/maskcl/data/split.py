@@ -24,10 +24,10 @@ def rows_by_class(labels: Rows, num_classes: int) -> list[Rows]:
     return np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
 
 
-def held_out_rows(class_rows: list[Rows], fraction: float, *, purpose: str) -> list[Rows]:
+def held_out_rows(class_rows: list[Rows], fraction: float, *, purpose: str, seed: int = 0) -> list[Rows]:
     """Choose from each class the rows to hold out.
 
-    The choice depends on the purpose, the class and its rows alone: not on a run's seed, so that all runs are
+    The choice depends on purpose and seed, the class and its rows alone: not on a run's seed, so that all runs are
     judged on the same rows. What a smaller fraction holds out, a larger one holds out too.
 
     Args:
@@ -35,6 +35,7 @@ def held_out_rows(class_rows: list[Rows], fraction: float, *, purpose: str) -> l
         fraction: Share of every class, 0 < fraction < 1, rounded to the nearest row; at least one row of a
             class is held out and at least one stays, which a class of one row settles by staying.
         purpose: What for; different purposes choose independently.
+        seed: For choices that someone may want to make anew.
 
     Returns:
         The held-out rows of each class, ascending.
@@ -42,5 +43,5 @@ def held_out_rows(class_rows: list[Rows], fraction: float, *, purpose: str) -> l
     held = []
     for label, rows in enumerate(class_rows):
         count = min(max(1, math.floor(fraction * len(rows) + 0.5)), max(0, len(rows) - 1))
-        held.append(np.sort(rng.generator(0, purpose, label).permutation(rows)[:count]))
+        held.append(np.sort(rng.generator(seed, purpose, label).permutation(rows)[:count]))
     return held

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -28,7 +30,7 @@ class Table:
     def __init__(
         self, rows: NDArray[np.float32] | NDArray[np.uint8], dtype: torch.dtype, augment: Augment | None
     ) -> None:
-        stored = torch.from_numpy(rows)
+        stored = _over(rows)
         self.dtype, self.augment = dtype, augment or Augment()
         self.is_raw = stored.dtype == torch.uint8
         self.stored = stored if self.is_raw else stored.to(dtype)
@@ -75,3 +77,10 @@ class Table:
     def bounds(self, input_range: tuple[float, float]) -> tuple[float, float] | tuple[Tensor, Tensor]:
         """Lowest and highest value that a finished row can have."""
         return A.bounds(self.augment, input_range, dtype=self.dtype)
+
+
+def _over(rows: NDArray[np.float32] | NDArray[np.uint8]) -> Tensor:
+    """A tensor over an array's own memory; one that must not be written, as of a mapped file, is only read here."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*not writable", category=UserWarning)
+        return torch.from_numpy(rows)

@@ -51,6 +51,8 @@ def expand(raw: Mapping[str, Any], where: str) -> tuple[list[Raw], list[str]]:
 def _told(key: str, value: Any) -> list[str]:
     """The dotted keys under which a configuration has what a value sets."""
     value = _word_as_table(key, value)
+    if key == "scenario.dataset":  # a table is told by what it holds
+        return [key, "scenario.fingerprint"]
     if key in PARTS:  # whatever it is, "none" too: defaults tell it from another
         return [f"{key}.{field.name}" for field in fields(PARTS[key])]
     if key == "network" and (isinstance(value, Network) or callable(value)):
@@ -124,7 +126,7 @@ def _dotted_row(row: Mapping[str, Any]) -> Raw:
     """`memory.size = 50` written bare is a table in TOML, and is meant as the dotted key; sections stay whole."""
     found: Raw = {}
     for key, value in row.items():
-        whole = not isinstance(value, Mapping) or key in ("method", "mask", "cfgm")
+        whole = not isinstance(value, Mapping) or key in ("method", "mask", "cfgm", "scenario.dataset")
         found |= {key: value} if whole else {f"{key}.{inner}": part for inner, part in value.items()}
     return found
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from pydantic import ValidationError
 
 from maskcl.errors import message, nearest
 from maskcl.experiment.schema import NAMED, PARTS, SECTIONS, experiment_file, known_keys, named_sections
+from maskcl.experiment.sections import OWN_DATA, form_of
 
 __all__ = ["sentence"]
 
@@ -84,6 +86,9 @@ def _unknown_key(path: Path, given: Any, raw: Mapping[str, Any], where: str) -> 
     elif part in PARTS:
         known = [name.removeprefix(f"{part}.") for name in known_keys() if name.startswith(f"{part}.")]
         owner, place = f"[{part}]", f"{part}: "
+    elif part == "scenario.dataset":
+        kind = OWN_DATA[form_of(raw["scenario"]["dataset"])]
+        known, owner, place = [field.name for field in fields(kind)], f"[{part}]", f"{part}: "
     elif section in NAMED:
         name = NAMED[section].key(raw[section]["name"])
         model = named_sections[section][NAMED[section].settings_key(name)]

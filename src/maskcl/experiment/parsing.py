@@ -13,6 +13,7 @@ from maskcl.errors import ConfigError, check, message
 from maskcl.experiment.config import Config, blaming, plain_values
 from maskcl.experiment.messages import sentence
 from maskcl.experiment.schema import NAMED, PARTS, experiment_file
+from maskcl.experiment.world import own_data
 from maskcl.mask import Mask
 from maskcl.memory import MemoryConfig
 from maskcl.methods import Method
@@ -68,6 +69,8 @@ def _build(file: Any, where: str, varies_method: bool, own: Any) -> Config:
         options["cfgm"] = Cfgm(**file.cfgm.model_dump())
     method = kind(**options)
     scenario = file.scenario.model_dump()
+    if isinstance(scenario["dataset"], dict):
+        own_data(scenario["dataset"])
     if scenario["num_tasks"] is scenario["task_sizes"] is scenario["tasks"] is None:
         scenario["num_tasks"] = 5
     if scenario["subset"] is None:  # a key that came later: hashes of earlier results stay as they are

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from maskcl.data import Dataset
+from maskcl.data.source import Progress
 from maskcl.engine import RunSpec
 from maskcl.engine.resources import check_fits
 from maskcl.errors import ConfigError, check, message
@@ -80,8 +81,11 @@ def plan(
     dataset: Dataset | None = None,
     scenario: Scenario | None = None,
     network: Factory | Network | str | None = None,
+    on_pictures: Progress | None = None,
 ) -> Plan:
     """Validate every run of an experiment. Arguments as for `maskcl.run`.
+
+    `on_pictures` is called as (name, pictures done, pictures in all) while pictures are decoded, which is done once.
 
     Raises:
         ConfigError: For the first thing that is wrong with the settings, or if a run cannot fit into memory.
@@ -89,7 +93,7 @@ def plan(
     """
     raw, where = read_experiment(source)
     check_arguments(out, overrides, data_root, dataset, scenario)
-    world = World(data_root=data_root, dataset=dataset, scenario=scenario)
+    world = World(data_root=data_root, dataset=dataset, scenario=scenario, on_pictures=on_pictures)
     changes = {**(overrides or {}), **({} if seeds is None else {"seeds": seeds})}
     raw = override(raw, changes, where)
     check_number(raw, where)

@@ -11,11 +11,25 @@ import inspect
 import typing
 from collections.abc import Iterable, Mapping
 from types import UnionType
-from typing import Any, Literal, Union
+from typing import Annotated, Any, Literal, Union
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, create_model
 
-__all__ = ["STRICT", "Randomness", "ScenarioSection", "named_section", "scenario_section", "section"]
+from maskcl.data import FolderData, NpzData
+
+__all__ = [
+    "OWN_DATA",
+    "STRICT",
+    "Randomness",
+    "ScenarioSection",
+    "form_of",
+    "named_section",
+    "scenario_section",
+    "section",
+]
+
+OWN_DATA: dict[str, type[FolderData] | type[NpzData]] = {"folder": FolderData, "npz": NpzData}
+"""Tables that [scenario] dataset may be instead of a name, by the key that each has and no other."""
 
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -24,7 +38,7 @@ class ScenarioSection(BaseModel):
     """Which data, cut into which tasks."""
 
     model_config = STRICT
-    dataset: str = Field("digits", description="Data set, by name.")
+    dataset: Any = Field("digits", description="Data set, by name; or a folder of pictures; or a file of arrays.")
     num_tasks: int | None = Field(None, description="Tasks of equal numbers of classes; 5 if nothing else is said.")
     task_sizes: list[int] | None = Field(None, description="Classes of each task, if unequal.")
     tasks: list[list[int]] | None = Field(None, description="The classes of each task, by label.")
@@ -49,14 +63,30 @@ class Randomness(BaseModel):
 
 
 def scenario_section(datasets: Iterable[str]) -> type[BaseModel]:
-    """A [scenario] whose data set is one of those given by name."""
+    """A [scenario] whose data set is one of those given by name, or a table of one's own."""
     info = ScenarioSection.model_fields["dataset"]
+    forms: Any = Annotated[Literal[tuple(datasets)], Tag("a name")]  # type: ignore[valid-type]
+    for key, kind in OWN_DATA.items():
+        forms = forms | Annotated[section(kind), Tag(f"a table with {key}")]
     return create_model(
         "ScenarioSection",
         __base__=ScenarioSection,
         __doc__=ScenarioSection.__doc__,
-        dataset=(Literal[tuple(datasets)], Field(info.default, description=info.description)),  # type: ignore[arg-type]
+        dataset=(Annotated[forms, Discriminator(_form)], Field(info.default, description=info.description)),
     )
+
+
+def _form(value: Any) -> str:
+    """Which form of a data set is meant; the tags are no keys, which locations of errors hold as well."""
+    keys = type(value).model_fields if isinstance(value, BaseModel) else value
+    if not isinstance(keys, Mapping):
+        return "a name"
+    return f"a table with {form_of(keys)}"
+
+
+def form_of(table: Mapping[str, Any]) -> str:
+    """Return the key in OWN_DATA that a table of data has; "folder" where it has none."""
+    return next((key for key in reversed(OWN_DATA) if key in table), "folder")
 
 
 def section(

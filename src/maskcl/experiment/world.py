@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
 from typing import Any
 
-import numpy as np
-
 from maskcl import data
-from maskcl.data import DATASETS, Dataset
-from maskcl.errors import check
+from maskcl.data import DATASETS, Dataset, FolderData, NpzData
+from maskcl.data.base import content_digest
+from maskcl.data.source import Progress
+from maskcl.errors import MaskclError, check
+from maskcl.experiment.sections import OWN_DATA, form_of
 from maskcl.networks import Network
 from maskcl.scenario import Scenario, class_incremental
 
-__all__ = ["World"]
+__all__ = ["World", "own_data"]
+
+
+def own_data(table: Mapping[str, Any]) -> FolderData | NpzData:
+    """Return the settings of a data set that a file has as a table; refused ones are told by where they stand."""
+    kind = OWN_DATA[form_of(table)]
+    with _placed(kind):
+        return kind(**table)
+
+
+@contextmanager
+def _placed(kind: type) -> Iterator[None]:
+    """Say where in a file a setting stands; a message on files has their own path, and says it all."""
+    try:
+        yield
+    except MaskclError as error:
+        setting = str(error).partition(":")[0] in {field.name for field in fields(kind)}
+        raise (type(error)(f"scenario.dataset.{error}") if setting else error) from None
 
 
 class World:
@@ -27,6 +46,7 @@ class World:
         data_root: Where data sets lie; None: MASKCL_DATA, or the user's cache.
         dataset: Data of one's own in place of the section's.
         scenario: A scenario of one's own in place of the section.
+        on_pictures: Called as (name, pictures done, pictures in all) while pictures are decoded.
     """
 
     def __init__(
@@ -35,11 +55,14 @@ class World:
         data_root: str | os.PathLike[str] | None = None,
         dataset: Dataset | None = None,
         scenario: Scenario | None = None,
+        on_pictures: Progress | None = None,
     ) -> None:
         check(dataset is None or scenario is None, "dataset", "must not be given together with a scenario", dataset)
         self._root = None if data_root is None else os.fspath(data_root)
         self._dataset, self._given = dataset, scenario
+        self._on_pictures = on_pictures
         self._made: dict[str, Scenario] = {}
+        self._loaded: dict[str, Dataset] = {}
         self._described: dict[Any, dict[str, Any]] = {}
 
     def check_raw(self, raw: Mapping[str, Any], where: str) -> None:
@@ -66,9 +89,17 @@ class World:
             self._made[key] = class_incremental(loaded, seed=class_seed, **options)
         return self._made[key]
 
-    @functools.cached_property
-    def _load(self) -> Any:
-        return functools.cache(lambda name: data.load(name, self._root))
+    def _load(self, given: str | Mapping[str, Any]) -> Dataset:
+        """The data set of a name or a table, loaded once."""
+        key = json.dumps(given, sort_keys=True)
+        if key not in self._loaded:
+            if isinstance(given, str):
+                self._loaded[key] = data.load(given, self._root, on_progress=self._on_pictures)
+            else:
+                settings = own_data(given)
+                with _placed(type(settings)):
+                    self._loaded[key] = settings.load(self._root, on_progress=self._on_pictures)
+        return self._loaded[key]
 
     def describe(self, section: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a result's configuration says of the scenario; data of one's own by name and content."""
@@ -77,8 +108,11 @@ class World:
             return {"dataset": self._given.dataset.name, "fingerprint": self._fingerprint, "tasks": tasks}
         if self._dataset is not None:
             return {**section, "dataset": self._dataset.name, "fingerprint": self._fingerprint}
-        if DATASETS[section["dataset"]].own is not None:
-            return {**section, "fingerprint": self._fingerprint_of(section["dataset"])}
+        given = section["dataset"]
+        if not isinstance(given, str) or not DATASETS[given].says_it_all:
+            loaded = self._load(given)
+            name = given if isinstance(given, str) else loaded.name  # not its path: the same data may lie elsewhere
+            return {**section, "dataset": name, "fingerprint": loaded.fingerprint}
         return dict(section)
 
     def describe_network(self, network: Network, scenario: Scenario) -> dict[str, Any]:
@@ -93,23 +127,10 @@ class World:
         scenario = self._given
         if scenario is None:
             assert self._dataset is not None
-            return _digest(_arrays(self._dataset))
+            return self._dataset.fingerprint
         rows = [scenario.eval_inputs, scenario.eval_labels, *scenario.train_rows, *scenario.eval_rows]
-        return _digest([*rows, *_arrays(scenario.dataset)])
-
-    @functools.cached_property
-    def _fingerprint_of(self) -> Any:
-        return functools.cache(lambda name: _digest(_arrays(self._load(name))))
+        return content_digest([*rows, *_arrays(scenario.dataset)])
 
 
 def _arrays(dataset: Dataset) -> list[Any]:
     return [dataset.train_inputs, dataset.train_labels, dataset.test_inputs, dataset.test_labels]
-
-
-def _digest(arrays: Iterable[Any]) -> str:
-    """Changes with any value of the data, so that results on other data are not taken for these."""
-    digest = hashlib.blake2b(digest_size=8)
-    for array in arrays:
-        digest.update(str(array.shape).encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from maskcl.data.idx_set import IdxSet
-from maskcl.data.mirrors import download_idx_set
 from maskcl.errors import DataError, MissingDataError
 
 _IMAGES = "train-images-idx3-ubyte"
@@ -37,7 +36,7 @@ def mirror(tiny_root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def test_download_brings_a_loadable_data_set(tiny: IdxSet, tiny_root: Path, mirror: str, tmp_path: Path) -> None:
     target = tmp_path / "fresh" / "data"
-    files = download_idx_set(tiny, target, mirror=mirror)
+    files = tiny.download(target, mirror=mirror)
     assert [file.file for file in files] == list(tiny.sha256)
     assert all(file.fetched and file.num_bytes == file.path.stat().st_size for file in files)
     assert sorted(path.name for path in (target / "tiny").iterdir()) == sorted(f"{file}.gz" for file in tiny.sha256)
@@ -45,16 +44,16 @@ def test_download_brings_a_loadable_data_set(tiny: IdxSet, tiny_root: Path, mirr
 
 
 def test_intact_files_are_not_downloaded_again(tiny: IdxSet, mirror: str, tmp_path: Path) -> None:
-    (first, *_) = download_idx_set(tiny, tmp_path, mirror=mirror)
+    (first, *_) = tiny.download(tmp_path, mirror=mirror)
     before = first.path.stat().st_mtime_ns
-    assert not any(file.fetched for file in download_idx_set(tiny, tmp_path, mirror=mirror))
+    assert not any(file.fetched for file in tiny.download(tmp_path, mirror=mirror))
     assert first.path.stat().st_mtime_ns == before
 
 
 def test_damaged_file_is_replaced(tiny: IdxSet, mirror: str, tmp_path: Path) -> None:
-    (first, *_) = download_idx_set(tiny, tmp_path, mirror=mirror)
+    (first, *_) = tiny.download(tmp_path, mirror=mirror)
     first.path.write_bytes(first.path.read_bytes()[:-5])
-    assert [file.fetched for file in download_idx_set(tiny, tmp_path, mirror=mirror)] == [True, False, False, False]
+    assert [file.fetched for file in tiny.download(tmp_path, mirror=mirror)] == [True, False, False, False]
     assert tiny.load(tmp_path).num_classes == 3
 
 
@@ -64,7 +63,7 @@ def test_progress_ends_at_the_size_of_each_file(tiny: IdxSet, mirror: str, tmp_p
     def note(file: str, done: int, total: int | None) -> None:
         reports[file] = done, total
 
-    files = download_idx_set(tiny, tmp_path, mirror=mirror, on_progress=note)
+    files = tiny.download(tmp_path, mirror=mirror, on_progress=note)
     assert reports == {file.file: (file.num_bytes, file.num_bytes) for file in files}
 
 
@@ -74,14 +73,14 @@ def test_what_is_not_the_file_is_never_written(
 ) -> None:
     (tiny_root / "tiny" / f"{_IMAGES}.gz").write_bytes(content)
     with pytest.raises(DataError, match=f"{_IMAGES}.gz: must be"):
-        download_idx_set(tiny, tmp_path / "target", mirror=mirror)
+        tiny.download(tmp_path / "target", mirror=mirror)
     assert not (tmp_path / "target").exists()
 
 
 def test_file_that_the_mirror_lacks_is_one_sentence(tiny: IdxSet, tiny_root: Path, mirror: str, tmp_path: Path) -> None:
     (tiny_root / "tiny" / f"{_IMAGES}.gz").unlink()
     with pytest.raises(MissingDataError, match=r"must be reachable to download it \(.*File not found\)"):
-        download_idx_set(tiny, tmp_path / "target", mirror=mirror)
+        tiny.download(tmp_path / "target", mirror=mirror)
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9/", "nowhere", "http://[broken/"])
@@ -90,7 +89,7 @@ def test_unreachable_mirror_is_one_sentence_with_a_hint(
 ) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with pytest.raises(MissingDataError, match=r"must be reachable to download it \(.+\)\.\nhint: ") as caught:
-        download_idx_set(tiny, tmp_path / "target", mirror=address)
+        tiny.download(tmp_path / "target", mirror=address)
     assert str(caught.value).startswith(address.rstrip("/"))
     assert not (tmp_path / "target").exists()
 
@@ -98,12 +97,12 @@ def test_unreachable_mirror_is_one_sentence_with_a_hint(
 def test_folder_that_cannot_be_written_is_refused(tiny: IdxSet, mirror: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DataError, match=f"{_IMAGES}.gz: must be writable"):
-        download_idx_set(tiny, tmp_path / "file", mirror=mirror)
+        tiny.download(tmp_path / "file", mirror=mirror)
 
 
 def test_failed_write_leaves_no_part_behind(tiny: IdxSet, mirror: str, tmp_path: Path) -> None:
     in_the_way = tmp_path / "tiny" / f"{_IMAGES}.gz"
     in_the_way.mkdir(parents=True)
     with pytest.raises(DataError, match="must be writable"):
-        download_idx_set(tiny, tmp_path, mirror=mirror)
+        tiny.download(tmp_path, mirror=mirror)
     assert list(in_the_way.parent.iterdir()) == [in_the_way]
