@@ -29,7 +29,7 @@ def noise(num_classes: int) -> Dataset:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_each_method_of_a_file_takes_its_first_steps(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     num_classes = NUM_CLASSES[path.stem.removesuffix("_published")]
-    monkeypatch.setattr(data, "load", lambda name, root: noise(num_classes))
+    monkeypatch.setattr(data, "load", lambda *_, **__: noise(num_classes))
     batch = max(5, num_classes // 4)  # two steps a task
     small = {"network.width": 1, "training.epochs": 1, "training.batch_size": batch, "scenario.num_tasks": 2}
     planned = plan(path, seeds=1, overrides=small)
