@@ -105,7 +105,7 @@ def test_the_command_line_may_name_a_folder(pets: Path, tmp_path: Path, capsys: 
     path = tmp_path / "any.toml"
     path.write_text('method = "er"\nscenario = { num_tasks = 2 }\ntraining = { batch_size = 4 }\n')
     given = f'scenario.dataset={{ folder = "{pets.as_posix()}" }}'
-    assert main(["run", str(path), "--dry-run", "--set", given]) == 0
+    assert main(["run", str(path), "--dry-run", "--out", str(tmp_path / "out"), "--set", given]) == 0
     assert "er no mask" in capsys.readouterr().out
 
 
