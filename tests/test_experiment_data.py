@@ -5,21 +5,18 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from drawn import draw, draw_folder, draw_tiny
 
 import maskcl
 from maskcl.cli import main
 from maskcl.errors import MaskclError
 from maskcl.experiment import plan
 from maskcl.results import Results
-
-sys.path.insert(0, str(Path(__file__).parent / "data"))
-from drawn import draw, draw_folder, draw_tiny
 
 CLASSES = ("a", "b", "c", "d")
 FAST: dict[str, Any] = {"network": {"name": "mlp", "hidden": [8]}, "training": {"batch_size": 4}, "memory": {"size": 4}}

@@ -20,7 +20,7 @@ from filelock import FileLock
 from maskcl.data.base import Dataset, content_digest
 from maskcl.data.build import build
 from maskcl.data.picture_set import CACHE_VERSION, PictureSet
-from maskcl.data.source import Progress, data_root, expand
+from maskcl.data.source import Progress, data_root, expand, is_folder
 from maskcl.errors import DataError, MaskclWarning, message
 
 __all__ = ["CacheState", "cache_root", "caches", "check_cache", "clear_caches", "file_name", "load_pictures"]
@@ -100,7 +100,12 @@ def load_pictures(
 def caches(root: str | Path | None = None) -> list[CacheState]:
     """Return what lies in the folder of caches, half-written ones too."""
     folder = cache_root(root)
-    return [_state(path) for path in sorted(folder.iterdir()) if path.is_dir()] if folder.is_dir() else []
+    if not is_folder(folder):
+        return []
+    try:
+        return [_state(path) for path in sorted(folder.iterdir()) if path.is_dir()]
+    except OSError as error:
+        raise DataError(message(str(folder), f"must be a readable folder ({error.strerror or error})")) from error
 
 
 def clear_caches(name: str | None = None, root: str | Path | None = None) -> list[CacheState]:
