@@ -8,17 +8,14 @@ import dataclasses
 import hashlib
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
+from drawn import SMALL_TINY, draw, draw_folder, draw_tiny, png
 
 from maskcl.cli import main
 from maskcl.data import DATASETS, caches
 from maskcl.data.cifar import CIFAR10
-
-sys.path.insert(0, str(Path(__file__).parent / "data"))
-from drawn import SMALL_TINY, draw, draw_folder, draw_tiny, png
 
 
 @pytest.fixture

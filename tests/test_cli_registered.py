@@ -132,7 +132,11 @@ def test_the_schema_has_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
             form["enum"] for form in defs["MemoryConfigSection"]["properties"]["policy"]["anyOf"] if "enum" in form
         )
         names = [schema["properties"][section]["anyOf"][0]["enum"] for section in ("method", "network")]
-        return [*map(set, names), set(policy), set(defs["ScenarioSection"]["properties"]["dataset"]["enum"])]
+        return [
+            *map(set, names),
+            set(policy),
+            set(defs["ScenarioSection"]["properties"]["dataset"]["oneOf"][0]["enum"]),
+        ]
 
     before = choices(json_schema())
     register_all()

@@ -5,21 +5,18 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from drawn import draw, draw_folder, draw_tiny
 
 import maskcl
 from maskcl.cli import main
 from maskcl.errors import MaskclError
 from maskcl.experiment import plan
 from maskcl.results import Results
-
-sys.path.insert(0, str(Path(__file__).parent / "data"))
-from drawn import draw, draw_folder, draw_tiny
 
 CLASSES = ("a", "b", "c", "d")
 FAST: dict[str, Any] = {"network": {"name": "mlp", "hidden": [8]}, "training": {"batch_size": 4}, "memory": {"size": 4}}
@@ -105,7 +102,7 @@ def test_the_command_line_may_name_a_folder(pets: Path, tmp_path: Path, capsys: 
     path = tmp_path / "any.toml"
     path.write_text('method = "er"\nscenario = { num_tasks = 2 }\ntraining = { batch_size = 4 }\n')
     given = f'scenario.dataset={{ folder = "{pets.as_posix()}" }}'
-    assert main(["run", str(path), "--dry-run", "--set", given]) == 0
+    assert main(["run", str(path), "--dry-run", "--out", str(tmp_path / "out"), "--set", given]) == 0
     assert "er no mask" in capsys.readouterr().out
 
 

@@ -286,3 +286,22 @@ def test_more_data_than_memory_goes_through_the_table(tmp_path: Path) -> None:
     table = Table(dataset.train_inputs, torch.float32, None)
     found = table.batch(torch.tensor([3, 499_999]), (), {})
     assert found.mean(dim=(1, 2, 3)).tolist() == [0.0, 1.0]
+
+
+def test_what_another_process_is_making_is_not_cleared(folder: Path, tmp_path: Path) -> None:
+    from filelock import FileLock
+
+    from_folder(folder, root=tmp_path / "root")
+    whole = only_cache(tmp_path / "root")
+    made = whole.with_name(f".{whole.name}.0123abcd.tmp")
+    shutil.copytree(whole, made)
+    with FileLock(whole.with_name(f".{whole.name}.lock")):
+        assert clear_caches(None, tmp_path / "root") == []
+    assert len(clear_caches("pets", tmp_path / "root")) == 2
+
+
+def test_a_folder_of_something_else_among_the_caches_stays(folder: Path, tmp_path: Path) -> None:
+    from_folder(folder, root=tmp_path / "root")
+    (only_cache(tmp_path / "root").parent / "notes").mkdir()
+    assert {state.name: state.state for state in caches(tmp_path / "root")} == {"pets": "whole", "notes": "broken"}
+    assert [state.name for state in clear_caches(None, tmp_path / "root")] == ["pets"]

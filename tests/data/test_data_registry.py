@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -72,6 +73,20 @@ def test_verify_finds_each_damaged_and_missing_file(tiny_info: data.DatasetInfo,
     assert "sha256" in (found[1].problem or "")
     assert "maskcl data download tiny" in (found[2].problem or "")
     assert found[0].problem is None
+
+
+@pytest.mark.skipif(getattr(os, "geteuid", lambda: 0)() == 0, reason="root reads everything")
+@pytest.mark.parametrize("name", ["mnist", "cifar10", "tiny_imagenet"])
+def test_a_root_that_may_not_be_read_is_one_sentence(tmp_path: Path, name: str) -> None:
+    root = tmp_path / "root"
+    root.mkdir(mode=0)
+    try:
+        with pytest.raises(DataError, match=r"must be in a folder that can be read \(Permission denied\)") as caught:
+            data.load(name, root)
+        assert len(str(caught.value).splitlines()) <= 2
+        assert {state.state for state in data.verify(name, root)} <= {"damaged", "missing"}
+    finally:
+        root.chmod(0o700)
 
 
 def test_importing_the_package_costs_no_torch_no_sklearn_no_network() -> None:

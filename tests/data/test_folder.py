@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn import draw, draw_folder
+from drawn import draw, draw_folder, pixels
+from PIL import Image
 
 from maskcl.data import FolderData, from_folder
 from maskcl.errors import ConfigError, DataError, MissingDataError
@@ -118,12 +119,13 @@ def test_another_layout_is_one_sentence(tmp_path: Path, case: str) -> None:
 
 
 @pytest.mark.skipif(getattr(os, "geteuid", lambda: 0)() == 0, reason="root reads everything")
-@pytest.mark.parametrize("inner", ["train", "train/cat"])
-def test_a_folder_that_may_not_be_read_is_one_sentence(tmp_path: Path, inner: str) -> None:
+@pytest.mark.parametrize("mode", [0, 0o400], ids=["closed", "names only"])
+@pytest.mark.parametrize("inner", ["", "train", "train/cat"])
+def test_a_folder_that_may_not_be_read_is_one_sentence(tmp_path: Path, inner: str, mode: int) -> None:
     folder = draw_folder(tmp_path / "p")
-    (folder / inner).chmod(0)
+    (folder / inner).chmod(mode)
     try:
-        with pytest.raises(DataError, match=r"must be a readable folder \(Permission denied\)"):
+        with pytest.raises(DataError, match=r"must be .* \(Permission denied\)\.$"):
             from_folder(folder, root=tmp_path / "root")
     finally:
         (folder / inner).chmod(0o700)
@@ -171,3 +173,19 @@ def test_a_class_of_one_picture_cannot_be_held_out(tmp_path: Path) -> None:
     (folder / "train" / "dog" / "1.png").unlink()
     with pytest.raises(DataError, match=r"must have test pictures of each class, and has none of 'dog'\."):
         from_folder(folder, held_out=0.5, root=tmp_path / "root")
+
+
+def test_pictures_of_all_modes_stand_beside_each_other(tmp_path: Path) -> None:
+    folder = draw_folder(tmp_path / "p", each=1)
+    drawn = Image.fromarray(pixels(3))
+    for mode in ("1", "L", "LA", "P", "RGB", "RGBA"):
+        drawn.convert(mode).save(folder / "train" / "cat" / f"{mode}.png")
+    drawn.convert("CMYK").save(folder / "train" / "cat" / "cmyk.jpg")
+    dataset = from_folder(folder, root=tmp_path / "root")
+    assert dataset.train_inputs.shape == (9, 3, 8, 8)
+    by_name = dict(
+        zip(sorted(path.name for path in (folder / "train" / "cat").iterdir()), dataset.train_inputs, strict=False)
+    )
+    np.testing.assert_array_equal(by_name["RGB.png"], by_name["RGBA.png"])
+    np.testing.assert_array_equal(by_name["L.png"], by_name["LA.png"])
+    np.testing.assert_array_equal(by_name["L.png"][0], by_name["L.png"][2])

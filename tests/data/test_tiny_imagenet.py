@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -108,3 +110,18 @@ def test_the_real_set_has_500_and_50_of_each_class(tmp_path: Path, monkeypatch: 
     assert len(found.train) == 500 * len(found.classes)
     assert len(found.test) == 50 * len(found.classes)
     assert list(found.classes) == sorted(found.classes)
+
+
+def test_an_archive_put_there_by_hand_becomes_a_set_that_loads(tmp_path: Path) -> None:
+    draw_tiny(tmp_path / "made")
+    root = tmp_path / "root"
+    root.mkdir()
+    packed = shutil.make_archive(str(root / "tiny-imagenet-200"), "zip", tmp_path / "made", "tiny-imagenet-200")
+    archive = dataclasses.replace(SMALL_TINY.archive, md5=hashlib.md5(Path(packed).read_bytes()).hexdigest())
+    offered = dataclasses.replace(SMALL_TINY, archive=archive)
+    (found,) = offered.download(root)
+    assert (found.path, found.fetched) == (root / "tiny-imagenet-200", False)
+    np.testing.assert_array_equal(offered.load(root).train_inputs, SMALL_TINY.load(tmp_path / "made").train_inputs)
+    (again,) = offered.download(root)
+    assert again.file == "tiny-imagenet-200"
+    assert not again.fetched

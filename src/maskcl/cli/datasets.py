@@ -187,9 +187,9 @@ def _folder(
 ) -> FolderData:
     """The settings of a folder; what is neither that nor a name is refused with the nearest name."""
     from maskcl.data import DATASETS, FolderData
-    from maskcl.data.source import expand
+    from maskcl.data.source import expand, is_folder
 
-    if not expand(name).is_dir():
+    if not is_folder(expand(name)):
         must = f"must be a folder of pictures, or one of {', '.join(DATASETS)}"
         raise DataError(message("data set", must, name, choices=DATASETS))
     return FolderData(name, image_size, held_out, split_seed, skip_unreadable)
@@ -199,9 +199,9 @@ def _called(name: str) -> str:
     """What the caches of a name or a folder are called."""
     from maskcl.data import DATASETS, FolderData
     from maskcl.data.cache import file_name
-    from maskcl.data.source import expand
+    from maskcl.data.source import expand, is_folder
 
-    folder = name not in DATASETS and expand(name).is_dir()
+    folder = name not in DATASETS and is_folder(expand(name))
     return file_name(FolderData(name).path.name if folder else name)
 
 

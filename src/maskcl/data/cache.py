@@ -15,19 +15,19 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from maskcl.data.base import Dataset, content_digest
 from maskcl.data.build import build
 from maskcl.data.picture_set import CACHE_VERSION, PictureSet
-from maskcl.data.source import Progress, data_root, expand
+from maskcl.data.source import Progress, data_root, expand, is_folder
 from maskcl.errors import DataError, MaskclWarning, message
 
 __all__ = ["CacheState", "cache_root", "caches", "check_cache", "clear_caches", "file_name", "load_pictures"]
 
 _ARRAYS = ("train_inputs", "train_labels", "test_inputs", "test_labels")
 _TYPES: dict[str, np.dtype[Any]] = {"inputs": np.dtype(np.uint8), "labels": np.dtype(np.int64)}
-_FOLDER = re.compile(r"(?P<name>.+)-[0-9a-f]{16}")
+_FOLDER = re.compile(r"(?P<stem>(?P<name>.+)-[0-9a-f]{16})|\.(?P<made>(?P<of>.+)-[0-9a-f]{16})\.[0-9a-f]{8}\.tmp")
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class CacheState:
         folder: Where it lies.
         num_rows: Training and test rows; 0 where that cannot be read.
         num_bytes: What it takes.
-        state: "whole" as far as sizes tell; "broken", which is never used; or "half-written", what a process that was
-            killed has left.
+        state: "whole" as far as sizes tell; "broken", which is never used; or "half-written", what a process is making,
+            or was killed in.
     """
 
     name: str
@@ -77,7 +77,7 @@ def load_pictures(
     if found is None:
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder.with_name(f".{folder.name}.lock")):
+            with _lock(folder.parent, folder.name):
                 found = _open(folder, pictures.name)  # another process may have made it while this one waited
                 if found is None:
                     _make(folder, pictures, on_progress)
@@ -100,20 +100,33 @@ def load_pictures(
 def caches(root: str | Path | None = None) -> list[CacheState]:
     """Return what lies in the folder of caches, half-written ones too."""
     folder = cache_root(root)
-    return [_state(path) for path in sorted(folder.iterdir()) if path.is_dir()] if folder.is_dir() else []
+    if not is_folder(folder):
+        return []
+    try:
+        return [_state(path) for path in sorted(folder.iterdir()) if path.is_dir()]
+    except OSError as error:
+        raise DataError(message(str(folder), f"must be a readable folder ({error.strerror or error})")) from error
 
 
 def clear_caches(name: str | None = None, root: str | Path | None = None) -> list[CacheState]:
-    """Remove the caches of a data set, or all; returns what was removed. Runs that use one keep it until they end."""
+    """Remove the caches of a data set, or all; returns what was removed.
+
+    Runs that use one keep it until they end; what another process is making at the moment stays.
+    """
     gone = []
     for state in caches(root):
-        if name is None or state.name == file_name(name):
-            try:
+        matched = _FOLDER.fullmatch(state.folder.name)
+        if matched is None or (name is not None and state.name != file_name(name)):
+            continue
+        try:
+            with _lock(state.folder.parent, matched["stem"] or matched["made"], wait=0):
                 shutil.rmtree(state.folder)
-            except OSError as error:
-                must = f"must be a folder that can be removed ({error.strerror or error})"
-                raise DataError(message(str(state.folder), must)) from error
-            gone.append(state)
+        except Timeout:
+            continue
+        except OSError as error:
+            must = f"must be a folder that can be removed ({error.strerror or error})"
+            raise DataError(message(str(state.folder), must)) from error
+        gone.append(state)
     return gone
 
 
@@ -145,6 +158,7 @@ def _make(folder: Path, pictures: PictureSet, on_progress: Progress | None) -> N
             json.dump(meta, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
+        _sync(fresh)
         if folder.exists():  # of this name and not whole, or it would have been used
             shutil.rmtree(folder)
         os.replace(fresh, folder)
@@ -190,14 +204,20 @@ def _mapped(folder: Path, meta: Mapping[str, Any]) -> tuple[Any, Any, Any, Any]:
 def _state(folder: Path) -> CacheState:
     num_bytes = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
     matched = _FOLDER.fullmatch(folder.name)
-    if matched is None:  # .NAME-KEY.RANDOM.tmp
-        name = folder.name.lstrip(".").rsplit("-", 1)[0]
-        return CacheState(name, folder, 0, num_bytes, "half-written")
+    if matched is None:
+        return CacheState(folder.name, folder, 0, num_bytes, "broken")
+    if matched["made"] is not None:
+        return CacheState(matched["of"], folder, 0, num_bytes, "half-written")
     found = _open(folder, matched["name"])
     if found is None:
         return CacheState(matched["name"], folder, 0, num_bytes, "broken")
     rows = len(found[0].train_labels) + len(found[0].test_labels)
     return CacheState(matched["name"], folder, rows, num_bytes, "whole")
+
+
+def _lock(folder: Path, stem: str, *, wait: float = -1) -> FileLock:
+    """Held by who makes or removes the cache of a key; Timeout after `wait` seconds, or never."""
+    return FileLock(folder / f".{stem}.lock", timeout=wait)
 
 
 def file_name(name: str) -> str:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from maskcl.data.base import Dataset
 from maskcl.data.publisher import Archive
-from maskcl.data.source import DownloadedFile, FileState, Presence, Progress, command, data_root
+from maskcl.data.source import DownloadedFile, FileState, Presence, Progress, command, data_root, is_file, is_folder
 from maskcl.errors import DataError, MissingDataError, check, message
 from maskcl.files import write_atomically
 
@@ -71,7 +71,7 @@ class CifarSet:
     def find(self, file: str, root: str | Path | None = None) -> Path | None:
         """Return where `file` ("test_batch.bin", ...) lies, or None."""
         places = (data_root(root) / self.folder / file, data_root(root) / file)
-        return next((place for place in places if place.is_file()), None)
+        return next((place for place in places if is_file(place)), None)
 
     def load(self, root: str | Path | None = None, *, on_progress: Progress | None = None) -> Dataset:
         """Load images as uint8 [N, 3, 32, 32], which mean value / 255, and (fine) labels.
@@ -105,13 +105,14 @@ class CifarSet:
         if all(state.state in ("intact", "unchecked") for state in states):
             return [DownloadedFile(s.file, s.path, False, self.files[s.file]) for s in states if s.path is not None]
         found = download_archive(self.archive, data_root(root), mirror=mirror, on_progress=on_progress)
-        sums = {file: _sha256(found.path / file) for file in self.files if (found.path / file).is_file()}
+        sums = {file: _sha256(found.path / file) for file in self.files if is_file(found.path / file)}
         write_atomically(found.path / _SUMS, json.dumps(sums, indent=1).encode())
         return [found]
 
     def _state(self, file: str, root: str | Path | None) -> FileState:
-        path, rows = self.find(file, root), {**self.train, **self.test}[file]
+        path, rows = None, {**self.train, **self.test}[file]
         try:
+            path = self.find(file, root)
             self._fill(file, root, np.empty((rows, *_SHAPE), np.uint8), np.empty(rows, np.int64))
         except MissingDataError as error:
             return FileState(file, None, "missing", str(error))
@@ -171,11 +172,11 @@ class CifarSet:
         if path is not None:
             return path
         folder, hint = data_root(root), f"get it with `{command('download', self.name, root)}`"
-        if (folder / self.pickled).is_dir():
+        if is_folder(folder / self.pickled):
             must = f"must be the binary files of {self.archive.file}"
             must += f"; {folder / self.pickled} is pickled, and pickles are not read"
             raise MissingDataError(message(self.name, must, hint=hint))
-        state = "" if folder.is_dir() else ", which is no folder"
+        state = "" if is_folder(folder) else ", which is no folder"
         hint += ", or name the folder that has it (--data-root or MASKCL_DATA)"
         raise MissingDataError(message(self.name, f"{file} must be in {folder / self.folder}{state}", hint=hint))
 

@@ -11,7 +11,7 @@ import numpy as np
 from maskcl.data.base import Dataset
 from maskcl.data.cache import load_pictures
 from maskcl.data.picture_set import Entry, PictureSet, files_below, folders_in
-from maskcl.data.source import Progress, expand
+from maskcl.data.source import Progress, expand, is_folder
 from maskcl.data.split import held_out_rows, rows_by_class
 from maskcl.errors import DataError, MissingDataError, check, is_number, is_whole, message
 
@@ -72,14 +72,14 @@ class FolderData:
             DataError: No such folder; or not laid out as above; a class lacks pictures in one of the splits.
         """
         folder = self.path
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise MissingDataError(message("folder", f"must be a folder of pictures, and {folder} is none"))
-        if not (folder / "train").is_dir():
+        if not is_folder(folder / "train"):
             hint = f"put each class's folder of pictures in {folder / 'train'}"
             raise DataError(message(str(folder), "must have a folder 'train' with a folder for each class", hint=hint))
         classes = tuple(path.name for path in folders_in(folder / "train"))
         train = _entries(folder, "train", classes)
-        judges = next((split for split in ("test", "val") if (folder / split).is_dir()), None)
+        judges = next((split for split in ("test", "val") if is_folder(folder / split)), None)
         if judges is None:
             train, test = self._hold_out(folder, train, len(classes))
         else:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from maskcl.data.base import Dataset
 from maskcl.data.idx import is_whole, read_idx, unpack_idx
-from maskcl.data.source import DownloadedFile, FileState, Presence, Progress, command, data_root
+from maskcl.data.source import DownloadedFile, FileState, Presence, Progress, command, data_root, is_file, is_folder
 from maskcl.errors import DataError, MissingDataError, message
 
 __all__ = ["FASHION_MNIST", "MNIST", "IdxSet"]
@@ -43,14 +43,14 @@ class IdxSet:
     def find(self, file: str, root: str | Path | None = None) -> Path | None:
         """Return where `file` ("train-images-idx3-ubyte", ...) lies, gzipped or not, or None."""
         places = [data_root(root) / folder / f"{file}{end}" for folder in self.folders for end in (".gz", "")]
-        return next((place for place in places if place.is_file()), None)
+        return next((place for place in places if is_file(place)), None)
 
     def read(self, file: str, root: str | Path | None = None) -> npt.NDArray[np.uint8]:
         """Read one file; MissingDataError where it is not there, DataError where it is not what it should be."""
         path = self.find(file, root)
         if path is None:
             folder = data_root(root)
-            state = "" if folder.is_dir() else ", which is no folder"
+            state = "" if is_folder(folder) else ", which is no folder"
             must = f"{file}.gz must be in {' or '.join(str(folder / name) for name in self.folders[:2])}{state}"
             hint = f"get it with `{command('download', self.name, root)}`"
             hint += ", or name the folder that has it (--data-root or MASKCL_DATA)"
@@ -111,8 +111,9 @@ class IdxSet:
         return files
 
     def _state(self, file: str, root: str | Path | None) -> FileState:
-        path = self.find(file, root)
+        path = None
         try:
+            path = self.find(file, root)
             self.read(file, root)
         except MissingDataError as error:
             return FileState(file, None, "missing", str(error))

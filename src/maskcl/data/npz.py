@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from maskcl.data.base import Dataset, from_arrays
-from maskcl.data.source import Progress, expand
+from maskcl.data.source import Progress, expand, is_file
 from maskcl.errors import DataError, MissingDataError, check, message
 
 __all__ = ["NpzData", "from_npz"]
@@ -63,7 +63,7 @@ def from_npz(path: str | os.PathLike[str], *, name: str | None = None) -> Datase
         DataError: No such file, not a whole .npz file, arrays missing, pickled, or of types that `from_arrays` refuses.
     """
     path = expand(os.fspath(path))
-    if not path.is_file():
+    if not is_file(path):
         raise MissingDataError(message("npz", f"must be a file of arrays, and {path} is none"))
     try:
         with path.open("rb") as stream:  # NumPy leaves a file open that it refuses
@@ -75,6 +75,8 @@ def from_npz(path: str | os.PathLike[str], *, name: str | None = None) -> Datase
             arrays = [file[array] for array in _ARRAYS]
     except DataError:
         raise
+    except MemoryError:
+        raise DataError(message(str(path), "must hold arrays that fit into memory")) from None
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         reason = "it holds a pickle" if "pickle" in str(error).lower() else str(error).rstrip(".")
         raise DataError(message(str(path), f"must be a whole .npz file without pickles ({reason})")) from error

@@ -88,15 +88,23 @@ def files_below(folder: Path, label: int, base: Path) -> list[Entry]:
 def entry_of(item: os.DirEntry[str] | Path, label: int, base: Path) -> Entry:
     """Return the entry of one file; a pipe, or a link to nowhere, is refused."""
     path = item.path if isinstance(item, os.DirEntry) else str(item)
-    if not item.is_file():
+    try:
+        good, stat = item.is_file(), item.stat()
+    except FileNotFoundError:
+        good = False
+    except OSError as error:
+        raise DataError(message(path, f"must be a readable file ({error.strerror or error})")) from error
+    if not good:
         raise DataError(message(path, "must be a file that holds a picture"))
-    stat = item.stat()
     inner = path[len(str(base)) + 1 :].replace(os.sep, "/")  # it lies below; relpath costs half a load of the cache
     return Entry(inner, label, stat.st_size, stat.st_mtime_ns)
 
 
 def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[os.DirEntry[str]]:
-    stat = folder.stat()
+    try:
+        stat = folder.stat()
+    except OSError as error:
+        raise _unreadable(folder, error) from error
     if (stat.st_dev, stat.st_ino) in seen:  # links may lead in circles
         return
     seen.add((stat.st_dev, stat.st_ino))
@@ -113,4 +121,8 @@ def _scan(folder: Path) -> list[os.DirEntry[str]]:
         with os.scandir(folder) as items:
             return [item for item in items if not item.name.startswith(".") and item.name not in _NOT_DATA]
     except OSError as error:
-        raise DataError(message(str(folder), f"must be a readable folder ({error.strerror or error})")) from error
+        raise _unreadable(folder, error) from error
+
+
+def _unreadable(folder: Path, error: OSError) -> DataError:
+    return DataError(message(str(folder), f"must be a readable folder ({error.strerror or error})"))

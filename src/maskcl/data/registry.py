@@ -143,7 +143,9 @@ for _info in (
     DatasetInfo("fashion_mnist", "28x28 pictures of clothes", 10, (1, 28, 28), 60_000, 10_000, FASHION_MNIST),
     DatasetInfo("cifar10", "32x32 photographs of 10 things", 10, (3, 32, 32), 50_000, 10_000, CIFAR10),
     DatasetInfo("cifar100", "32x32 photographs of 100 things", 100, (3, 32, 32), 50_000, 10_000, CIFAR100),
-    DatasetInfo("tiny_imagenet", "64x64 photographs of 200 things", 200, (3, 64, 64), 100_000, 10_000, TINY_IMAGENET),
+    DatasetInfo(
+        "tiny_imagenet", "64x64 pictures of up to 200 things", 200, (3, 64, 64), 100_000, 10_000, TINY_IMAGENET
+    ),
 ):
     DATASETS.add(_info.name, _info)
 

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import os
 import shlex
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
 from maskcl.data.base import Dataset
+from maskcl.errors import DataError, message
 
-__all__ = ["DownloadedFile", "FileState", "Presence", "Progress", "Source", "command", "data_root", "expand"]
+__all__ = [
+    "DownloadedFile",
+    "FileState",
+    "Presence",
+    "Progress",
+    "Source",
+    "command",
+    "data_root",
+    "expand",
+    "is_file",
+    "is_folder",
+]
 
 Presence: TypeAlias = Literal["present", "incomplete", "missing"]
 """Whether files are all there and whole as far as sizes tell, some of them, or none."""
@@ -95,6 +108,26 @@ def data_root(root: str | Path | None = None) -> Path:
 def expand(path: str | Path) -> Path:
     """Return a path with the user's folder in place of ~, or as it is where there is no such user."""
     return Path(os.path.expanduser(path))  # Path.expanduser raises where a user is unknown
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there; DataError where one may not look."""
+    return _mode(path, stat.S_ISREG)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; DataError where one may not look."""
+    return _mode(path, stat.S_ISDIR)
+
+
+def _mode(path: Path, kind: Callable[[int], bool]) -> bool:
+    try:
+        return kind(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:  # the latter for a name that no file can have
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(message(str(path), f"must be in a folder that can be read ({reason})")) from error
 
 
 def command(verb: str, name: str, root: str | Path | None) -> str:

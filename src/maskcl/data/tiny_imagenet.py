@@ -12,7 +12,7 @@ from maskcl.data.base import Dataset
 from maskcl.data.cache import load_pictures
 from maskcl.data.picture_set import Entry, PictureSet, entry_of, files_below
 from maskcl.data.publisher import Archive
-from maskcl.data.source import DownloadedFile, FileState, Presence, Progress, command, data_root
+from maskcl.data.source import DownloadedFile, FileState, Presence, Progress, command, data_root, is_file, is_folder
 from maskcl.errors import DataError, MissingDataError, check, message
 
 __all__ = ["TINY_IMAGENET", "TinyImageNet"]
@@ -59,7 +59,7 @@ class TinyImageNet:
         train: list[Entry] = []
         for wnid, label in labels.items():
             images = folder / "train" / wnid / "images"
-            if not images.is_dir():
+            if not is_folder(images):
                 raise self._incomplete(f"must have {images}, for wnids.txt lists {wnid}", root)
             train += self._counted(files_below(images, label, folder), self.train_each, f"train/{wnid}", root)
         test = self._val(folder, labels, root)
@@ -70,7 +70,7 @@ class TinyImageNet:
     def presence(self, root: str | Path | None = None) -> tuple[Presence, Path]:
         """Say whether all files are there, by names and counts."""
         folder = self._folder(root)
-        if not (folder / "wnids.txt").is_file() and not (folder / "train").is_dir():
+        if not is_file(folder / "wnids.txt") and not is_folder(folder / "train"):
             return "missing", data_root(root) / self.archive.folder
         try:
             pictures = self.find(root)
@@ -88,7 +88,7 @@ class TinyImageNet:
         except MissingDataError as error:
             return [FileState(self.archive.folder, None, "missing", str(error))]
         except DataError as error:
-            return [FileState(self.archive.folder, self._folder(root), "damaged", str(error))]
+            return [FileState(self.archive.folder, data_root(root), "damaged", str(error))]
 
     def download(
         self, root: str | Path | None = None, *, mirror: str | None = None, on_progress: Progress | None = None
@@ -106,7 +106,7 @@ class TinyImageNet:
     def _folder(self, root: str | Path | None) -> Path:
         """The folder of the archive below the root, or the root where that is it."""
         base = data_root(root)
-        inside = not (base / self.archive.folder).is_dir() and (base / "wnids.txt").is_file()
+        inside = not is_folder(base / self.archive.folder) and is_file(base / "wnids.txt")
         return base if inside else base / self.archive.folder
 
     def _wnids(self, folder: Path, root: str | Path | None) -> list[str]:
@@ -131,7 +131,7 @@ class TinyImageNet:
             check(good, str(annotations), must, line[:80], error=DataError)
             named.add(file)
             if wnid.strip() in labels:
-                if not (images / file).is_file():
+                if not is_file(images / file):
                     raise self._incomplete(f"must have {images / file}, which val_annotations.txt names", root)
                 found.append(entry_of(images / file, labels[wnid.strip()], folder))
         odd = sorted(entry.path for entry in files_below(images, 0, images) if entry.path not in named)
@@ -140,8 +140,8 @@ class TinyImageNet:
         return sorted(found, key=lambda entry: (entry.label, entry.path))
 
     def _lines(self, path: Path, root: str | Path | None) -> list[str]:
-        if not path.is_file():
-            state = "" if data_root(root).is_dir() else f"; {data_root(root)} is no folder"
+        if not is_file(path):
+            state = "" if is_folder(data_root(root)) else f"; {data_root(root)} is no folder"
             raise self._incomplete(f"must have the file {path}{state}", root)
         try:
             return path.read_text(encoding="utf-8").splitlines()
