@@ -39,7 +39,7 @@ def test_a_setting_deep_in_a_grid_is_looked_at_too() -> None:
 
 def test_what_is_finished_need_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(SMALL, out=tmp_path)
-    monkeypatch.setattr("maskcl.engine.resources.available_bytes", lambda: 10)
+    monkeypatch.setattr("maskcl.engine.resources.free_bytes", lambda device: 10)
     assert isinstance(run(SMALL, out=tmp_path), Results)
     with pytest.raises(ConfigError, match="must fit into"):
         run(SMALL, out=tmp_path, seeds=2)

@@ -6,6 +6,7 @@ device, nor on which runs form a population.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -125,12 +126,22 @@ def normalise(augment: Augment, images: Tensor) -> Tensor:
         return images
     check(images.is_floating_point(), "augment: images", "must be floating point to be normalised", images.dtype,
           error=ShapeError, hint="divide 8-bit images by 255")  # fmt: skip
-    mean, std = (torch.tensor(v, dtype=images.dtype, device=images.device)[:, None, None] for v in augment.normalise)
+    mean, std = (_by_channel(values, images.dtype, images.device) for values in augment.normalise)
     return (images - mean).div_(std)
 
 
+@functools.lru_cache(maxsize=64)
+def _by_channel(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Numbers as a tensor [C, 1, 1], made once: to send them with each step, a device would be waited for."""
+    return torch.tensor(values, dtype=dtype, device=device)[:, None, None]
+
+
 def bounds(
-    augment: Augment, input_range: tuple[float, float], *, dtype: torch.dtype = torch.float32
+    augment: Augment,
+    input_range: tuple[float, float],
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | None = None,
 ) -> tuple[float, float] | tuple[Tensor, Tensor]:
     """Return the lowest and highest value that an augmented row can take, e.g. to clamp what CFGM makes of it.
 
@@ -138,6 +149,7 @@ def bounds(
         augment: The settings.
         input_range: Lowest and highest raw value; the border's 0 is added to it where the crop makes one.
         dtype: Type of the rows, so that the extremes of the data are exactly the bounds.
+        device: Where the rows lie; None: on the CPU.
 
     Returns:
         Two floats, or with normalisation two tensors [C, 1, 1], for each channel has its own range.
@@ -148,7 +160,8 @@ def bounds(
     low, high = (min(input_range[0], 0.0), max(input_range[1], 0.0)) if augment.crop else input_range
     if augment.normalise is None:
         return low, high
-    lowest, highest = (torch.full((len(augment.normalise[0]), 1, 1), value, dtype=dtype) for value in (low, high))
+    shape = (len(augment.normalise[0]), 1, 1)
+    lowest, highest = (torch.full(shape, value, dtype=dtype, device=device) for value in (low, high))
     return normalise(augment, lowest), normalise(augment, highest)
 
 

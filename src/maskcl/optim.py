@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from maskcl.devices import send
 from maskcl.errors import check, check_choice, is_number
 from maskcl.settings import dial
 
@@ -83,9 +84,10 @@ class Optimizer:
     ) -> None:
         self.config, self.params, self.stacked = config, list(params), stacked
         self.updates = np.zeros(len(self.params[0]) if stacked else 1, np.int64) if updates is None else updates
-        slots = {"adam": ("mean", "square"), "sgd": ("momentum",) if not _is_zero(config.momentum) else ()}[config.name]
+        momentum = ("momentum",) if not _is_zero(config.momentum) else ()
+        self._slots = {"adam": ("mean", "square"), "sgd": momentum}[config.name]
         if state is None:
-            state = {slot: [torch.zeros_like(p, requires_grad=False) for p in self.params] for slot in slots}
+            state = {slot: [torch.zeros_like(p, requires_grad=False) for p in self.params] for slot in self._slots}
         self.state = state
 
     @torch.no_grad()
@@ -112,6 +114,10 @@ class Optimizer:
                 grad = self.state["momentum"][i].mul_(per_member(config.momentum, param)).add_(grad)
             param.sub_(self.pace(rate, param) * grad)
 
+    def tensors(self) -> list[Tensor]:
+        """All that a step changes: parameters, and the slots that have one for each of them."""
+        return [*self.params, *(tensor for slot in self._slots for tensor in self.state[slot])]
+
     def pace(self, rate: float | Tensor, like: Tensor) -> Any:
         """The learning rate of a step: a number, or one a member, of the type and with the dimensions of a parameter.
 
@@ -134,7 +140,8 @@ class Optimizer:
         """1 - beta^updates: one number, or one a member where members have made different numbers of updates."""
         if (self.updates == self.updates[0]).all():
             return 1 - beta ** int(self.updates[0])
-        return per_member(torch.tensor([1 - beta ** int(n) for n in self.updates], dtype=like.dtype), like)
+        each = torch.tensor([1 - beta ** int(n) for n in self.updates], dtype=like.dtype)
+        return per_member(send(each, like.device), like)
 
     def _clipped(self, grads: Sequence[Tensor]) -> Sequence[Tensor]:
         limit = self.config.clip_norm

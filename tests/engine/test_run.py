@@ -96,7 +96,7 @@ def test_matrices_are_complete_and_the_untrained_network_is_there() -> None:
     assert outcome.anytime is None
     assert outcome.seconds > 0
     assert set(outcome.timings) == {"planning", "training", "evaluation"}
-    assert set(outcome.executor) == {"name", "group_size", "threads", "workers", "reason"}
+    assert set(outcome.executor) == {"name", "group_size", "threads", "workers", "reason", "device"}
 
 
 def test_joint_training_fills_the_last_row_alone() -> None:
@@ -183,14 +183,14 @@ def test_populations_are_cut_to_the_memory_there_is(monkeypatch: pytest.MonkeyPa
     specs = [spec("er", seed=k) for k in range(8)]
     need = member_bytes(specs[0])
     for members, expected in ((1, 1), (3, 3), (1000, 8)):
-        monkeypatch.setattr("maskcl.engine.auto.available_bytes", lambda members=members: int(2.01 * members * need))
+        monkeypatch.setattr("maskcl.engine.auto.free_bytes", lambda device, members=members: int(2.01 * members * need))
         choice = choose(specs, executor="stack", group_size=8, workers=1)
         assert choice.group_size == expected
         assert choice.reason == ("asked for" if expected == 8 else f"asked for, {expected} members fit in memory")
-    monkeypatch.setattr("maskcl.engine.auto.available_bytes", lambda: need)
+    monkeypatch.setattr("maskcl.engine.auto.free_bytes", lambda device: need)
     choice = choose(specs, executor="auto", group_size=None, workers=1)
     assert choice == Choice(True, 1, "networks without convolutions are stacked, 1 members fit in memory")
-    monkeypatch.setattr("maskcl.engine.auto.available_bytes", lambda: int(2.01 * 6 * need))
+    monkeypatch.setattr("maskcl.engine.auto.free_bytes", lambda device: int(2.01 * 6 * need))
     assert choose(specs, executor="stack", group_size=8, workers=2).group_size == 3  # they share the memory
 
 
@@ -220,7 +220,7 @@ def test_what_cannot_fit_is_refused_before_anything_is_allocated(
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("something was made")
 
-    monkeypatch.setattr("maskcl.engine.resources.available_bytes", lambda: 10**10)
+    monkeypatch.setattr("maskcl.engine.resources.free_bytes", lambda device: 10**10)
     for name in ("Data", "Population"):
         monkeypatch.setattr(f"maskcl.engine.run.{name}", never)
     began = time.process_time()
@@ -233,7 +233,7 @@ def test_what_cannot_fit_is_refused_before_anything_is_allocated(
 @pytest.mark.parametrize("case", TOO_LARGE)
 def test_what_cannot_fit_is_named_by_its_setting(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     settings, where = TOO_LARGE[case]
-    monkeypatch.setattr("maskcl.engine.resources.available_bytes", lambda: 10**10)
+    monkeypatch.setattr("maskcl.engine.resources.free_bytes", lambda device: 10**10)
     with pytest.raises(ConfigError, match=f"^{where}: must fit into"):
         check_fits([spec(**({"method": "er"} | settings))])
 
@@ -266,7 +266,7 @@ def test_no_machine_has_that_memory(settings: dict[str, Any]) -> None:
 )
 def test_what_a_method_makes_large_is_counted_too(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Passes over the memory, a head's parameters, candidates of a draw."""
-    monkeypatch.setattr("maskcl.engine.resources.available_bytes", lambda: 10**10)
+    monkeypatch.setattr("maskcl.engine.resources.free_bytes", lambda device: 10**10)
     with pytest.raises(ConfigError, match="must fit into the 10 GB"):
         check_fits([spec(**settings)])
 

@@ -8,15 +8,18 @@ from typing import Any
 
 from torch import nn
 
+from maskcl.devices import device_name, find_device, free_bytes
 from maskcl.engine.resources import member_bytes, sketch
 from maskcl.engine.spec import RunSpec
-from maskcl.machine import available_bytes
+from maskcl.errors import check
 from maskcl.networks import is_convolutional
 
 __all__ = ["Choice", "choose", "describe", "needs_cores"]
 
 GROUP_SIZE = 16
 """Members of a population: below 8 launching dominates, beyond 32 memory traffic grows (docs/design/stacking.md)."""
+GPU_GROUP_SIZE = 1024
+"""The same on a GPU, where launching costs as much for one member as for all."""
 BUDGET = 0.5
 """Share of the available memory that populations may take."""
 
@@ -29,11 +32,13 @@ class Choice:
         stacked: Whether they run as populations.
         group_size: Members of a population at most.
         reason: One sentence.
+        device: Where, as results call it.
     """
 
     stacked: bool
     group_size: int
     reason: str
+    device: str = "cpu"
 
 
 def choose(specs: Sequence[RunSpec], *, executor: str, group_size: int | None, workers: int) -> Choice:
@@ -44,16 +49,26 @@ def choose(specs: Sequence[RunSpec], *, executor: str, group_size: int | None, w
         executor: "auto", "stack" or "loop".
         group_size: Largest population; None: chosen.
         workers: Populations that run at the same time, for the memory they share.
+
+    Raises:
+        ConfigError: Populations are asked for, with a setting that acts in single runs alone.
     """
+    training = specs[0].training
+    device = find_device(training.device)
+    alone = next((f"training.{key}" for key in ("channels_last", "compile") if getattr(training, key)), None)
+    check(alone is None or executor != "stack", str(alone), "must be left out with executor 'stack'", True)
     if executor == "loop":
-        return Choice(False, 1, "asked for")
-    if executor == "auto" and needs_cores(specs[0]):
-        return Choice(False, 1, "networks with convolutions run one by one")
-    fits = max(1, int(available_bytes() * BUDGET / workers / max(1, member_bytes(specs[0]))))
+        return Choice(False, 1, "asked for", device_name(device))
+    if executor == "auto" and (alone is not None or needs_cores(specs[0])):
+        reason = "networks with convolutions run one by one" if alone is None else f"{alone} is of single runs"
+        return Choice(False, 1, reason, device_name(device))
+    fits = max(1, int(free_bytes(device) * BUDGET / workers / max(1, member_bytes(specs[0]))))
     share = -(-len(specs) // workers)  # no worker is to idle
-    size = max(1, min(group_size or min(GROUP_SIZE, share), len(specs), fits))
+    largest = GROUP_SIZE if device.type == "cpu" else GPU_GROUP_SIZE
+    size = max(1, min(group_size or min(largest, share), len(specs), fits))
     reason = "asked for" if executor == "stack" else "networks without convolutions are stacked"
-    return Choice(True, size, reason + (f", {fits} members fit in memory" if size == fits < len(specs) else ""))
+    reason += f", {fits} members fit in memory" if size == fits < len(specs) else ""
+    return Choice(True, size, reason, device_name(device))
 
 
 def needs_cores(spec: RunSpec) -> bool:
@@ -70,4 +85,5 @@ def describe(choice: Choice, *, threads: int, workers: int) -> dict[str, Any]:
         "threads": threads,
         "workers": workers,
         "reason": choice.reason,
+        "device": choice.device,
     }

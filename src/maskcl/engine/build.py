@@ -11,6 +11,7 @@ from torch import Tensor
 from maskcl.engine.loop import LoopModel
 from maskcl.engine.member import memory_slots
 from maskcl.engine.model import Model, Parts
+from maskcl.engine.precision import LossScale, Precision
 from maskcl.engine.spec import RunSpec
 from maskcl.engine.stack import StackModel
 from maskcl.engine.state import State, Weights, map_tensors, stack_trees
@@ -22,27 +23,38 @@ from maskcl.optim import Optimizer, OptimizerConfig
 
 __all__ = ["build_model", "build_parts", "initial_state"]
 
+SCALE = "loss_scale"
+"""Slot of the optimiser's state for what float16 needs: it starts afresh, waits and resumes with the others."""
+
 
 def build_parts(spec: RunSpec) -> Parts:
-    """Return a run's network with its initial weights, and the method's head on its features, if it has one."""
+    """Return a run's network with its initial weights, and the method's head on its features, if it has one.
+
+    On the CPU, for any device: its generator is what the seed is for.
+    """
     shape, num_classes = spec.scenario.dataset.input_shape, spec.scenario.num_classes
     dtype, seed = getattr(torch, spec.training.dtype), spec.seeds.initialisation
     network = build_network(spec.network, shape, num_classes, seed=seed).to(dtype)
+    if spec.training.channels_last:
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     classifier = find_classifier(network, spec.network.classifier_name)
     head = None
     if overrides(spec.method, "head"):
         with seeded(seed, "head"):
             head = spec.method.head(num_features(network, classifier))
     head = None if head is None else head.to(dtype)
-    return Parts(network, classifier, head, features=spec.method.needs.features)
+    return Parts(network, classifier, head, features=spec.method.needs.features, compile=spec.training.compile)
 
 
-def initial_state(specs: Sequence[RunSpec], *, stacked: bool, first: Parts | None = None) -> State:
+def initial_state(
+    specs: Sequence[RunSpec], *, stacked: bool, device: torch.device, first: Parts | None = None
+) -> State:
     """Return initial weights, an empty memory, an optimiser at its start, for members of one structure.
 
     Args:
         specs: The members.
         stacked: Whether tensors have a member dimension.
+        device: Where its tensors are to lie.
         first: The first member's network, if it has just been built; None: built here.
     """
     built = [build_parts(specs[0]) if first is None else first, *map(build_parts, specs[1:])]
@@ -56,7 +68,9 @@ def initial_state(specs: Sequence[RunSpec], *, stacked: bool, first: Parts | Non
     lifted = [p.detach() if stacked else p.detach()[None] for p in weights.params.values()]
     slots, needs, dtype = memory_slots(spec), spec.method.needs, lifted[0].dtype
     optimizer = Optimizer(spec.optimizer, list(weights.params.values()), stacked=stacked)
-    return State(
+    if spec.training.precision == "float16":
+        optimizer.state[SCALE] = LossScale.start(leading)
+    state = State(
         weights=weights,
         optimizer=optimizer.state,
         method=spec.method.init_state(lifted, num_classes),
@@ -68,9 +82,12 @@ def initial_state(specs: Sequence[RunSpec], *, stacked: bool, first: Parts | Non
         steps=np.zeros(len(specs), np.int64),
         updates=np.zeros(len(specs), np.int64),
     )
+    return state.to(device)
 
 
-def build_model(parts: Parts, state: State, config: OptimizerConfig, *, method: Method, stacked: bool) -> Model:
+def build_model(
+    parts: Parts, state: State, config: OptimizerConfig, *, method: Method, stacked: bool, precision: str
+) -> Model:
     """Return what trains a state's weights, in place.
 
     Args:
@@ -79,10 +96,14 @@ def build_model(parts: Parts, state: State, config: OptimizerConfig, *, method: 
         config: The optimiser's settings; numbers may be tensors [K].
         method: The method, for the hooks that it has.
         stacked: Whether tensors have a member dimension.
+        precision: Type of the products of a step.
     """
     params = list(state.weights.params.values())
+    short, scale = Precision(precision, params[0].device), None
+    if short.needs_scale:
+        scale = LossScale(state.optimizer[SCALE])
     optimizer = Optimizer(config, params, stacked=stacked, state=state.optimizer, updates=state.updates)
     if not stacked:
-        return LoopModel(parts, state.weights, optimizer)
+        return LoopModel(parts, state.weights, optimizer, short, scale)
     fuse = not overrides(method, "direction", "after_step")
-    return StackModel(parts, state.weights, optimizer, fuse=fuse)
+    return StackModel(parts, state.weights, optimizer, short, scale, fuse=fuse)

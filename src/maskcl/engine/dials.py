@@ -38,12 +38,13 @@ def structure(settings: Any) -> Hashable:
     return tuple(parts)
 
 
-def stack_settings(settings: Sequence[T], dtype: torch.dtype) -> T:
+def stack_settings(settings: Sequence[T], dtype: torch.dtype, device: torch.device | None = None) -> T:
     """Return settings of the same type whose dials are tensors [K] where members differ.
 
     Args:
         settings: Members' settings, of one `structure`.
         dtype: Type of the tensors: the parameters'.
+        device: Where the tensors are to lie; None: on the CPU.
     """
     first = settings[0]
     if not dataclasses.is_dataclass(first):
@@ -52,11 +53,11 @@ def stack_settings(settings: Sequence[T], dtype: torch.dtype) -> T:
     for field in dataclasses.fields(first):
         values = [getattr(member, field.name) for member in settings]
         if dataclasses.is_dataclass(values[0]):
-            value = stack_settings(values, dtype)
+            value = stack_settings(values, dtype, device)
         elif all(other == values[0] for other in values):
             value = values[0]
         else:
-            value = torch.tensor([float(v) for v in values], dtype=dtype)
+            value = torch.tensor([float(v) for v in values], dtype=dtype, device=device)
         object.__setattr__(stacked, field.name, value)
     return stacked
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from maskcl.devices import find_device
 from maskcl.engine.spec import RunSpec
 from maskcl.engine.table import Table
 from maskcl.scenario import Scenario
@@ -38,7 +39,10 @@ class Evaluation:
 
 
 class Evaluator:
-    """The test rows of a scenario, in task order, ready to be asked about many times."""
+    """The test rows of a scenario, in task order, ready to be asked about many times.
+
+    Scores are made where the rows lie, and counted on the host: a GPU adds in the order in which its threads come.
+    """
 
     def __init__(self, scenario: Scenario, table: Table) -> None:
         rows = np.concatenate(scenario.eval_rows)
@@ -62,19 +66,20 @@ class Evaluator:
         """
         sums = torch.zeros(len(predict), 3, self.num_tasks, dtype=torch.float64)
         newest = np.zeros(len(predict), np.int64)
-        hidden = ~((self.task_of_class >= 0) & (self.task_of_class <= task))
+        device = self.table.stored.device
+        hidden = ~((self.task_of_class >= 0) & (self.task_of_class <= task)).to(device)
         for start in range(0, len(self.labels), CHUNK):
             part = slice(start, start + CHUNK)
             inputs, labels, tasks = self.table.rows(self.rows[part]), self.labels[part], self.task_of_row[part]
-            outside = self.task_of_class != tasks[:, None]
+            outside, own = (self.task_of_class != tasks[:, None]).to(device), labels[:, None].to(device)
             for k, network in enumerate(predict):
                 scores = network(inputs)
                 within = scores.masked_fill(outside, -torch.inf)
                 if seen_only:
                     scores = scores.masked_fill(hidden, -torch.inf)
-                chosen = scores.argmax(1)
-                sure = scores.softmax(1).gather(1, labels[:, None])[:, 0]
-                for row, values in zip(sums[k], (chosen == labels, within.argmax(1) == labels, sure), strict=True):
+                sure = scores.softmax(1).gather(1, own)[:, 0].cpu()
+                chosen, chosen_within = scores.argmax(1).cpu(), within.argmax(1).cpu()
+                for row, values in zip(sums[k], (chosen == labels, chosen_within == labels, sure), strict=True):
                     row.index_add_(0, tasks, values.double())
                 newest[k] += int(((self.task_of_class[chosen] == task) & (tasks <= task)).sum())
         means = sums.numpy() / self.sizes
@@ -85,11 +90,13 @@ class Evaluator:
 class Data:
     """The tables and evaluators of a data set, shared by all populations that learn from it."""
 
-    def __init__(self, spec: RunSpec) -> None:
+    def __init__(self, spec: RunSpec, device: torch.device | None = None) -> None:
+        """Put a run's rows on a device; None: where its settings say."""
+        device = find_device(spec.training.device) if device is None else device
         dtype, augment = getattr(torch, spec.training.dtype), spec.training.augment
-        self.train = Table(spec.scenario.dataset.train_inputs, dtype, augment)
+        self.train = Table(spec.scenario.dataset.train_inputs, dtype, augment, device)
         self.labels = spec.scenario.dataset.train_labels
-        self.eval = Table(spec.scenario.eval_inputs, dtype, augment)
+        self.eval = Table(spec.scenario.eval_inputs, dtype, augment, device)
         self._evaluators: dict[int, Evaluator] = {}
 
     def evaluator(self, scenario: Scenario) -> Evaluator:

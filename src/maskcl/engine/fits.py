@@ -6,6 +6,7 @@ from typing import Any
 
 from maskcl.errors import check
 from maskcl.memory import POLICIES
+from maskcl.methods.base import overrides
 
 __all__ = ["check_spec"]
 
@@ -46,6 +47,9 @@ def check_spec(spec: Any) -> None:
     first = needs.replay_from_task
     check(first == 0 or first < num_tasks or num_tasks == 1, "method.replay_from_task",
           f"must be below the number of tasks, {num_tasks}", first)  # fmt: skip
+    looks = training.compile and (needs.features or overrides(method, "head"))
+    check(not looks, "training.compile", f"must be left out with method '{method.key}', which looks into the network",
+          training.compile)  # fmt: skip
     if training.augment is not None:
         training.augment.check_shape(scenario.dataset.input_shape)
     _check_mask(spec)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from maskcl.engine.model import Forward, Parts
+from maskcl.engine.precision import LossScale, Precision, gradient
 from maskcl.engine.state import Weights, map_tensors
 from maskcl.methods import Gradients
 from maskcl.optim import Optimizer
@@ -19,8 +20,11 @@ __all__ = ["LoopModel"]
 class LoopModel:
     """A network and its optimiser, without a member dimension: the module's own parameters are what is trained."""
 
-    def __init__(self, parts: Parts, weights: Weights, optimizer: Optimizer) -> None:
+    def __init__(
+        self, parts: Parts, weights: Weights, optimizer: Optimizer, precision: Precision, scale: LossScale | None
+    ) -> None:
         self.parts, self.weights, self.optimizer = parts, weights, optimizer
+        self.precision, self._scale = precision, scale
         self.leading: tuple[int, ...] = ()
         self.rate: float | Tensor = 1.0
         for name, tensor in parts.named("parameters").items():
@@ -33,12 +37,12 @@ class LoopModel:
 
     def forward(self, inputs: Tensor) -> Outputs:
         """Map inputs [B, ...] in training mode, with a graph to the parameters."""
-        return self.parts(inputs)
+        return self.precision(self.parts, inputs)
 
     def at(self, weights: Weights, inputs: Tensor) -> Outputs:
         """Map inputs [B, ...] in evaluation mode, with a graph to the given weights."""
         with self.parts.evaluating():
-            return self.parts(inputs, weights.params | weights.buffers)
+            return self.precision(self.parts, inputs, weights.params | weights.buffers)
 
     def own(self, member: int) -> Weights:
         """The weights."""
@@ -56,15 +60,19 @@ class LoopModel:
 
     def gradients(self, losses: dict[str, Tensor]) -> Gradients:
         """Gradients of losses [] by name, with a member dimension of 1."""
-        return {name: [g[None] for g in self._gradient(loss, len(losses) > 1)] for name, loss in losses.items()}
-
-    def _gradient(self, loss: Tensor, keep: bool = False) -> Sequence[Tensor]:
-        return torch.autograd.grad(loss, self._params, allow_unused=True, materialize_grads=True, retain_graph=keep)
+        found = {n: gradient(v, self._params, keep=len(losses) > 1, scale=self._scale) for n, v in losses.items()}
+        return {name: [g[None] for g in grads] for name, grads in found.items()}
 
     def descend(self, loss: Tensor) -> None:
         """One optimiser step on a loss []."""
-        self.optimizer.step(self._gradient(loss), self.rate)
+        self._step(gradient(loss, self._params, scale=self._scale))
 
     def move(self, directions: Sequence[Tensor]) -> None:
         """One optimiser step along directions [1, ...]."""
-        self.optimizer.step([direction[0] for direction in directions], self.rate)
+        self._step([direction[0] for direction in directions])
+
+    def _step(self, grads: Sequence[Tensor]) -> None:
+        if self._scale is None:
+            self.optimizer.step(grads, self.rate)
+        else:
+            self._scale.step(lambda: self.optimizer.step(grads, self.rate), self.optimizer.tensors())

@@ -64,5 +64,7 @@ class TaskMasking:
         """Give classes [C] or [..., 1, C] of the stream rows to each of them, and all classes to memory rows."""
         classes = classes[None] if classes.ndim == 1 else classes
         stream = classes.expand(*classes.shape[:-2], sizes[0], -1)
-        memory = torch.ones(*classes.shape[:-2], sum(sizes[1:]), classes.shape[-1], dtype=torch.bool)
+        memory = torch.ones(
+            *classes.shape[:-2], sum(sizes[1:]), classes.shape[-1], dtype=torch.bool, device=stream.device
+        )
         return torch.cat([stream, memory], -2)

@@ -94,7 +94,7 @@ class MemberView:
 
     def labels(self, rows: Ints) -> Tensor:
         """Classes of rows."""
-        return torch.from_numpy(self._spec.scenario.dataset.train_labels[rows])
+        return torch.from_numpy(self._spec.scenario.dataset.train_labels[rows]).to(self._table.stored.device)
 
     def outputs(self, rows: Ints) -> Outputs:
         """What the network gives for rows, in evaluation mode."""

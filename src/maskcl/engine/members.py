@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from maskcl.devices import find_device
 from maskcl.engine.build import build_model, build_parts, initial_state
 from maskcl.engine.dials import cut_settings, stack_settings
 from maskcl.engine.evaluate import Data, Evaluation
@@ -36,6 +37,7 @@ class Members:
         data: Tables and evaluators, shared between populations; None: made here.
         state: Where the members are; None: at the start.
         parts: The network's structure, if it has been built; None: built here.
+        device: Where tensors lie; None: where the settings say.
     """
 
     def __init__(
@@ -46,25 +48,34 @@ class Members:
         data: Data | None = None,
         state: State | None = None,
         parts: Parts | None = None,
+        device: torch.device | None = None,
     ) -> None:
         self.specs, self.stacked = list(specs), stacked
         first = specs[0]
         self.training, self.dtype = first.training, getattr(torch, first.training.dtype)
         self.num_tasks = first.scenario.num_tasks
-        self.data = data if data is not None else Data(first)
-        self.method: Method = stack_settings([spec.method for spec in specs], self.dtype)
+        self.device = find_device(self.training.device) if device is None else device
+        self.data = data if data is not None else Data(first, self.device)
+        self.method: Method = stack_settings([spec.method for spec in specs], self.dtype, self.device)
         self.needs = self.method.needs
         self.policy: MemoryPolicy | None = None if first.memory is None else POLICIES.find(str(first.memory.policy))
         self.memory_size = memory_slots(first)
-        self.optimizer_config = stack_settings([spec.optimizer for spec in specs], self.dtype)
+        self.optimizer_config = stack_settings([spec.optimizer for spec in specs], self.dtype, self.device)
         self.timings = {"planning": 0.0, "training": 0.0, "evaluation": 0.0}
         self.loss_sum = torch.zeros(len(specs), dtype=torch.float64)
         self.parts = build_parts(first) if parts is None else parts
-        self._attach(initial_state(self.specs, stacked=stacked, first=self.parts) if state is None else state)
+        self._attach(self._start(self.parts) if state is None else state)
+
+    def _start(self, first: Parts | None = None) -> State:
+        return initial_state(self.specs, stacked=self.stacked, device=self.device, first=first)
 
     def _attach(self, state: State) -> None:
         """Go on from a state, whose tensors are changed in place from here on."""
-        self.model = build_model(self.parts, state, self.optimizer_config, method=self.method, stacked=self.stacked)
+        self.parts.to(self.device)
+        self.model = build_model(
+            self.parts, state, self.optimizer_config,
+            method=self.method, stacked=self.stacked, precision=self.training.precision,
+        )  # fmt: skip
         state.weights = self.model.weights
         self.state = state
 
@@ -143,22 +154,25 @@ class Members:
         """Which members' losses and weights are still finite."""
         parts = [p.detach().isfinite() for p in self.model.weights.params.values()]
         fine = [p.reshape(len(p), -1).all(1) if self.stacked else p.all()[None] for p in parts]
-        return (torch.stack(fine).all(0) & self.loss_sum.isfinite()).tolist()
+        return (torch.stack(fine).all(0).cpu() & self.loss_sum.isfinite()).tolist()
 
     def part(self, members: Sequence[int]) -> Self:
         """Some members by themselves, with copies of their state."""
         specs = [self.specs[k] for k in members]
-        return type(self)(specs, stacked=self.stacked, data=self.data, state=self.state.take(members), parts=self.parts)
+        return type(self)(
+            specs, stacked=self.stacked, data=self.data, state=self.state.take(members), parts=self.parts,
+            device=self.device,
+        )  # fmt: skip
 
     def keep(self, members: Sequence[int]) -> None:
         """Go on with these members alone."""
-        index = torch.tensor(members)
+        index = torch.tensor(members, device=self.device)
         self.specs = [self.specs[k] for k in members]
         self.method = cut_settings(self.method, index)
         self.optimizer_config = cut_settings(self.optimizer_config, index)
-        self.loss_sum = self.loss_sum[index]
+        self.loss_sum = self.loss_sum[members]
         self._attach(self.state.take(members))
 
     def load_state(self, state: State) -> None:
         """Go on from a copy of a state of a population of the same specs."""
-        self._attach(state.copy())
+        self._attach(state.to(self.device).copy())

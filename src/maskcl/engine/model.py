@@ -11,8 +11,11 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.utils.hooks import RemovableHandle
 
+from maskcl.engine.precision import Precision
 from maskcl.engine.state import Weights
+from maskcl.errors import ConfigError, message
 from maskcl.methods import Gradients
+from maskcl.networks.base import raised
 from maskcl.optim import Optimizer
 from maskcl.view import Outputs
 
@@ -30,6 +33,7 @@ class Model(Protocol):
 
     Attributes:
         parts: The network as a module, and the method's head.
+        precision: The type that a step's forward passes multiply in; other passes have that of the weights.
         weights: What is trained; tensors change in place.
         optimizer: How it moves.
         leading: Leading dimensions of all tensors: (K,) or ().
@@ -37,6 +41,7 @@ class Model(Protocol):
     """
 
     parts: Parts
+    precision: Precision
     weights: Weights
     optimizer: Optimizer
     leading: tuple[int, ...]
@@ -74,8 +79,11 @@ class Model(Protocol):
 class Parts:
     """A network and a method's head on its features, called with their own weights or with any others."""
 
-    def __init__(self, network: nn.Module, classifier: str, head: nn.Module | None, *, features: bool) -> None:
+    def __init__(
+        self, network: nn.Module, classifier: str, head: nn.Module | None, *, features: bool, compile: bool = False
+    ) -> None:
         self.network, self.classifier, self.head = network, classifier, head
+        self._trained = compiled(network) if compile else network
         modules = [m for part in (network, head) if part is not None for m in part.modules()]
         self.mixes_rows = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in modules)
         self.is_linear_chain = is_linear_chain(network) and (head is None or is_linear_chain(head))
@@ -92,6 +100,12 @@ class Parts:
             self._features = inputs[0]
 
         return self.network.get_submodule(self.classifier).register_forward_pre_hook(keep)
+
+    def to(self, device: torch.device) -> None:
+        """Move the modules' own weights to a device."""
+        for module in (self.network, self.head):
+            if module is not None:
+                module.to(device)
 
     def train(self, mode: bool = True) -> None:
         """Set training or evaluation mode."""
@@ -117,7 +131,7 @@ class Parts:
             look: Whether features are wanted, though the method does not need them at each step.
         """
         if weights is None and not look and not self.looks:
-            return Outputs(self.network(inputs))
+            return Outputs(self._trained(inputs))
         handle = self._look() if look and not self.looks else None
         try:
             return self._call(inputs, weights)
@@ -151,6 +165,29 @@ class Parts:
         found = dict(getattr(self.network, f"named_{what}")())
         head = {} if self.head is None else dict(getattr(self.head, f"named_{what}")())
         return found | {HEAD + name: tensor for name, tensor in head.items()}
+
+
+def compiled(network: nn.Module) -> Callable[[Tensor], Tensor]:
+    """The training pass of a network as PyTorch's compiler makes it, in its first call.
+
+    Raises:
+        ConfigError: At that call, where there is no C++ compiler, or the network is more than PyTorch's can follow.
+    """
+    fast, called = torch.compile(network), False
+
+    def forward(inputs: Tensor) -> Tensor:
+        nonlocal called
+        try:
+            return fast(inputs)
+        except Exception as error:
+            if called:  # later errors are the network's own
+                raise
+            must = f"must be left out here: PyTorch's compiler raised {raised(error)}"
+            raise ConfigError(message("training.compile", must)) from error
+        finally:
+            called = True
+
+    return forward
 
 
 def is_linear_chain(module: nn.Module) -> bool:

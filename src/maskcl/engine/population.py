@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskcl.engine.build import initial_state
 from maskcl.engine.evaluate import Evaluation
 from maskcl.engine.masking import TaskMasking
 from maskcl.engine.member import train_rows
@@ -83,7 +82,10 @@ class Population(Members):
             np.maximum.at(seen, self.data.labels[order], state.position[k] + np.arange(len(order)))
             state.position[k] += len(order)
             state.memories[k] = plans[-1].memory
-        plan = TaskPlan(plans, self.data.labels, self.needs, stacked=self.stacked, memory_size=self.memory_size)
+        plan = TaskPlan(
+            plans, self.data.labels, self.needs,
+            stacked=self.stacked, memory_size=self.memory_size, device=self.device,
+        )  # fmt: skip
         self.timings["planning"] += time.perf_counter() - began
         return plan
 
@@ -152,7 +154,7 @@ class Population(Members):
             evaluating += time.perf_counter() - paused
 
         losses = crew._training(task, phase).run(chunk.steps, every=TICK if every is None else 1, tell=tell)
-        self.loss_sum[torch.tensor(members)] += losses.double().reshape(-1)
+        self.loss_sum[members] += losses.cpu().double().reshape(-1)
         if crew is not self:
             self.state.put(members, crew.state)
             self.timings["evaluation"] += crew.timings["evaluation"]
@@ -181,7 +183,7 @@ class Population(Members):
     def masking(self, task: int, rows: str = "task") -> TaskMasking:
         """Active and visible classes in a phase on some rows of a task."""
         each = [torch.from_numpy(spec.scenario.task_of_class) for spec in self.specs]
-        task_of_class = each[0] if self.share_tasks else torch.stack(each)[:, None]
+        task_of_class = (each[0] if self.share_tasks else torch.stack(each)[:, None]).to(self.device)
         return TaskMasking(self.method, task_of_class, task, rows=rows)
 
     def _pass_by(self, task: int) -> None:
@@ -196,7 +198,7 @@ class Population(Members):
     @torch.no_grad()
     def _start_afresh(self) -> None:
         """Initial weights and a new optimiser; memories and what the method remembers stay."""
-        first = initial_state(self.specs, stacked=self.stacked)
+        first = self._start()
         for name in ("weights", "optimizer"):
             new = dict(named_tensors(getattr(first, name)))
             for key, tensor in named_tensors(getattr(self.state, name)):

@@ -1,4 +1,4 @@
-"""What a run takes, estimated before anything is allocated: how many members fit, and what cannot fit at all."""
+"""What a run takes, found out before anything is allocated: device, memory, how many members fit."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from maskcl.devices import check_device, find_device, free_bytes
 from maskcl.engine.spec import RunSpec
-from maskcl.errors import ConfigError, message
-from maskcl.machine import available_bytes
+from maskcl.errors import ConfigError, check, message
 from maskcl.methods.base import overrides
-from maskcl.networks import blank_rows, find_classifier, num_features, sketch_network
+from maskcl.networks import blank_rows, find_classifier, is_convolutional, num_features, sketch_network
 
 __all__ = ["check_fits", "member_bytes", "sketch"]
 
@@ -27,17 +27,20 @@ def member_bytes(spec: RunSpec) -> int:
 
 
 def check_fits(specs: Sequence[RunSpec]) -> None:
-    """Refuse runs of which not even one fits into memory.
+    """Refuse runs that this machine cannot make: a device that is not there, or too little memory for even one.
 
     Args:
         specs: One of each structure.
 
     Raises:
-        ConfigError: The message names the setting that is furthest from what is usual.
+        ConfigError: The message names the setting; of memory, the one that is furthest from what is usual.
     """
-    free = available_bytes()
     for spec in specs:
-        total = member_bytes(spec)
+        training = spec.training
+        check_device(training.device, dtype=training.dtype, precision=training.precision)
+        check(not training.channels_last or is_convolutional(sketch(spec)), "training.channels_last",
+              "must be left out with a network that has no convolutions", True)  # fmt: skip
+        free, total = free_bytes(find_device(training.device)), member_bytes(spec)
         if total > free:
             must = f"must fit into the {free / 1e9:.3g} GB that are free, and a run needs about {total / 1e9:.3g} GB"
             raise ConfigError(message(_largest(spec), must))

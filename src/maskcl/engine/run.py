@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from maskcl.devices import find_device
 from maskcl.engine.auto import choose, describe, needs_cores
 from maskcl.engine.evaluate import Data, Evaluation
 from maskcl.engine.population import Population
@@ -54,6 +55,7 @@ def run_population(
     check(group_size is None or group_size >= 1, "group_size", "must be 1 or more", group_size)
     check(threads is None or threads >= 1, "threads", "must be 1 or more", threads)
     cores = threads or free_cores()
+    most = cores if all(find_device(spec.training.device).type == "cpu" for spec in specs) else 1  # there is one device
     before = torch.get_num_threads()
     outcomes: dict[int, Outcome] = {}
     try:
@@ -68,10 +70,10 @@ def run_population(
             key = keys[indices[0]]
             data = tables[key] = tables[key] if key in tables else Data(members[0])
             threads = cores if needs_cores(members[0]) else 1
-            choice = choose(members, executor=executor, group_size=group_size, workers=cores)
+            choice = choose(members, executor=executor, group_size=group_size, workers=most)
             for part in _even_parts(indices, choice.group_size):
                 groups.append((part, choice, data, threads))
-        workers = max(1, min(cores, len(groups)))
+        workers = max(1, min(most, len(groups)))
         # One thread a population makes results independent of grouping and cores, to the last bit; networks of
         # large layers need the cores more.
         report = _Reporter(outcomes, on_progress, on_outcome)
@@ -144,7 +146,13 @@ def _data_keys(specs: Sequence[RunSpec]) -> list[Any]:
             test = scenario.eval_inputs is scenario.dataset.test_inputs
             judged[id(scenario)] = "test" if test else _digest(scenario.eval_inputs) + _digest(scenario.eval_labels)
     return [
-        (id(spec.scenario.dataset), judged[id(spec.scenario)], spec.training.dtype, spec.training.augment)
+        (
+            id(spec.scenario.dataset),
+            judged[id(spec.scenario)],
+            spec.training.dtype,
+            spec.training.augment,
+            spec.training.device,
+        )
         for spec in specs
     ]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from maskcl.engine.spec import RunSpec
 from maskcl.engine.synthesis import Synthesis
@@ -48,18 +49,19 @@ def look_at_samples(
     pairs = []
     trained = np.concatenate(scenario.train_rows)
     for c in classes:
-        made = synthesis.towards(inputs, torch.full((*leading, len(rows)), c))
+        made = synthesis.towards(inputs, torch.full((*leading, len(rows)), c, device=inputs.device))
         mean = table.rows(trained[labels[trained] == c]).mean(0)
         for name, x in (("before", inputs), ("after", made)):
             sure = synthesis.frozen(x).softmax(-1)[..., c]
-            found[f"confidence_{name}"].append(sure.reshape(members, -1).mean(1).numpy())
+            found[f"confidence_{name}"].append(sure.reshape(members, -1).mean(1).cpu().numpy())
             far = (x - mean).reshape(members, len(rows), -1).norm(dim=-1)
-            found[f"distance_{name}"].append(far.mean(1).numpy())
-        found["moved"].append((made - inputs).reshape(members, len(rows), -1).norm(dim=-1).mean(1).numpy())
+            found[f"distance_{name}"].append(far.mean(1).cpu().numpy())
+        found["moved"].append((made - inputs).reshape(members, len(rows), -1).norm(dim=-1).mean(1).cpu().numpy())
         example = torch.stack([inputs, made]).reshape(2, members, len(rows), *table.shape)
-        pairs.append(example[:, :, c % len(rows)].numpy())
+        pairs.append(example[:, :, c % len(rows)].cpu().numpy())
     pictures = np.stack(pairs, 2)  # [x or x_c, member, class, ...]
-    low, high = (np.asarray(bound) for bound in table.bounds(scenario.dataset.input_range))
+    bounds = table.bounds(scenario.dataset.input_range)
+    low, high = (np.asarray(bound.cpu() if isinstance(bound, Tensor) else bound) for bound in bounds)
     shades = np.nan_to_num((pictures - low) / np.maximum(high - low, 1e-12)).clip(0, 1)  # a diverging member has NaN
     bits = np.rint(255 * shades).astype(np.uint8)
     return [

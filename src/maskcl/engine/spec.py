@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from maskcl.augment import Augment
+from maskcl.devices import DEVICES, PRECISIONS
 from maskcl.engine.dials import structure
 from maskcl.engine.fits import check_spec
 from maskcl.errors import check, check_choice, is_number, is_whole
@@ -32,7 +33,12 @@ class TrainingConfig:
         batch_size: Stream rows a step; the last, partial batch of an epoch is kept.
         epochs: Passes over each task's rows.
         evaluate_every: Also evaluate every so many steps (anytime metrics); None: at task ends only.
-        dtype: "float32" or "float64".
+        dtype: Type of weights, losses and evaluation, "float32" or "float64".
+        precision: Type of the products of a step, "float32", "bfloat16" or "float16" (autocast, for float16 with a loss
+            scale); with "float32" they have the dtype.
+        device: Where it is computed, "cpu", "cuda", "mps" or "auto" (the first of cuda, mps, cpu that is there).
+        channels_last: Whether weights of convolutions are laid out channels last, which is faster; not in populations.
+        compile: Whether the network's training pass is compiled by PyTorch; not in populations.
         schedule: How the learning rate goes; None: constant.
         augment: How images are changed; None: not at all.
         label_smoothing: Share of each target that is spread evenly over the classes in the softmax, 0 to 1.
@@ -43,6 +49,10 @@ class TrainingConfig:
     epochs: int = 1
     evaluate_every: int | None = None
     dtype: str = "float32"
+    precision: str = "float32"
+    device: str = "cpu"
+    channels_last: bool = False
+    compile: bool = False
     schedule: Schedule | None = None
     augment: Augment | None = None
     label_smoothing: float = 0.0
@@ -54,10 +64,16 @@ class TrainingConfig:
             good = (number is None and name == "evaluate_every") or (is_whole(number) and number >= 1)
             check(good, f"training.{name}", "must be a whole number, 1 or more", number)
         check_choice(self.dtype, "training.dtype", ("float32", "float64"))
+        check_choice(self.precision, "training.precision", PRECISIONS)
+        check(self.precision == "float32" or self.dtype == "float32", "training.precision",
+              f"must be left out with dtype {self.dtype!r}, which asks for more", self.precision)  # fmt: skip
+        check_choice(self.device, "training.device", DEVICES)
         smoothing = self.label_smoothing
         good = is_number(smoothing) and 0 <= smoothing < 1
         check(good, "training.label_smoothing", "must be 0 or more and below 1", smoothing)
-        check(isinstance(self.save_weights, bool), "training.save_weights", "must be true or false", self.save_weights)
+        for name in ("channels_last", "compile", "save_weights"):
+            check(isinstance(getattr(self, name), bool), f"training.{name}", "must be true or false",
+                  getattr(self, name))  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from maskcl.engine.model import Forward, Parts
+from maskcl.engine.precision import LossScale, Precision, gradient
 from maskcl.engine.state import Weights, map_tensors
 from maskcl.methods import Gradients
 from maskcl.optim import Optimizer
@@ -27,31 +28,42 @@ __all__ = ["StackModel"]
 class StackModel:
     """K networks and their optimisers, with a leading member dimension."""
 
-    def __init__(self, parts: Parts, weights: Weights, optimizer: Optimizer, *, fuse: bool) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        weights: Weights,
+        optimizer: Optimizer,
+        precision: Precision,
+        scale: LossScale | None,
+        *,
+        fuse: bool,
+    ) -> None:
         self.parts, self.optimizer = parts, optimizer
+        self.precision, self._scale = precision, scale
         params = {name: tensor.detach().requires_grad_() for name, tensor in weights.params.items()}
         self.weights = Weights(params, weights.buffers)
         self._params = optimizer.params = list(params.values())
         self.leading: tuple[int, ...] = (len(self._params[0]),)
         self.is_linear_chain = parts.is_linear_chain
-        self.fused = fuse and self.is_linear_chain and parts.head is None and optimizer.config.is_plain_sgd
+        plain = optimizer.config.is_plain_sgd and not precision.is_short
+        self.fused = fuse and self.is_linear_chain and parts.head is None and plain
         first = self._params[0]
-        lr = torch.as_tensor(optimizer.config.lr, dtype=first.dtype)
+        lr = torch.as_tensor(optimizer.config.lr, dtype=first.dtype, device=first.device)
         self._lr = lr.expand(len(first))[:, None, None].contiguous()
         self.rate: float | Tensor = 1.0
 
     def forward(self, inputs: Tensor) -> Outputs:
         """Map inputs [K, B, ...] in training mode, with a graph to the parameters."""
         if self.is_linear_chain:
-            return self._chain(self.weights.params, inputs, fused=self.fused)
-        return self._each(self.weights, inputs)
+            return self.precision(self._chain, self.weights.params, inputs, fused=self.fused)
+        return self.precision(self._each, self.weights, inputs)
 
     def at(self, weights: Weights, inputs: Tensor) -> Outputs:
         """Map inputs [K, B, ...] in evaluation mode, with a graph to the given weights."""
         if self.is_linear_chain:
-            return self._chain(weights.params, inputs, fused=False)
+            return self.precision(self._chain, weights.params, inputs, fused=False)
         with self.parts.evaluating():
-            return self._each(weights, inputs)
+            return self.precision(self._each, weights, inputs)
 
     def own(self, member: int) -> Weights:
         """One member's weights."""
@@ -86,7 +98,7 @@ class StackModel:
 
     def _paced(self) -> Tensor:
         pace = self.optimizer.pace(self.rate, self._lr)
-        return torch.as_tensor(pace, dtype=self._lr.dtype).expand_as(self._lr)
+        return pace.expand_as(self._lr) if isinstance(pace, Tensor) else torch.full_like(self._lr, pace)
 
     def one(self, member: int) -> Forward:
         """One member as a function of inputs [N, ...], in evaluation mode: one large product a layer."""
@@ -102,24 +114,25 @@ class StackModel:
 
     def gradients(self, losses: dict[str, Tensor]) -> Gradients:
         """Gradients of losses [K] by name."""
-        return {name: list(self._gradient(loss, len(losses) > 1)) for name, loss in losses.items()}
-
-    def _gradient(self, loss: Tensor, keep: bool = False) -> Sequence[Tensor]:
-        # The sum over members is differentiated, so members never mix.
-        return torch.autograd.grad(
-            loss.sum(), self._params, allow_unused=True, materialize_grads=True, retain_graph=keep
-        )
+        keep = len(losses) > 1
+        return {n: list(gradient(v, self._params, keep=keep, scale=self._scale)) for n, v in losses.items()}
 
     def descend(self, loss: Tensor) -> None:
         """One optimiser step on losses [K]."""
         if self.fused:
             loss.sum().backward()
         else:
-            self.optimizer.step(self._gradient(loss), self.rate)
+            self._step(gradient(loss, self._params, scale=self._scale))
 
     def move(self, directions: Sequence[Tensor]) -> None:
         """One optimiser step along directions [K, ...]."""
-        self.optimizer.step(directions, self.rate)
+        self._step(directions)
+
+    def _step(self, grads: Sequence[Tensor]) -> None:
+        if self._scale is None:
+            self.optimizer.step(grads, self.rate)
+        else:
+            self._scale.step(lambda: self.optimizer.step(grads, self.rate), self.optimizer.tensors())
 
 
 class _FusedLinear(torch.autograd.Function):

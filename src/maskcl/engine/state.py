@@ -59,7 +59,7 @@ class State:
 
     def take(self, members: Sequence[int]) -> State:
         """Return copies of some members of a population."""
-        index = torch.tensor(members)
+        index = torch.tensor(members, device=self.stored.device)
         return State(
             **{name: map_tensors(lambda t: t.detach()[index], part) for name, part in self.tensors().items()},
             memories=[self.memories[k] for k in members],
@@ -72,13 +72,19 @@ class State:
     @torch.no_grad()
     def put(self, members: Sequence[int], part: State) -> None:
         """Write back what `take` gave; tensors change in place, others stay as they are to the last bit."""
-        index, new = torch.tensor(members), dict(named_tensors(part.tensors()))
+        index, new = torch.tensor(members, device=self.stored.device), dict(named_tensors(part.tensors()))
         for name, tensor in named_tensors(self.tensors()):
             tensor.index_copy_(0, index, new[name])
         for j, k in enumerate(members):
             self.memories[k], self.last_seen[k] = part.memories[j], part.last_seen[j]
             for name in ("position", "steps", "updates"):
                 getattr(self, name)[k] = getattr(part, name)[j]
+
+    def to(self, device: torch.device) -> State:
+        """Return the state with its tensors on a device."""
+        return dataclasses.replace(
+            self, **{name: map_tensors(lambda t: t.to(device), part) for name, part in self.tensors().items()}
+        )
 
     def copy(self) -> State:
         """Return a copy that shares nothing that changes."""

@@ -9,18 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from maskcl.devices import send
 from maskcl.engine.plan import MemberPlan
 from maskcl.methods import Needs
 
 __all__ = ["Chunk", "StepPlan", "TaskPlan"]
 
 Ints = NDArray[np.int64]
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ class TaskPlan:
         *,
         stacked: bool,
         memory_size: int,
+        device: torch.device = CPU,
     ) -> None:
         """Lay plans side by side.
 
@@ -85,9 +89,10 @@ class TaskPlan:
             needs: The method's.
             stacked: Whether tensors have a member dimension.
             memory_size: Slots, M.
+            device: Where steps are to lie.
         """
         self.members, self._labels, self._needs = list(members), labels, needs
-        self._stacked, self._memory_size = stacked, memory_size
+        self._stacked, self._memory_size, self._device = stacked, memory_size, device
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield all steps, in an order in which each member's own come one after the other."""
@@ -109,7 +114,10 @@ class TaskPlan:
             yield Chunk(None if everyone else members, starts, self.steps(members, starts, count))
 
     def steps(self, members: Sequence[int], starts: Sequence[int], count: int) -> list[StepPlan]:
-        """Return steps of some members, of one size and with the same sources, as views into a few large tensors."""
+        """Return steps of some members, of one size and with the same sources, as views into a few large tensors.
+
+        Those are sent to the device here: within the steps nothing is.
+        """
         own = [(self.members[k], start) for k, start in zip(members, starts, strict=True)]
         first, s = own[0]
         size, replaying = int(first.offsets[s + 1] - first.offsets[s]), s >= first.first_replay
@@ -121,15 +129,15 @@ class TaskPlan:
             slots = None
             if draw.stored_logits:
                 read = [m.draw_slots[d][a : a + count] + j * self._memory_size for j, (m, a) in enumerate(own)]
-                slots = torch.from_numpy(np.stack(read, 1).reshape(count, -1)).unbind(0)
+                slots = self._sent(np.stack(read, 1).reshape(count, -1)).unbind(0)
             stored.append(slots)
         rows = np.concatenate(parts, 2)
-        labels = torch.from_numpy(self._labels[rows])
-        each_rows = torch.from_numpy(rows.reshape(count, -1)).unbind(0)
+        labels = self._sent(self._labels[rows])
+        each_rows = self._sent(rows.reshape(count, -1)).unbind(0)
         each_labels = self._without_member(labels).unbind(0)
         writes = self._writes(own, count) if self._needs.stores_logits else [None] * count
         active, made = self._active(own, count), self._made(own, count)
-        views, rates = self._views(own, count, size, len(draws)), _rates(own, count)
+        views, rates = self._views(own, count, size, len(draws)), self._rates(own, count)
         sizes = tuple(part.shape[2] for part in parts)
         return [
             StepPlan(
@@ -140,6 +148,9 @@ class TaskPlan:
             for i in range(count)
         ]  # fmt: skip
 
+    def _sent(self, array: NDArray[Any]) -> Tensor:
+        return send(torch.from_numpy(array), self._device)
+
     def _without_member(self, tensor: Tensor) -> Tensor:
         return tensor if self._stacked else tensor[:, 0]
 
@@ -147,7 +158,7 @@ class TaskPlan:
         parts = [m.active[a : a + count] for m, a in own if m.active is not None]
         if not parts:
             return None
-        active = torch.from_numpy(np.stack(parts, 1))
+        active = self._sent(np.stack(parts, 1))
         return active[:, :, None] if self._stacked else active
 
     def _made(self, own: Sequence[tuple[MemberPlan, int]], count: int) -> Tensor | None:
@@ -157,7 +168,7 @@ class TaskPlan:
                 each = len(m.made) // int(m.offsets[-1])
                 span = _span(m, a, count)
                 parts.append(m.made[span.start * each : span.stop * each].reshape(count, -1))
-        return self._without_member(torch.from_numpy(np.stack(parts, 1))) if parts else None
+        return self._without_member(self._sent(np.stack(parts, 1))) if parts else None
 
     def _views(self, own: Sequence[tuple[MemberPlan, int]], count: int, size: int, draws: int) -> Tensor | None:
         if not own[0][0].views:
@@ -165,7 +176,7 @@ class TaskPlan:
         parts = [np.stack([m.views[0][_span(m, a, count)].reshape(count, size, -1, 3) for m, a in own], 1)]
         parts += [np.stack([m.views[1 + d][a : a + count] for m, a in own], 1) for d in range(draws)]
         views = np.concatenate(parts, 2)
-        return torch.from_numpy(views.reshape(count, -1, *views.shape[3:]))
+        return self._sent(views.reshape(count, -1, *views.shape[3:]))
 
     def _writes(self, own: Sequence[tuple[MemberPlan, int]], count: int) -> list[tuple[Tensor, Tensor] | None]:
         """For each step, the slots whose logits change and the stream rows they come from; a slot's last write wins."""
@@ -183,9 +194,20 @@ class TaskPlan:
         step = np.concatenate(steps)
         order = np.argsort(step, kind="stable")
         counts = np.bincount(step, minlength=count).tolist()
-        slot_parts = torch.from_numpy(np.concatenate(slots)[order]).split(counts)
-        source_parts = torch.from_numpy(np.concatenate(sources)[order]).split(counts)
+        slot_parts = self._sent(np.concatenate(slots)[order]).split(counts)
+        source_parts = self._sent(np.concatenate(sources)[order]).split(counts)
         return [(a, b) if len(a) else None for a, b in zip(slot_parts, source_parts, strict=True)]
+
+    def _rates(self, own: Sequence[tuple[MemberPlan, int]], count: int) -> list[float | Tensor] | None:
+        """Factors of the learning rate at each step: one where all members have the same."""
+        if own[0][0].rates is None:
+            return None
+        rates = np.stack([m.rates[a : a + count] for m, a in own if m.rates is not None], 1)
+        same = (rates == rates[:, :1]).all(1)
+        if same.all():
+            return rates[:, 0].tolist()
+        each = self._sent(rates).unbind(0)
+        return [float(row[0]) if alike else rate for row, rate, alike in zip(rates, each, same, strict=True)]
 
 
 def _runs(member: MemberPlan) -> list[tuple[tuple[int, int, bool], int, int]]:
@@ -204,12 +226,3 @@ def _runs(member: MemberPlan) -> list[tuple[tuple[int, int, bool], int, int]]:
 def _span(member: MemberPlan, start: int, count: int) -> slice:
     """Where some steps lie in a member's stream."""
     return slice(int(member.offsets[start]), int(member.offsets[start + count]))
-
-
-def _rates(own: Sequence[tuple[MemberPlan, int]], count: int) -> list[float | Tensor] | None:
-    """Factors of the learning rate at each step: one where all members have the same."""
-    if own[0][0].rates is None:
-        return None
-    rates = np.stack([m.rates[a : a + count] for m, a in own if m.rates is not None], 1)
-    same = (rates == rates[:, :1]).all(1)
-    return [float(row[0]) if alike else torch.from_numpy(row) for row, alike in zip(rates, same, strict=True)]

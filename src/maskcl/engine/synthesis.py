@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from maskcl.cfgm import Cfgm
-from maskcl.functional import cfgm as move_towards
 from maskcl.functional import distillation, logit_mse
+from maskcl.functional.cfgm import moved_rows
 from maskcl.functional.softmax import row_losses
 from maskcl.rng import generator
 
@@ -88,8 +88,12 @@ class Synthesis:
     def towards(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """Move rows [..., n, *shape] to classes [..., n]."""
         cfgm = self.cfgm
-        return move_towards(self._follow, inputs, labels, step=cfgm.step, num_steps=cfgm.num_steps, norm=cfgm.norm,
-                            bounds=self._bounds, visible=self._visible)  # fmt: skip
+
+        def losses(x: Tensor) -> Tensor:
+            return row_losses(self._follow(x), labels, visible=self._visible)
+
+        return moved_rows(losses, inputs.detach(), labels.shape, step=cfgm.step, num_steps=cfgm.num_steps,
+                          norm=cfgm.norm, bounds=self._bounds)  # fmt: skip
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Weighted loss of the samples, [...]."""

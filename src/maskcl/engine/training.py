@@ -73,7 +73,7 @@ class TaskTraining:
             every: How many steps are made before `tell` is called again.
             tell: Told how many are done, at the end too.
         """
-        losses = torch.zeros(self.leading, dtype=self.table.dtype)
+        losses = torch.zeros(self.leading, dtype=self.table.dtype, device=self.table.stored.device)
         for start in range(0, len(steps), every):
             part = steps[start : start + every]
             for step in part:
@@ -195,10 +195,10 @@ class TaskTraining:
             grads = torch.autograd.grad(first.sum(), list(params.values()), allow_unused=True, materialize_grads=True)
         pace = self.model.optimizer.pace
         moved = {n: p.detach() - pace(step.rate, p) * g for (n, p), g in zip(params.items(), grads, strict=True)}
-        kept, begin = [torch.arange(count).expand(*self.leading, -1)], count
+        kept, begin = [torch.arange(count, device=inputs.device).expand(*self.leading, -1)], count
         stored: list[Tensor | None] = []
         for draw, size, slots in zip(self.needs.draws, candidates, step.stored, strict=True):
-            places = torch.arange(size).expand(*self.leading, -1)
+            places = torch.arange(size, device=inputs.device).expand(*self.leading, -1)
             if draw.candidates:
                 rows, labels = inputs.narrow(self.row_dim, begin, size), step.labels[..., begin : begin + size]
                 with torch.no_grad():

@@ -26,8 +26,13 @@ from maskcl.schedule import Schedule
 
 __all__ = ["Config", "blaming", "plain_values"]
 
-LATER = {"label_smoothing": 0.0, "schedule": None, "augment": None}
+LATER = {
+    "label_smoothing": 0.0, "schedule": None, "augment": None, "precision": "float32", "channels_last": False,
+    "compile": False,
+}  # fmt: skip
 """Keys of [training] that came later, told where they are set: hashes of earlier results stay as they are."""
+UNTOLD = ("save_weights", "device")
+"""Keys of [training] that change nothing of what a run is: whether weights are kept, where it is computed."""
 
 
 @dataclass(frozen=True)
@@ -105,12 +110,11 @@ class Config:
         return table
 
     def _training_table(self) -> dict[str, Any]:
-        """All but whether weights are kept, which changes nothing of a result."""
         table = plain_values(vars(self.training))
         return {
             name: value
             for name, value in table.items()
-            if name != "save_weights" and (name not in LATER or value != LATER[name])
+            if name not in UNTOLD and (name not in LATER or value != LATER[name])
         }
 
     def _network_table(self, seed: int, world: World) -> dict[str, Any]:

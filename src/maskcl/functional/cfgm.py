@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from maskcl.errors import ConfigError, ShapeError, check, is_whole, message
 from maskcl.functional.modes import in_mode
-from maskcl.functional.softmax import Dial, row_losses
+from maskcl.functional.softmax import Dial, on_device, row_losses
 from maskcl.functional.values import Classes, Labels, as_classes, as_dial, as_labels, as_tensor, demand
 
-__all__ = ["cfgm"]
+__all__ = ["cfgm", "moved_rows"]
 
 NORMS = ("raw", "l2", "sign")
 
@@ -72,7 +72,7 @@ def cfgm(
     good = is_whole(num_steps) and num_steps >= 1
     check(good, "cfgm: num_steps", "must be a whole number, 1 or more", num_steps)
     labels = as_tensor(labels, "cfgm: labels", inputs)
-    lead, shape = labels.shape, inputs.shape[labels.ndim :]
+    lead = labels.shape
     must = f"must have the leading shape of the inputs, {tuple(inputs.shape)}"
     check(inputs.shape[: labels.ndim] == lead, "cfgm: labels", must, tuple(lead), error=ShapeError)
     step, rules = as_dial(step, "cfgm: step", lead[:-1])
@@ -80,26 +80,53 @@ def cfgm(
     with _gradients_allowed(), in_mode(forward, training=False) if isinstance(forward, nn.Module) else nullcontext():
         x, labels = _normal(inputs.detach()), _normal(labels)
         visible = _normal(visible) if isinstance(visible, Tensor) else visible
-        pace = torch.as_tensor(step, dtype=inputs.dtype, device=inputs.device)
-        pace = pace.reshape(*pace.shape, *[1] * (inputs.ndim - pace.ndim))
 
-        def total_loss(x: Tensor) -> Tensor:
+        def losses(x: Tensor) -> Tensor:
             logits = forward(x)
             classes, rules = as_labels(labels, logits, "cfgm: labels")
             demand(rules)
             shown = None if visible is None else as_classes(visible, logits, "cfgm: visible")
-            return row_losses(logits, classes, visible=shown).sum()
+            return row_losses(logits, classes, visible=shown)
 
-        for _ in range(num_steps):
-            grad = _gradient(total_loss, x)
-            if norm == "sign":
-                grad = grad.sign()
-            elif norm == "l2":
-                length = grad.reshape(*lead, -1).norm(dim=-1).reshape(*lead, *[1] * len(shape))
-                grad = grad / length.clamp(min=torch.finfo(grad.dtype).tiny)
-            x = torch.addcmul(x, grad, pace, value=-1)  # one pass over the rows, which are as large as the weights
-            if bounds is not None:
-                x = x.clamp_(*bounds)
+        return moved_rows(losses, x, lead, step=step, num_steps=num_steps, norm=norm, bounds=bounds)
+
+
+def moved_rows(
+    losses: Callable[[Tensor], Tensor],
+    inputs: Tensor,
+    lead: Sequence[int],
+    *,
+    step: Dial,
+    num_steps: int = 1,
+    norm: str = "raw",
+    bounds: tuple[float, float] | tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """`cfgm` without a look at values, for which a device would be waited for: for the engine.
+
+    Args:
+        losses: Differentiable map from rows to the loss of each, [..., B].
+        inputs: Rows to start from, without a graph, floating, shape [..., B, *shape].
+        lead: Their leading shape, [..., B].
+        step: As for `cfgm`.
+        num_steps: As for `cfgm`.
+        norm: As for `cfgm`.
+        bounds: As for `cfgm`, on the device of the inputs.
+
+    Returns:
+        New rows of the same shape, without a graph.
+    """
+    x, pace = inputs, on_device(step, inputs.dtype, inputs.device)
+    pace = pace.reshape(*pace.shape, *[1] * (inputs.ndim - pace.ndim))
+    for _ in range(num_steps):
+        grad = _gradient(lambda x: losses(x).sum(), x)
+        if norm == "sign":
+            grad = grad.sign()
+        elif norm == "l2":
+            length = grad.reshape(*lead, -1).norm(dim=-1).reshape(*lead, *[1] * (inputs.ndim - len(lead)))
+            grad = grad / length.clamp(min=torch.finfo(grad.dtype).tiny)
+        x = torch.addcmul(x, grad, pace, value=-1)  # one pass over the rows, which are as large as the weights
+        if bounds is not None:
+            x = x.clamp_(*bounds)
     return x
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "leaked",
     "masked_losses",
     "mass_to_value",
+    "on_device",
     "per_row",
     "present_classes",
     "replaced",
@@ -92,7 +93,7 @@ def gradient_factor(active: Tensor, new_scale: Dial, old_scale: Dial, dtype: tor
     Returns:
         Factors, shape [C] or [..., B, C].
     """
-    new, old = (torch.as_tensor(per_row(scale), dtype=dtype, device=active.device) for scale in (new_scale, old_scale))
+    new, old = (on_device(per_row(scale), dtype, active.device) for scale in (new_scale, old_scale))
     return torch.where(active, new, old)
 
 
@@ -252,6 +253,13 @@ def check_classes(logits: Tensor, classes: Tensor, *, name: str = "active") -> N
         raise ShapeError(
             f"{name}: must have {logits.shape[-1]} classes in its last dimension, got {tuple(classes.shape)}."
         )
+
+
+def on_device(dial: Dial, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return a dial as a tensor; a number is filled in there, for to send it a device would be waited for."""
+    if isinstance(dial, Tensor):
+        return dial.to(device=device, dtype=dtype)
+    return torch.full((), dial, dtype=dtype, device=device)
 
 
 def per_row(dial: Any) -> Any:

@@ -27,17 +27,17 @@ class Herding(MemoryPolicy):
         quota = max(1, size // len(seen))
         slots = [np.flatnonzero(state.labels == c)[:quota] for c in seen[: -len(new)]]
         chosen = [state.rows[np.concatenate([np.zeros(0, np.int64), *slots])]]
-        labels = view.labels(view.task_rows).numpy()
+        labels = view.labels(view.task_rows).cpu().numpy()
         for c in new:
             rows = view.task_rows[labels == c]
             features = view.outputs(rows).features
             assert features is not None
-            found = features.flatten(1).double().numpy()
+            found = features.flatten(1).cpu().double().numpy()
             found = found / np.linalg.norm(found, axis=1, keepdims=True).clip(min=1e-12)
             chosen.append(rows[herding_order(found, quota)])
         rows = np.concatenate(chosen)[:size]
         refilled = MemoryState.empty(size, len(state.class_counts))
-        refilled.rows[: len(rows)], refilled.labels[: len(rows)] = rows, view.labels(rows).numpy()
+        refilled.rows[: len(rows)], refilled.labels[: len(rows)] = rows, view.labels(rows).cpu().numpy()
         return replace(refilled, num_seen=state.num_seen, class_counts=state.class_counts)
 
 

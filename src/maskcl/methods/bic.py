@@ -60,7 +60,7 @@ class BiasCorrection(Method):
     def init_state(self, weights: Sequence[Tensor], num_classes: int) -> State:
         """No correction: factor and shift of the classes that it is for, none yet."""
         ones = weights[0].new_ones(len(weights[0]))
-        corrected = torch.zeros(len(ones), num_classes, dtype=torch.bool)
+        corrected = torch.zeros(len(ones), num_classes, dtype=torch.bool, device=ones.device)
         return {"factor": ones, "shift": torch.zeros_like(ones), "corrected": corrected}
 
     def loss(self, step: Step) -> Tensor:
@@ -84,7 +84,7 @@ class BiasCorrection(Method):
         seen[[c for classes in view.tasks for c in classes]] = True
         logits, labels = view.outputs(rows).logits, view.labels(rows)
         with torch.enable_grad():
-            numbers = torch.tensor([1.0, 0.0], dtype=logits.dtype, requires_grad=True)
+            numbers = logits.new_tensor([1.0, 0.0], requires_grad=True)
             fit = torch.optim.LBFGS([numbers], max_iter=100, line_search_fn="strong_wolfe")
 
             def closure() -> Tensor:

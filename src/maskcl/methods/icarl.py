@@ -51,7 +51,8 @@ class Icarl(NearestMean):
 
     def loss(self, step: Step) -> Tensor:
         """Mean over rows and classes, [...]."""
-        target = (step.labels[..., None] == torch.arange(step.logits.shape[-1])).to(step.logits.dtype)
+        classes = torch.arange(step.logits.shape[-1], device=step.labels.device)
+        target = (step.labels[..., None] == classes).to(step.logits.dtype)
         if step.teacher is not None:
             # In exponentials: those of PyTorch's sigmoid depend, in the last bit, on the members beside this one.
             target = torch.where(step.earlier, 1 / (1 + (-step.teacher).exp()), target)

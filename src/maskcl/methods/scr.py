@@ -67,7 +67,7 @@ class SupervisedContrastiveReplay(NearestMean):
         if not step.replays:
             return 0 * step.projected.sum((-2, -1))
         u, labels = F.normalize(step.projected, dim=-1), torch.cat([step.labels, step.labels], -1)
-        itself = torch.eye(labels.shape[-1], dtype=torch.bool)
+        itself = torch.eye(labels.shape[-1], dtype=torch.bool, device=labels.device)
         alike = (u @ u.mT / per_row(self.temperature)).masked_fill(itself, -torch.inf)
         log_p = alike - alike.logsumexp(-1, keepdim=True)
         positive = (labels[..., :, None] == labels[..., None, :]) & ~itself
