@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from maskcl import class_incremental, from_arrays
-from maskcl.engine.evaluate import CHUNK, Evaluation, Evaluator
+from maskcl.engine.evaluate import Evaluation, Evaluator
+from maskcl.engine.model import MOST_ROWS
 from maskcl.engine.table import Table
 from maskcl.scenario import Scenario
 
@@ -52,7 +53,7 @@ def test_invisible_classes_are_neither_predicted_nor_believed_in() -> None:
 
 
 def test_many_rows_go_in_pieces_and_count_once() -> None:
-    copies = CHUNK // 2
+    copies = MOST_ROWS // 2
     inputs, labels = np.tile(INPUTS, (copies, 1)), np.tile(LABELS, copies)
     scenario = class_incremental(from_arrays(INPUTS, LABELS, inputs, labels), tasks=[[0, 1], [2]])
     sizes = []
@@ -63,7 +64,7 @@ def test_many_rows_go_in_pieces_and_count_once() -> None:
 
     (found,) = _evaluator(scenario)([predict], 1)
     assert sum(sizes) == 5 * copies
-    assert max(sizes) == CHUNK
+    assert max(sizes) == MOST_ROWS
     assert found.class_incremental.tolist() == pytest.approx([1 / 3, 1 / 2])
     assert found.newest_share == pytest.approx(2 / 5)
 

@@ -12,9 +12,8 @@ from engine.small import SCENARIO, members, scenario, spec, train
 from torch import Tensor, nn
 
 from maskcl.engine import Population, RunSpec
-from maskcl.engine.evaluate import CHUNK
 from maskcl.engine.member import held_out, memory_slots
-from maskcl.engine.model import Parts, squared_gradients
+from maskcl.engine.model import MOST_IMAGES, MOST_ROWS, Parts, squared_gradients
 from maskcl.engine.state import Weights
 from maskcl.memory import MemoryConfig
 from maskcl.methods import Draw, Method, Needs, Step
@@ -106,12 +105,26 @@ def test_a_view_is_of_one_member_at_one_task(stacked: bool) -> None:
 
 def test_outputs_of_many_rows_come_in_pieces_and_in_order() -> None:
     population = Population([spec("er")], stacked=False)
-    rows = np.arange(CHUNK + 3) % 78
+    rows = np.arange(MOST_ROWS + 3) % 78
     found, few = population.view(0, 0).outputs(rows), population.view(0, 0).outputs(np.arange(78))
     assert found.features is not None
     assert few.features is not None
     torch.testing.assert_close(found.logits, few.logits[rows], rtol=0, atol=1e-12)
     torch.testing.assert_close(found.features, few.features[rows], rtol=0, atol=1e-12)
+
+
+def test_fewer_rows_are_judged_at_once_where_there_are_convolutions() -> None:
+    population = Population([spec("er")], stacked=False)
+    assert population.parts.rows_at_once == MOST_ROWS
+    images = Parts(ConvNet(hidden=(2, 2, 2)).build((1, 8, 8), 3), "classifier", None, features=False)
+    assert images.rows_at_once == MOST_IMAGES
+    sizes: list[int] = []
+    population.parts.network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    population.parts.rows_at_once = 30
+    population.evaluate(0)
+    population.view(0, 0).outputs(np.arange(35))
+    rows = len(population.specs[0].scenario.eval_labels)
+    assert sizes == [30] * (rows // 30) + [rows % 30] * (rows % 30 > 0) + [30, 5]
 
 
 @dataclass(frozen=True, kw_only=True)

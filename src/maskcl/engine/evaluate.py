@@ -15,10 +15,7 @@ from maskcl.engine.spec import RunSpec
 from maskcl.engine.table import Table
 from maskcl.scenario import Scenario
 
-__all__ = ["CHUNK", "Data", "Evaluation", "Evaluator"]
-
-CHUNK = 4096
-"""Rows at once: enough for full speed, little memory even for convolutional networks."""
+__all__ = ["Data", "Evaluation", "Evaluator"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,12 @@ class Evaluator:
 
     @torch.no_grad()
     def __call__(
-        self, predict: Sequence[Callable[[Tensor], Tensor]], task: int, *, seen_only: bool = False
+        self,
+        predict: Sequence[Callable[[Tensor], Tensor]],
+        task: int,
+        *,
+        seen_only: bool = False,
+        rows_at_once: int = 4096,
     ) -> list[Evaluation]:
         """Evaluate networks after training task `task`.
 
@@ -63,13 +65,14 @@ class Evaluator:
             predict: For each network, what maps inputs [N, ...] to scores [N, C].
             task: Newest task, 0-based.
             seen_only: Whether only classes of the tasks so far may be predicted.
+            rows_at_once: How many rows are judged at once.
         """
         sums = torch.zeros(len(predict), 3, self.num_tasks, dtype=torch.float64)
         newest = np.zeros(len(predict), np.int64)
         device = self.table.stored.device
         hidden = ~((self.task_of_class >= 0) & (self.task_of_class <= task)).to(device)
-        for start in range(0, len(self.labels), CHUNK):
-            part = slice(start, start + CHUNK)
+        for start in range(0, len(self.labels), rows_at_once):
+            part = slice(start, start + rows_at_once)
             inputs, labels, tasks = self.table.rows(self.rows[part]), self.labels[part], self.task_of_row[part]
             outside, own = (self.task_of_class != tasks[:, None]).to(device), labels[:, None].to(device)
             for k, network in enumerate(predict):

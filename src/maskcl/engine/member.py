@@ -7,7 +7,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from maskcl.engine.evaluate import CHUNK
 from maskcl.engine.model import Model, squared_gradients
 from maskcl.engine.spec import RunSpec
 from maskcl.engine.table import Table
@@ -98,7 +97,8 @@ class MemberView:
 
     def outputs(self, rows: Ints) -> Outputs:
         """What the network gives for rows, in evaluation mode."""
-        parts = [self._forward(self._table.rows(rows[i : i + CHUNK])) for i in range(0, max(1, len(rows)), CHUNK)]
+        some = self._model.parts.rows_at_once
+        parts = [self._forward(self._table.rows(rows[i : i + some])) for i in range(0, max(1, len(rows)), some)]
         return Outputs.joined(parts, 0)
 
     def squared_gradients(self, num_rows: int) -> list[Tensor]:

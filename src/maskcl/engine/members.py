@@ -114,8 +114,9 @@ class Members:
             memory = [None if memories is None else memories[place] for place in places]
             predict = [self._predict(k, task, m) for k, m in zip(own, memory, strict=True)]
             evaluator = self.data.evaluator(self.specs[own[0]].scenario)
-            for place, evaluation in zip(places, evaluator(predict, task, seen_only=seen_only), strict=True):
-                found[place] = evaluation
+            some = self.parts.rows_at_once
+            each = evaluator(predict, task, seen_only=seen_only, rows_at_once=some)
+            found |= dict(zip(places, each, strict=True))
         self.timings["evaluation"] += time.perf_counter() - began
         return [found[place] for place in range(len(members))]
 

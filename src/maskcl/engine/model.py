@@ -15,6 +15,7 @@ from maskcl.engine.precision import Precision
 from maskcl.engine.state import Weights
 from maskcl.errors import ConfigError, message
 from maskcl.methods import Gradients
+from maskcl.networks import is_convolutional
 from maskcl.networks.base import raised
 from maskcl.optim import Optimizer
 from maskcl.view import Outputs
@@ -24,6 +25,9 @@ __all__ = ["Forward", "Model", "Parts", "squared_gradients"]
 Forward: TypeAlias = Callable[[Tensor], Outputs]
 
 ELEMENTWISE = (nn.ReLU, nn.Tanh, nn.GELU, nn.SiLU, nn.LeakyReLU, nn.Sigmoid, nn.Identity)
+MOST_ROWS, MOST_IMAGES = 4096, 256
+"""Rows that are judged at once. With convolutions fewer: 4,096 images of 64 x 64 in a full ResNet-18 are 4 GB a layer;
+and the reduced one, its weights laid out channels last, takes 1.7 ms an image at 256, 2.8 at 4,096 (one core)."""
 HEAD = "maskcl.head."
 """What the names of a head's parameters begin with, beside the network's."""
 
@@ -86,6 +90,7 @@ class Parts:
         self._trained = compiled(network) if compile else network
         modules = [m for part in (network, head) if part is not None for m in part.modules()]
         self.mixes_rows = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in modules)
+        self.rows_at_once = MOST_IMAGES if is_convolutional(network) else MOST_ROWS
         self.is_linear_chain = is_linear_chain(network) and (head is None or is_linear_chain(head))
         self._features: Tensor | None = None
         self.looks = features or head is not None
