@@ -17,6 +17,7 @@ from maskcl.engine.model import MOST_IMAGES, MOST_ROWS, Parts, squared_gradients
 from maskcl.engine.state import Weights
 from maskcl.memory import MemoryConfig
 from maskcl.methods import Draw, Method, Needs, Step
+from maskcl.networks import ConvNet
 from maskcl.rng import generator
 
 
