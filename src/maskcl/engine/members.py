@@ -112,7 +112,8 @@ class Members:
         """Scores of one member."""
         method, state, forward = self.specs[member].method, self.own_state(member), self.model.one(member)
         if overrides(method, "before_evaluation"):
-            with torch.no_grad():
+            with torch.no_grad():  # what it changes in place is for this evaluation alone, as what it returns is
+                state = map_tensors(Tensor.clone, state)
                 state = method.before_evaluation(state, self.view(member, task, memory))
         return lambda inputs: method.predict(forward(inputs), state)
 
