@@ -11,13 +11,16 @@ import torch
 from engine.small import spec, train
 from torch import Tensor
 
+from maskcl.cfgm import Cfgm
 from maskcl.engine import Population, RunSpec
-from maskcl.methods import Method, Outputs, State, Step, View
+from maskcl.memory import MemoryConfig
+from maskcl.methods import Draw, Gradients, Method, Needs, Outputs, State, Step, View
 
 
-def run_of(kind: type[Method], **settings: Any) -> RunSpec:
-    """Fine-tuning's run with another method."""
-    return RunSpec(**vars(spec("finetune", **settings)) | {"method": kind()})
+def run_of(kind: type[Method], *, size: int = 0, training: dict[str, Any] | None = None, **options: Any) -> RunSpec:
+    """Fine-tuning's run with another method, and a memory if it has a size."""
+    memory = MemoryConfig(size=size) if size else None
+    return RunSpec(**vars(spec("finetune", training=training)) | {"method": kind(**options), "memory": memory})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,3 +57,44 @@ def test_what_is_changed_in_place_before_an_evaluation_is_for_that_evaluation_al
     often.fit_task(0, on_evaluation=lambda *_: None)
     for mine, other in zip(population.model.weights.params.values(), often.model.weights.params.values(), strict=True):
         assert torch.equal(mine, other)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summed(Method):
+    """The sum of two losses."""
+
+    key: ClassVar[str] = "summed"
+    title: ClassVar[str] = "Summed"
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(draws=(Draw(3),))
+
+    def loss(self, step: Step) -> Tensor | dict[str, Tensor]:
+        stream, *memory = step.split(self.losses(step))
+        return stream.mean(-1) + sum(rows.mean(-1) for rows in memory)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Combined(Summed):
+    """The same, in the gradients: both are there in every step."""
+
+    key: ClassVar[str] = "combined"
+
+    def loss(self, step: Step) -> dict[str, Tensor]:
+        stream, *memory = step.split(self.losses(step))
+        return {"stream": stream.mean(-1), "memory": (memory[0] if memory else 0 * stream).mean(-1)}
+
+    def direction(self, gradients: Gradients, weights: Sequence[Tensor], state: State) -> list[Tensor]:
+        return [g + r for g, r in zip(gradients["stream"], gradients["memory"], strict=True)]
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+@pytest.mark.parametrize("update", ["joint", "separate"])
+def test_gradients_are_combined_with_cfgm_as_the_losses_would_be(update: str, stacked: bool) -> None:
+    plain, combined = (
+        train(Population([run_of(kind, size=8, cfgm=Cfgm(step=1.0, update=update))] * (1 + stacked), stacked=stacked))
+        for kind in (Summed, Combined)
+    )
+    for name, mine in combined.model.weights.params.items():
+        torch.testing.assert_close(mine, plain.model.weights.params[name], rtol=0, atol=1e-9)

@@ -103,7 +103,7 @@ class TaskTraining:
         self.update(losses)
         if self.makes is not None and not self.joins:
             made, target = self._make(stream, step)
-            self.update(_with_first(losses, self.makes.loss(self.model.forward(made).logits, target), alone=True))
+            self.update(_with_first(losses, self.makes.loss(self.model.forward(made).logits, target)), alone=True)
         if step.written is not None and self.needs.store_after:
             with torch.no_grad():  # in evaluation mode: a second pass must not move BatchNorm's statistics again
                 self._store(step, self.model.at(self.model.weights, stream).logits)
@@ -244,11 +244,6 @@ def _first(losses: Tensor | dict[str, Tensor]) -> Tensor:
     return losses if isinstance(losses, Tensor) else next(iter(losses.values()))
 
 
-def _with_first(
-    losses: Tensor | dict[str, Tensor], first: Tensor, *, alone: bool = False
-) -> Tensor | dict[str, Tensor]:
-    """The losses with another one in the first one's place, or nothing else but that."""
-    if isinstance(losses, Tensor):
-        return first
-    name = next(iter(losses))
-    return {name: first} if alone else losses | {name: first}
+def _with_first(losses: Tensor | dict[str, Tensor], first: Tensor) -> Tensor | dict[str, Tensor]:
+    """The losses with another one in the first one's place."""
+    return first if isinstance(losses, Tensor) else losses | {next(iter(losses)): first}

@@ -99,11 +99,26 @@ class Method:
         raise NotImplementedError
 
     def direction(self, gradients: Gradients, weights: Sequence[Tensor], state: State) -> list[Tensor]:
-        """What the optimiser takes for the gradient, one tensor a parameter, [K, ...]."""
+        """What the optimiser takes for the gradient, one tensor a parameter, [K, ...].
+
+        Called once more where CFGM has an update of its own: then its loss's gradient stands under the first name, and
+        those under the other names are 0.
+
+        Args:
+            gradients: By the names of the step's losses ("loss" where there is one), one tensor a parameter, [K, ...].
+            weights: The parameters, in the same order.
+            state: What the method remembers.
+        """
         raise NotImplementedError
 
     def after_step(self, gradients: Gradients, moves: Sequence[Tensor], state: State) -> None:
-        """Take note of a step in `state`, in place: gradients of the losses, and how the weights moved, [K, ...]."""
+        """Take note of an update in `state`, in place; called after a separate update of CFGM too.
+
+        Args:
+            gradients: What `direction` gets; in a separate update of CFGM 0 under all names but the first.
+            moves: How the weights moved, [K, ...].
+            state: What the method remembers.
+        """
         raise NotImplementedError
 
     def end_task(self, state: State, view: View) -> State:
