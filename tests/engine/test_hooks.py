@@ -98,3 +98,47 @@ def test_gradients_are_combined_with_cfgm_as_the_losses_would_be(update: str, st
     )
     for name, mine in combined.model.weights.params.items():
         torch.testing.assert_close(mine, plain.model.weights.params[name], rtol=0, atol=1e-9)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Means(Method):
+    """Predicts by class means of features, whose number it does not know at the start."""
+
+    key: ClassVar[str] = "means"
+    title: ClassVar[str] = "Means"
+
+    def init_state(self, weights: Sequence[Tensor], num_classes: int) -> State:
+        return {"means": weights[0].new_zeros(len(weights[0]), num_classes, 0)}
+
+    def loss(self, step: Step) -> Tensor:
+        return self.losses(step).mean(-1)
+
+    def end_task(self, state: State, view: View) -> State:
+        outputs, labels = view.outputs(view.task_rows), view.labels(view.task_rows)
+        assert outputs.features is not None
+        means = state["means"]
+        if means.shape[-1] == 0:
+            means = outputs.features.new_full((len(means), outputs.features.shape[-1]), 1e3)
+        for c in view.tasks[-1]:
+            means[c] = outputs.features[labels == c].mean(0)
+        return {"means": means}
+
+    def predict(self, outputs: Outputs, state: State) -> Tensor:
+        if state["means"].shape[-1] == 0 or outputs.features is None:
+            return outputs.logits
+        return -torch.cdist(outputs.features, state["means"])
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+def test_a_size_that_is_not_known_at_the_start_is_0_there(stacked: bool) -> None:
+    population = Population([run_of(Means)] * (1 + stacked), stacked=stacked)
+    assert population.state.method["means"].shape == (1 + stacked, 6, 0)
+    (before, *_) = population.evaluate(0)
+    assert before.confidence[0] < 0.5
+    train(population, range(2))
+    assert population.state.method["means"].shape == (1 + stacked, 6, 12)
+    (after, *_) = population.evaluate(1)
+    assert after.class_incremental[1] > 0.8  # two clusters that lie near each other
+    resumed = Population(population.specs, stacked=stacked)
+    resumed.load_state(population.state)
+    assert resumed.evaluate(1)[0].confidence.tolist() == after.confidence.tolist()

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maskcl.engine.hooks import check_head, check_start
 from maskcl.engine.loop import LoopModel
 from maskcl.engine.member import memory_slots
 from maskcl.engine.model import Model, Parts
@@ -33,6 +34,7 @@ def build_parts(spec: RunSpec) -> Parts:
     if overrides(spec.method, "head"):
         with seeded(seed, "head"):
             head = spec.method.head(num_features(network, classifier))
+    check_head(spec.method, head)
     head = None if head is None else head.to(dtype)
     return Parts(network, classifier, head, features=spec.method.needs.features)
 
@@ -56,10 +58,12 @@ def initial_state(specs: Sequence[RunSpec], *, stacked: bool, first: Parts | Non
     lifted = [p.detach() if stacked else p.detach()[None] for p in weights.params.values()]
     slots, needs, dtype = memory_slots(spec), spec.method.needs, lifted[0].dtype
     optimizer = Optimizer(spec.optimizer, list(weights.params.values()), stacked=stacked)
+    remembered = spec.method.init_state(lifted, num_classes)
+    check_start(spec.method, remembered, len(specs))
     return State(
         weights=weights,
         optimizer=optimizer.state,
-        method=spec.method.init_state(lifted, num_classes),
+        method=remembered,
         stored=torch.zeros(*leading, slots * needs.stores_logits, num_classes, dtype=dtype),
         frozen=None,
         memories=[MemoryState.empty(slots, num_classes) if spec.memory is not None else None for _ in specs],

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from maskcl.engine.build import build_model, build_parts, initial_state
 from maskcl.engine.dials import cut_settings, stack_settings
 from maskcl.engine.evaluate import Data, Evaluation
+from maskcl.engine.hooks import check_state, scores_of
 from maskcl.engine.member import MemberView, memory_slots
 from maskcl.engine.model import Parts
 from maskcl.engine.spec import RunSpec
@@ -115,7 +116,8 @@ class Members:
             with torch.no_grad():  # what it changes in place is for this evaluation alone, as what it returns is
                 state = map_tensors(Tensor.clone, state)
                 state = method.before_evaluation(state, self.view(member, task, memory))
-        return lambda inputs: method.predict(forward(inputs), state)
+            check_state(method, "before_evaluation", state)
+        return scores_of(method, forward, state)
 
     @property
     def num_parameters(self) -> int:

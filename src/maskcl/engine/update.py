@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from maskcl.engine.hooks import check_direction
 from maskcl.engine.model import Model
 from maskcl.methods import Method, State
 from maskcl.methods.base import overrides
@@ -17,6 +18,7 @@ class Update:
 
     def __init__(self, method: Method, model: Model, state: State) -> None:
         self.method, self.model, self.state = method, model, state
+        self._checked = False
         self.directs, self.notes = overrides(method, "direction"), overrides(method, "after_step")
 
     def __call__(self, losses: Tensor | dict[str, Tensor], *, alone: bool = False) -> None:
@@ -40,6 +42,9 @@ class Update:
             direction = next(iter(gradients.values()))
             if self.directs:
                 direction = self.method.direction(gradients, weights, self.state)
+                if not self._checked:
+                    check_direction(self.method, direction, weights)
+                    self._checked = True
             self.model.move(direction)
             if self.notes:
                 moves = [w - b for w, b in zip(weights, before, strict=True)]
