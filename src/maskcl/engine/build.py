@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskcl.engine.hooks import check_head, check_start
+from maskcl.engine.hooks import check_head, checked_start
 from maskcl.engine.loop import LoopModel
 from maskcl.engine.member import memory_slots
 from maskcl.engine.model import Model, Parts
@@ -58,12 +58,10 @@ def initial_state(specs: Sequence[RunSpec], *, stacked: bool, first: Parts | Non
     lifted = [p.detach() if stacked else p.detach()[None] for p in weights.params.values()]
     slots, needs, dtype = memory_slots(spec), spec.method.needs, lifted[0].dtype
     optimizer = Optimizer(spec.optimizer, list(weights.params.values()), stacked=stacked)
-    remembered = spec.method.init_state(lifted, num_classes)
-    check_start(spec.method, remembered, len(specs))
     return State(
         weights=weights,
         optimizer=optimizer.state,
-        method=remembered,
+        method=checked_start(spec.method, spec.method.init_state(lifted, num_classes), len(specs)),
         stored=torch.zeros(*leading, slots * needs.stores_logits, num_classes, dtype=dtype),
         frozen=None,
         memories=[MemoryState.empty(slots, num_classes) if spec.memory is not None else None for _ in specs],

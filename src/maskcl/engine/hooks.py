@@ -19,8 +19,8 @@ from maskcl.methods import Method, Phase, State
 from maskcl.methods.base import overrides
 
 __all__ = [
-    "check_direction", "check_head", "check_losses", "check_phases", "check_selected", "check_start", "check_state",
-    "check_together", "scores_of",
+    "check_direction", "check_head", "check_losses", "check_phases", "check_selected", "check_state",
+    "check_together", "checked_start", "scores_of",
 ]  # fmt: skip
 
 
@@ -61,12 +61,13 @@ def check_direction(method: Method, found: object, weights: Sequence[Tensor]) ->
         )
 
 
-def check_start(method: Method, state: object, members: int) -> None:
-    """`init_state`: a dict of tensors, each with a member dimension, and of lists and dicts of them."""
+def checked_start(method: Method, state: State, members: int) -> State:
+    """`init_state`, as it is: a dict of tensors, each with a member dimension, and of lists and dicts of them."""
     where = _name(method, "init_state")
     for name, tensor in _leaves(where, state):
         good = tensor.ndim > 0 and len(tensor) == members
         check(good, where, f"must return tensors [K, ...] with K members, here {members}", f"{name}: {_kind(tensor)}")
+    return state
 
 
 def check_state(method: Method, hook: str, found: object, before: State | None = None) -> None:

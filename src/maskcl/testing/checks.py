@@ -241,7 +241,7 @@ def _without(kind: type[Method], name: str, neutral: Any) -> type[Method]:
 def _first_candidates(self: Method, before: Tensor, after: Tensor, labels: Tensor) -> Tensor:
     """The first of the candidates, as many as the draw that has so many replays."""
     size = next(draw.size for draw in self.needs.draws if draw.candidates == labels.shape[-1])
-    return torch.zeros_like(labels[..., :size]) + torch.arange(size)
+    return torch.zeros_like(labels[..., :size]) + torch.arange(size, device=labels.device)
 
 
 _NEUTRAL: dict[str, Callable[[Trial], Any]] = {
