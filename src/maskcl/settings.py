@@ -65,6 +65,8 @@ def check_declared(settings: Any, section: str) -> None:
     for one in dataclasses.fields(settings):
         where, value, declared = f"{section}.{one.name}", getattr(settings, one.name), one.metadata
         if is_dial(one):
+            if value is None and one.default is None:
+                continue  # left out
             _check_number(where, value, declared)
         elif declared.get("choices"):
             check_choice(value, where, declared["choices"])
@@ -74,13 +76,17 @@ def check_declared(settings: Any, section: str) -> None:
 
 
 def _check_number(where: str, value: Any, declared: Any) -> None:
+    """Hold a dial against each of its bounds; what has none may be infinite, as a logit may."""
     least, above, most = declared["least"], declared["above"], declared["most"]
-    if least is None and above is None:
-        return
-    number = is_number(value)
+    capped = most < math.inf
     if above is not None:
-        check(number and above < value < math.inf, where, f"must be above {above:g}", value)
-    elif most < math.inf:
-        check(number and least <= value <= most, where, f"must be between {least:g} and {most:g}", value)
+        must = f"must be above {above:g}" + (f" and at most {most:g}" if capped else "")
+    elif least is not None:
+        must = f"must be between {least:g} and {most:g}" if capped else f"must be a number, {least:g} or more"
     else:
-        check(number and least <= value < math.inf, where, f"must be a number, {least:g} or more", value)
+        must = f"must be a number, {most:g} or less" if capped else "must be a number"
+    good = is_number(value) and value == value  # nan equals nothing
+    if good and (capped or above is not None or least is not None):
+        good = -math.inf < value < math.inf and value <= most
+        good = good and (above is None or value > above) and (least is None or value >= least)
+    check(good, where, must, value)

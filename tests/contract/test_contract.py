@@ -131,6 +131,60 @@ def test_a_broken_method_fails_the_check_that_is_for_it(kind: type[Method], chec
         check_method(kind)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Leaning(Homesick):
+    """Its hooks stand on each other: predict on what is made before an evaluation, that on a draw that is chosen."""
+
+    key: ClassVar[str] = "leaning"
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(draws=(Draw(2), Draw(3, candidates=5)), teacher=("stream",), features=True)
+
+    def select(self, before: Tensor, after: Tensor, labels: Tensor) -> Tensor:
+        return after.amax(-1).topk(3, dim=-1).indices
+
+    def before_evaluation(self, state: State, view: View) -> State:
+        return state | {"shift": state["bias"] * view.task}
+
+    def predict(self, outputs: Outputs, state: State) -> Tensor:
+        if "shift" not in state:
+            raise RuntimeError("X1 and X2")
+        return outputs.logits + state["shift"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdleChoice(Leaning):
+    def select(self, before: Tensor, after: Tensor, labels: Tensor) -> Tensor:  # what comes first, as without it
+        return torch.arange(3).expand(*labels.shape[:-1], -1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdleBefore(Homesick):
+    def before_evaluation(self, state: State, view: View) -> State:
+        return dict(state)
+
+
+def test_a_hook_that_others_stand_on_acts() -> None:
+    CHECKS["hooks"](Trial(Leaning, {}))
+
+
+@pytest.mark.parametrize(("kind", "hook"), [(IdleChoice, "select"), (IdleBefore, "before_evaluation")])
+def test_a_hook_that_does_nothing_is_named(kind: type[Method], hook: str) -> None:
+    with pytest.raises(AssertionError, match=f"{hook} must act, and does not"):
+        CHECKS["hooks"](Trial(kind, {}))
+
+
+def test_a_hook_that_raises_is_named() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Raising(Homesick):
+        def end_task(self, state: State, view: View) -> State:
+            raise RuntimeError("X1 and X2")
+
+    with pytest.raises(AssertionError, match=r"Raising: finite: end_task raised RuntimeError: X1 and X2"):
+        check_method(Raising)
+
+
 def test_a_misspelt_hook_or_option_is_named() -> None:
     @dataclass(frozen=True, kw_only=True)
     class Misspelt(Homesick):

@@ -177,6 +177,14 @@ def test_a_direction_sees_every_loss_by_name_with_a_member_dimension() -> None:
     assert descent.w.tolist() == [-1.0, 3.0]
 
 
+def test_in_an_update_of_the_first_loss_alone_the_others_gradients_are_0() -> None:
+    descent, state = Descent(vector(1.0, 2.0), lr=0.5), dict[str, Any]()
+    losses = {"first": descent.slope(4.0, 0.0), "second": descent.slope(0.0, 2.0)}
+    updates(Directing(), descent, state)(losses, alone=True)
+    assert state["seen"] == {"first": [[[4.0, 0.0]]], "second": [[[0.0, 0.0]]]}
+    assert descent.given == [[[4.0, 0.0]]]
+
+
 def test_several_losses_without_a_direction_descend_the_first() -> None:
     descent = Descent(vector(1.0, 2.0), lr=0.5)
     updates(Noting(), descent, {})({"first": descent.slope(4.0, 0.0), "second": descent.slope(0.0, 2.0)})

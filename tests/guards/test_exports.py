@@ -24,7 +24,11 @@ PROMISED = {
         "scale_gradient",
     ],
     "maskcl.metrics": ["final_accuracy", "forgetting", "forgetting_with_last", "learning_accuracy"],
-    "maskcl.methods": ["REGISTRY", "describe", "find", "register"],
+    "maskcl.methods": [
+        *["REGISTRY", "describe", "find", "register"],
+        *["Draw", "Gradients", "Method", "NearestMean", "Needs", "Outputs", "Phase", "State", "Step", "View"],
+        *["dial", "option", "per_member"],
+    ],
     "maskcl.networks": ["NETWORKS", "Network", "build_network", "find", "from_factory", "register"],
     "maskcl.memory": ["POLICIES", "MemoryPolicy", "MemoryState", "register"],
     "maskcl.data": ["DATASETS", "Dataset", "from_arrays", "load", "register"],
@@ -41,6 +45,20 @@ def test_every_exported_name_can_be_imported(name: str) -> None:
 def test_every_exported_name_has_its_line_in_the_page_of_names() -> None:
     page = (Path(__file__).parents[2] / "docs" / "names.md").read_text(encoding="utf-8")
     assert sorted(re.findall(r"^\| `maskcl\.(\w+)` \|", page, re.MULTILINE)) == sorted(maskcl.__all__)
+
+
+def test_what_a_method_may_import_has_its_place_in_the_page_of_names() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "names.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^\| `maskcl\.methods` \|(.*)", page, re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", line)) == set(importlib.import_module("maskcl.methods").__all__) - {"REGISTRY"}
+
+
+def test_what_the_methods_of_the_package_import_from_the_base_is_there_for_others() -> None:
+    files = (Path(__file__).parents[2] / "src" / "maskcl" / "methods").glob("*.py")
+    lines = [re.findall(r"^from maskcl\.methods\.base import (.+)", f.read_text("utf-8"), re.MULTILINE) for f in files]
+    names = {name.strip() for found in lines for line in found for name in line.split(",")} - {"("}
+    assert "per_member" in names
+    assert names <= set(importlib.import_module("maskcl.methods").__all__)
 
 
 def test_exported_names_are_sorted() -> None:

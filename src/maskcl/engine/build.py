@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maskcl.engine.hooks import check_head, checked_start
 from maskcl.engine.loop import LoopModel
 from maskcl.engine.member import memory_slots
 from maskcl.engine.model import Model, Parts
@@ -42,6 +43,7 @@ def build_parts(spec: RunSpec) -> Parts:
     if overrides(spec.method, "head"):
         with seeded(seed, "head"):
             head = spec.method.head(num_features(network, classifier))
+    check_head(spec.method, head)
     head = None if head is None else head.to(dtype)
     return Parts(network, classifier, head, features=spec.method.needs.features, compile=spec.training.compile)
 
@@ -73,7 +75,7 @@ def initial_state(
     state = State(
         weights=weights,
         optimizer=optimizer.state,
-        method=spec.method.init_state(lifted, num_classes),
+        method=checked_start(spec.method, spec.method.init_state(lifted, num_classes), len(specs)),
         stored=torch.zeros(*leading, slots * needs.stores_logits, num_classes, dtype=dtype),
         frozen=None,
         memories=[MemoryState.empty(slots, num_classes) if spec.memory is not None else None for _ in specs],

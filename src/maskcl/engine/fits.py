@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from maskcl.engine.hooks import check_phases
 from maskcl.errors import check
 from maskcl.memory import POLICIES
 from maskcl.methods.base import overrides
@@ -22,7 +23,12 @@ def check_spec(spec: Any) -> None:
     """
     method, memory, scenario, training = spec.method, spec.memory, spec.scenario, spec.training
     needs, num_tasks = method.needs, scenario.num_tasks
-    needs.check()
+    for task in range(num_tasks):
+        check_phases(method, task, method.phases(task, num_tasks))
+    chosen = overrides(method, "select") or not any(draw.candidates for draw in needs.draws)
+    check(chosen, f"{type(method).__name__}.needs",
+          "must have no candidates in a draw without an override of select, which chooses among them",
+          needs.draws)  # fmt: skip
     size = 0 if memory is None else memory.size
     check(not needs.uses_memory or size > 0, "memory.size", f"must be 1 or more with method '{method.key}'", size,
           hint="method 'finetune' learns without a memory")  # fmt: skip

@@ -13,6 +13,7 @@ from maskcl.devices import find_device
 from maskcl.engine.build import build_model, build_parts, initial_state
 from maskcl.engine.dials import cut_settings, stack_settings
 from maskcl.engine.evaluate import Data, Evaluation
+from maskcl.engine.hooks import check_state, scores_of
 from maskcl.engine.member import MemberView, memory_slots
 from maskcl.engine.model import Parts
 from maskcl.engine.spec import RunSpec
@@ -124,9 +125,11 @@ class Members:
         """Scores of one member."""
         method, state, forward = self.specs[member].method, self.own_state(member), self.model.one(member)
         if overrides(method, "before_evaluation"):
-            with torch.no_grad():
+            with torch.no_grad():  # what it changes in place is for this evaluation alone, as what it returns is
+                state = map_tensors(Tensor.clone, state)
                 state = method.before_evaluation(state, self.view(member, task, memory))
-        return lambda inputs: method.predict(forward(inputs), state)
+            check_state(method, "before_evaluation", state)
+        return scores_of(method, forward, state)
 
     @property
     def num_parameters(self) -> int:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from maskcl.engine.evaluate import Evaluation
+from maskcl.engine.hooks import check_state, check_together
 from maskcl.engine.masking import TaskMasking
 from maskcl.engine.member import train_rows
 from maskcl.engine.members import Members
@@ -210,9 +211,11 @@ class Population(Members):
         """What happens once a task has been trained: look at samples, take stock, refill, freeze."""
         self.samples = self._look_at_samples(task)
         if overrides(self.method, "end_task"):
-            found = [
-                self.specs[k].method.end_task(self.own_state(k), self.view(k, task)) for k in range(self.num_members)
-            ]
+            found = []
+            for k in range(self.num_members):
+                found.append(self.specs[k].method.end_task(self.own_state(k), self.view(k, task)))
+                check_state(self.method, "end_task", found[k], self.own_state(k))
+            check_together(self.method, "end_task", found)
             self.state.method = stack_trees(found)
         if self.policy is not None and self.policy.refills:
             for k in range(self.num_members):

@@ -11,6 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from maskcl.engine.hooks import check_losses, check_selected
 from maskcl.engine.masking import TaskMasking
 from maskcl.engine.model import Model
 from maskcl.engine.state import State, Weights, map_tensors
@@ -18,7 +19,6 @@ from maskcl.engine.steps import StepPlan
 from maskcl.engine.synthesis import Synthesis
 from maskcl.engine.table import Table
 from maskcl.engine.update import Update
-from maskcl.errors import check
 from maskcl.methods import Method, Step
 from maskcl.methods.base import overrides
 from maskcl.view import Outputs
@@ -62,7 +62,7 @@ class TaskTraining:
         self.uses_stream = makes is not None or self.needs.store_after
         self.joins = makes is not None and makes.cfgm.update == "joint"
         self._buffers: dict[int, Tensor] = {}
-        self._checked = False
+        self._checked: set[object] = set()
         self._method_state = state.method if self.leading else map_tensors(lambda t: t[0], state.method)
 
     def run(self, steps: Sequence[StepPlan], *, every: int, tell: Callable[[int], None]) -> Tensor:
@@ -91,9 +91,7 @@ class TaskTraining:
         stream = inputs.narrow(self.row_dim, 0, step.sizes[0]) if self.uses_stream else inputs
         made, target = self._make(stream, step) if self.joins else (None, None)
         outputs, of_made = self._forward(inputs, step.sizes, made)
-        losses = self.method.loss(self._step(step, inputs, outputs))
-        if not self._checked:
-            self._check(losses)
+        losses = self._losses(self._step(step, inputs, outputs))
         first = _first(losses)
         if of_made is not None and self.makes is not None and target is not None:
             first = first + self.makes.loss(of_made, target)
@@ -103,24 +101,19 @@ class TaskTraining:
         self.update(losses)
         if self.makes is not None and not self.joins:
             made, target = self._make(stream, step)
-            self.update(_with_first(losses, self.makes.loss(self.model.forward(made).logits, target), alone=True))
+            self.update(_with_first(losses, self.makes.loss(self.model.forward(made).logits, target)), alone=True)
         if step.written is not None and self.needs.store_after:
             with torch.no_grad():  # in evaluation mode: a second pass must not move BatchNorm's statistics again
                 self._store(step, self.model.at(self.model.weights, stream).logits)
         return first.detach()
 
-    def _check(self, losses: object) -> None:
-        """Refuse what no loss can be: once is enough, for a method's losses are of one form."""
-        self._checked, where = True, f"{type(self.method).__name__}.loss"
-        named = losses if isinstance(losses, dict) else {"loss": losses}
-        for name, loss in named.items():
-            kind = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
-            must = f"must be one number for each member, a tensor of shape {self.leading}"
-            check(kind == self.leading, where if len(named) == 1 else f"{where} {name!r}", must, kind)
-            graph = isinstance(loss, Tensor) and loss.requires_grad
-            check(graph, where, "must have a gradient to the logits or features of the step", kind)
-        must = "must come with an override of direction, which combines the gradients of several losses"
-        check(len(named) == 1 or overrides(self.method, "direction"), where, must, list(named))
+    def _losses(self, step: Step) -> Tensor | dict[str, Tensor]:
+        """The method's losses; those of the first step with as many sources are looked at."""
+        losses = self.method.loss(step)
+        if len(step.sizes) not in self._checked:
+            self._checked.add(len(step.sizes))
+            check_losses(self.method, losses, self.leading)
+        return losses
 
     def _gather(self, step: StepPlan) -> Tensor:
         """The step's inputs, [..., V * n, *shape]."""
@@ -190,7 +183,7 @@ class TaskTraining:
         with torch.enable_grad():
             params = {n: p.detach().requires_grad_() for n, p in self.model.weights.params.items()}
             outputs = self.model.at(Weights(params, self.model.weights.buffers), stream)
-            losses = self.method.loss(self._step(alone, stream, outputs))
+            losses = self._losses(self._step(alone, stream, outputs))
             first = _first(losses)
             grads = torch.autograd.grad(first.sum(), list(params.values()), allow_unused=True, materialize_grads=True)
         pace = self.model.optimizer.pace
@@ -205,10 +198,13 @@ class TaskTraining:
                     before = self.model.at(self.model.weights, rows).logits
                     after = self.model.at(Weights(moved, self.model.weights.buffers), rows).logits
                     places = self.method.select(before, after, labels)
+                    if "select" not in self._checked:
+                        check_selected(self.method, places, self.leading, draw.size, size)
             kept.append(places + begin)
             own = None if slots is None else slots.view(*self.leading, -1).gather(-1, places).reshape(-1)
             stored.append(own)
             begin += size
+        self._checked.add("select")
         index = torch.cat(kept, -1)
         rows = step.rows.view(*self.leading, -1).gather(-1, index).reshape(-1)
         views = step.views
@@ -244,11 +240,6 @@ def _first(losses: Tensor | dict[str, Tensor]) -> Tensor:
     return losses if isinstance(losses, Tensor) else next(iter(losses.values()))
 
 
-def _with_first(
-    losses: Tensor | dict[str, Tensor], first: Tensor, *, alone: bool = False
-) -> Tensor | dict[str, Tensor]:
-    """The losses with another one in the first one's place, or nothing else but that."""
-    if isinstance(losses, Tensor):
-        return first
-    name = next(iter(losses))
-    return {name: first} if alone else losses | {name: first}
+def _with_first(losses: Tensor | dict[str, Tensor], first: Tensor) -> Tensor | dict[str, Tensor]:
+    """The losses with another one in the first one's place."""
+    return first if isinstance(losses, Tensor) else losses | {next(iter(losses)): first}

@@ -7,7 +7,21 @@ from typing import Any, TypeVar
 
 from maskcl.errors import ConfigError, check, message
 from maskcl.methods.agem import AveragedGem
-from maskcl.methods.base import Draw, Gradients, Method, Needs, Outputs, Phase, State, Step, View, dial, option
+from maskcl.methods.base import (
+    Draw,
+    Gradients,
+    Method,
+    NearestMean,
+    Needs,
+    Outputs,
+    Phase,
+    State,
+    Step,
+    View,
+    dial,
+    option,
+    per_member,
+)
 from maskcl.methods.bic import BiasCorrection
 from maskcl.methods.der import DarkExperienceReplay
 from maskcl.methods.derpp import DarkExperienceReplayPlus
@@ -29,6 +43,7 @@ __all__ = [
     "Draw",
     "Gradients",
     "Method",
+    "NearestMean",
     "Needs",
     "Outputs",
     "Phase",
@@ -39,6 +54,7 @@ __all__ = [
     "dial",
     "find",
     "option",
+    "per_member",
     "register",
 ]
 

@@ -59,7 +59,9 @@ class Method:
 
     def __post_init__(self) -> None:
         check_declared(self, "method")
-        for name, reason in (("mask", self.needs.no_mask), ("cfgm", self.needs.no_cfgm)):
+        needs = self.needs
+        check(isinstance(needs, Needs), f"{type(self).__name__}.needs", "must be a property that returns Needs", needs)
+        for name, reason in (("mask", needs.no_mask), ("cfgm", needs.no_cfgm)):
             given = getattr(self, name)
             check(given is None or not reason, name, f"must be left out with method {self.key!r}, which {reason}",
                   getattr(given, "label", given))  # fmt: skip
@@ -78,7 +80,15 @@ class Method:
         return None
 
     def init_state(self, weights: Sequence[Tensor], num_classes: int) -> State:
-        """What is remembered besides weights, with a member dimension: all tensors [K, ...]."""
+        """What is remembered besides weights: tensors [K, ...] by name, and lists of them.
+
+        What `end_task` gives has these names, and as many dimensions; a size that is not known yet is 0 here, e.g.
+        [K, C, 0] for class means of features, which become [C, D].
+
+        Args:
+            weights: The parameters, then those of a head, [K, ...].
+            num_classes: Outputs of the classifier, C.
+        """
         return {}
 
     def select(self, before: Tensor, after: Tensor, labels: Tensor) -> Tensor:
@@ -99,15 +109,30 @@ class Method:
         raise NotImplementedError
 
     def direction(self, gradients: Gradients, weights: Sequence[Tensor], state: State) -> list[Tensor]:
-        """What the optimiser takes for the gradient, one tensor a parameter, [K, ...]."""
+        """What the optimiser takes for the gradient, one tensor a parameter, [K, ...].
+
+        Called once more where CFGM has an update of its own: then its loss's gradient stands under the first name, and
+        those under the other names are 0.
+
+        Args:
+            gradients: By the names of the step's losses ("loss" where there is one), one tensor a parameter, [K, ...].
+            weights: The parameters, in the same order.
+            state: What the method remembers.
+        """
         raise NotImplementedError
 
     def after_step(self, gradients: Gradients, moves: Sequence[Tensor], state: State) -> None:
-        """Take note of a step in `state`, in place: gradients of the losses, and how the weights moved, [K, ...]."""
+        """Take note of an update in `state`, in place; called after a separate update of CFGM too.
+
+        Args:
+            gradients: What `direction` gets; in a separate update of CFGM 0 under all names but the first.
+            moves: How the weights moved, [K, ...].
+            state: What the method remembers.
+        """
         raise NotImplementedError
 
     def end_task(self, state: State, view: View) -> State:
-        """What one member remembers once a task has ended; no tensor has a member dimension here."""
+        """What one member remembers once a task has ended, in the form of `state`: no member dimension here."""
         return state
 
     def before_evaluation(self, state: State, view: View) -> State:

@@ -21,7 +21,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from maskcl.errors import check
+from maskcl.errors import check, is_number
 from maskcl.functional import distillation, row_losses
 from maskcl.methods.base import Draw, Method, Needs, Outputs, State, Step, View, dial, option
 
@@ -42,9 +42,9 @@ class BiasCorrection(Method):
     held_out: float = option(0.1, "share of rows and of the memory that the correction is fitted on, above 0, to .5")
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        good = isinstance(self.held_out, (int, float)) and 0 < self.held_out <= 0.5
+        good = is_number(self.held_out) and 0 < self.held_out <= 0.5
         check(good, "method.held_out", "must be above 0 and at most .5", self.held_out)
+        super().__post_init__()
 
     @property
     def needs(self) -> Needs:

@@ -22,6 +22,7 @@ from torch import Tensor
 from maskcl.errors import check
 from maskcl.functional import row_losses
 from maskcl.methods.base import Draw, Method, Needs, Step, option
+from maskcl.settings import check_declared
 
 __all__ = ["MaximallyInterferedRetrieval"]
 
@@ -39,9 +40,10 @@ class MaximallyInterferedRetrieval(Method):
     replay_from_task: int = option(1, "first task (0-based) in which memory rows are drawn", least=0)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        check_declared(self, "method")
         check(self.candidates >= self.replay_batch, "method.candidates",
               f"must be replay_batch, {self.replay_batch}, or more", self.candidates)  # fmt: skip
+        super().__post_init__()
 
     @property
     def needs(self) -> Needs:

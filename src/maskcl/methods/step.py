@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from torch import Tensor
 
-from maskcl.errors import check, check_choice
+from maskcl.errors import check, check_choice, is_number, is_whole
 
 __all__ = ["Draw", "Gradients", "Needs", "Phase", "State", "Step"]
 
@@ -33,6 +33,14 @@ class Draw:
     stored_logits: bool = False
     candidates: int = 0
     classes: str = "all"
+
+    def __post_init__(self) -> None:
+        _check_whole("draw.size", self.size, 1)
+        good = is_whole(self.candidates) and (self.candidates == 0 or self.candidates >= self.size)
+        check(good, "draw.candidates", f"must be 0, or size, {self.size}, or more", self.candidates)
+        check(isinstance(self.stored_logits, bool), "draw.stored_logits", "must be true or false",
+              self.stored_logits)  # fmt: skip
+        check_choice(self.classes, "draw.classes", ("all", "old"))
 
     @property
     def num_drawn(self) -> int:
@@ -74,17 +82,16 @@ class Needs:
     no_mask: str = ""
     no_cfgm: str = ""
 
-    def check(self) -> None:
-        """Refuse needs that cannot be met: ConfigError."""
+    def __post_init__(self) -> None:
         good = isinstance(self.draws, tuple) and all(isinstance(draw, Draw) for draw in self.draws)
         check(good, "needs.draws", "must be a tuple of Draw", self.draws)
-        for draw in self.draws:
-            good = draw.size >= 1 and (draw.candidates == 0 or draw.candidates >= draw.size)
-            check(good, "needs.draws", "must have a size of 1 or more, and no fewer candidates than that, if any", draw)
-            check_choice(draw.classes, "needs.draws: classes", ("all", "old"))
+        check(isinstance(self.teacher, tuple), "needs.teacher", "must be a tuple of names", self.teacher)
         for source in self.teacher:
             check_choice(source, "needs.teacher", ("stream", "memory"))
-        check(0 <= self.held_out < 1, "needs.held_out", "must be 0 or more and below 1", self.held_out)
+        good = is_number(self.held_out) and 0 <= self.held_out < 1
+        check(good, "needs.held_out", "must be 0 or more and below 1", self.held_out)
+        _check_whole("needs.replay_from_task", self.replay_from_task, 0)
+        _check_whole("needs.views", self.views, 1)
 
     def slots_aside(self, size: int) -> int:
         """Slots of a memory that are set aside for held-out rows."""
@@ -118,6 +125,12 @@ class Phase:
     rows: str = "task"
     epochs: int | None = None
     fresh: bool = False
+
+    def __post_init__(self) -> None:
+        check_choice(self.rows, "phase.rows", ("task", "all", "memory"))
+        if self.epochs is not None:
+            _check_whole("phase.epochs", self.epochs, 1)
+        check(isinstance(self.fresh, bool), "phase.fresh", "must be true or false", self.fresh)
 
 
 @dataclass(frozen=True)
@@ -176,3 +189,7 @@ class Step:
     def split(self, rows: Tensor, dim: int = -1) -> tuple[Tensor, ...]:
         """Cut something with one entry a row into the sources: stream, draw 0, draw 1, ..."""
         return rows.split(self.sizes, dim)
+
+
+def _check_whole(where: str, value: object, least: int) -> None:
+    check(is_whole(value) and value >= least, where, f"must be a whole number, {least} or more", value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
+import traceback
 from typing import Any
 
 from maskcl.errors import check, check_choice
@@ -55,5 +56,14 @@ def check_method(method: type[Method], *, options: dict[str, Any] | None = None)
         except AssertionError as error:
             raise AssertionError(f"{method.__name__}: {name}: {error}") from error
         except Exception as error:  # of the method's own code
-            raise AssertionError(f"{method.__name__}: {name}: raised {type(error).__name__}: {error}") from error
+            text = f"{_raising_hook(error)}raised {type(error).__name__}: {error}"
+            raise AssertionError(f"{method.__name__}: {name}: {text}") from error
     return list(CHECKS)
+
+
+def _raising_hook(error: Exception) -> str:
+    """The innermost hook of a method that an error went through, or nothing."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    names = [f.f_code.co_name for f in frames if isinstance(f.f_locals.get("self"), Method)]
+    hooks = [name for name in names if name in HOOKS]
+    return f"{hooks[-1]} " if hooks else ""
