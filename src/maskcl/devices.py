@@ -59,6 +59,10 @@ def _computes(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether a device multiplies matrices of a type; what it would only emulate it does not."""
     if device.type == "cuda" and dtype == torch.bfloat16:
         return torch.cuda.is_bf16_supported(including_emulation=False)
+    return _multiplies(device, dtype)
+
+
+def _multiplies(device: torch.device, dtype: torch.dtype) -> bool:
     try:
         square = torch.ones(2, 2, dtype=dtype, device=device)
         return bool((square @ square == 2).all())

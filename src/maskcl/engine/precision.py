@@ -61,7 +61,7 @@ class LossScale:
         self._finite = self._finite & finite
         return [torch.where(_like(finite, g), g / _like(self.scale, g), 0.0) for g in grads]
 
-    def step(self, move: Callable[[], None], tensors: Sequence[Tensor]) -> None:
+    def step(self, move: Callable[[], object], tensors: Sequence[Tensor]) -> None:
         """Make a step, on trial: undo it for members with gradients that were not finite, and adapt the scale.
 
         Args:
