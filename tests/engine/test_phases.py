@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,13 +12,15 @@ from engine.small import SCENARIO, members, scenario, spec, train
 from torch import Tensor, nn
 
 from maskcl import class_incremental
+from maskcl.cfgm import Cfgm
 from maskcl.engine import Population, RunSpec, run_population
 from maskcl.errors import ConfigError
 from maskcl.mask import Mask
 from maskcl.memory import POLICIES as KNOWN
 from maskcl.memory import MemoryConfig, MemoryPolicy, MemoryState, register
-from maskcl.methods import Method, Needs, Phase, Step
+from maskcl.methods import Draw, Method, Needs, Phase, Step
 from maskcl.networks import from_factory
+from maskcl.optim import OptimizerConfig
 from maskcl.schedule import Schedule
 
 
@@ -195,3 +197,44 @@ def test_what_no_loss_can_be_is_refused_at_the_first_step(loss: Any, text: str, 
         pytest.skip("one run has one number")
     with pytest.raises(ConfigError, match=text):
         train(Population([run_of(kind)] * (1 + stacked), stacked=stacked))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choosing(Method):
+    """Replays the last rows of a draw, and compares their logits with those that were stored with them."""
+
+    key: ClassVar[str] = "choosing"
+    title: ClassVar[str] = "Choosing"
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(draws=(Draw(3, stored_logits=True, candidates=7),), replay_from_task=0)
+
+    def select(self, before: Tensor, after: Tensor, labels: Tensor) -> Tensor:
+        places = torch.tensor([6, 4, 5])
+        return places.expand(*labels.shape[:-1], 3)
+
+    def loss(self, step: Step) -> Tensor:
+        if step.replays:
+            (stored,) = step.stored
+            GAPS.append((step.split(step.logits, -2)[1] - stored).abs().max().item())
+        return self.losses(step).mean(-1)
+
+
+GAPS: list[float] = []
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_rows_that_are_selected_keep_their_own_stored_logits(stacked: bool) -> None:
+    GAPS.clear()
+    # a rate that moves nothing: logits stay what they were when they were stored
+    specs = [replace(run_of(Choosing), optimizer=OptimizerConfig(lr=1e-300))] * (1 + stacked)
+    train(Population(specs, stacked=stacked))
+    assert len(GAPS) > 10
+    assert max(GAPS) < 1e-12
+
+
+def test_a_phase_of_one_step_may_make_samples() -> None:
+    rows = len(SCENARIO.train_rows[0])
+    one = spec("finetune", training={"batch_size": rows}, cfgm=Cfgm(step=1.0))
+    assert train(Population([one], stacked=False)).finite() == [True]

@@ -75,6 +75,8 @@ def test_distillation_is_0_where_softmaxes_agree_and_its_gradient_is_their_diffe
     expected = ((Z / temperature).softmax(1) - (Z.flip(0) / temperature).softmax(1)) / temperature
     torch.testing.assert_close(now.grad, expected)
     assert target.grad is None
+    p, q = Z.softmax(1), Z.flip(0).softmax(1)
+    torch.testing.assert_close(distillation(Z, Z.flip(0)), (q * (q.log() - p.log())).sum(1), msg="temperature 1")
 
 
 BAD_CALLS: list[tuple[Any, str]] = [

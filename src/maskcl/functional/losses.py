@@ -137,7 +137,6 @@ def masked_cross_entropy(
     logits = as_logits(logits)
     dials: dict[str, Any] = {"value": value, "mass": mass, "leak": leak}
     dials = {name: dial for name, dial in dials.items() if dial is not None}
-    check(len(dials) <= 1, "masked_cross_entropy", "takes one of value, mass and leak", len(dials), error=ShapeError)
     active = as_classes(active, logits)
     labels, rules = as_labels(labels, logits)
     visible, lead = None if visible is None else as_classes(visible, logits, "visible"), logits.shape[:-2]
