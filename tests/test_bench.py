@@ -6,12 +6,13 @@ import math
 import multiprocessing
 from contextlib import nullcontext
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from maskcl.bench import cfgm, orders, step
+from maskcl.bench import cfgm, orders, resnet18, step
 from maskcl.cli import main
 
 
@@ -99,4 +100,54 @@ def test_an_unknown_benchmark_is_refused_before_anything_is_printed(
     assert main(["bench", *names]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert "must be one of er, derpp, flat, orders, cfgm" in err
+    assert "must be one of er, derpp, flat, orders, cfgm, resnet18, gpu" in err
+
+
+def test_resnet18_is_held_against_a_bare_loop_and_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resnet18, "STEPS", 2)
+    spec = resnet18.image_run(2, 4, channels_last=True)
+    assert [len(rows) for rows in spec.scenario.train_rows] == [8] * 5, "two full batches a task"
+    cost = resnet18.measure(spec)
+    assert len(cost.bare) == len(cost.ours) == resnet18.NUM_TASKS - 1
+    assert all(seconds > 0 for seconds in [*cost.bare, *cost.ours])
+    assert tuple(cost.parts) == resnet18.PARTS
+    # Gather and augmentation are a difference of two short times; the network's parts are most of a step.
+    assert cost.parts["forward"] + cost.parts["backward"] > cost.parts["gather"] > 0
+    monkeypatch.setattr(resnet18, "SIZES", ((2, 4),))
+    before = torch.get_num_threads()
+    table = resnet18.bench_resnet18(threads=1, say=lambda text: None)
+    torch.set_num_threads(before)
+    assert table.row_count == 1
+    assert len(table.columns) == 5 + len(resnet18.PARTS)
+
+
+def test_the_bare_loop_does_what_a_run_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, ...]] = []
+    build = resnet18.build_network
+
+    def built(*arguments: Any, **options: Any) -> Any:
+        network = build(*arguments, **options)
+        network.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape)))
+        return network
+
+    monkeypatch.setattr(resnet18, "build_network", built)
+    resnet18.bare_steps(resnet18.image_run(2, 4), torch.device("cpu"), 3)()
+    assert seen == [(8, 3, 32, 32)] * 3
+
+
+def test_a_gpu_is_not_measured_where_there_is_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert main(["bench", "flat", "gpu"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "", "refused before anything is measured"
+    assert "maskcl bench gpu: must be run on a machine with a CUDA device, and there is none." in err
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and there is none")
+def test_a_gpu_is_measured_where_there_is_one(tiny: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    from maskcl.bench import gpu
+
+    monkeypatch.setattr(gpu, "MEMBERS", (1, 2))
+    assert gpu.bench_gpu(say=lambda text: None).row_count == 4

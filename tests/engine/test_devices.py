@@ -33,7 +33,7 @@ with warnings.catch_warnings():
     MASKS = {
         "value": Mask(value=-2.0), "-inf": Mask(value=-torch.inf), "leak": Mask(leak=0.1, visible="seen"),
         "mass": Mask(mass=0.5, policy="batch", keep_future=True),
-    "recent": Mask(leak=0.2, policy="recent", recent_rows=9),
+        "recent": Mask(leak=0.2, policy="recent", recent_rows=9),
         "scales": Mask(leak=0.5, old_scale=0.5, new_scale=1.5), "own-task": Mask(leak=0.5, memory_rows="own-task"),
     }  # fmt: skip
 CFGMS = {
@@ -115,10 +115,10 @@ def test_joint_training_has_one_task() -> None:
     assert watched([spec("joint", training=F32)], stacked=False, task=2).faults == []
 
 
-def test_dials_that_differ_and_tasks_of_their_own_lie_there_too() -> None:
+def test_dials_that_differ_lie_there_too() -> None:
+    warm = F32 | {"schedule": Schedule(warmup=0.3)}
     specs = [
-        spec("derpp", seed=k, alpha=0.5 - 0.1 * k, beta=0.5 + 0.1 * k,
-             training=F32 | {"schedule": Schedule(warmup=0.3)},
+        spec("derpp", seed=k, alpha=0.5 - 0.1 * k, beta=0.5 + 0.1 * k, training=warm,
              mask=Mask(leak=0.1 * (k + 1), old_scale=0.5 + 0.1 * k), optimizer={"lr": 0.02, "momentum": 0.5 + 0.1 * k},
              cfgm=Cfgm(step=1.0 + k, update="joint"))
         for k in range(2)

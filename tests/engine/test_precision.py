@@ -201,6 +201,7 @@ def test_where_nothing_can_be_compiled_one_sentence_says_so(monkeypatch: pytest.
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the compiler's own code
 def test_pytorchs_compiler_gives_the_loops_numbers() -> None:
     plain, fast = (
         train(Population([spec("er", tasks=IMAGES, network=ConvNet(hidden=(4,)), training={"compile": c})],

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from rich.console import Console
 from rich.table import Table
@@ -13,7 +14,8 @@ from maskcl.machine import free_cores
 
 __all__ = ["BENCHMARKS", "main"]
 
-BENCHMARKS = ("er", "derpp", "flat", "orders", "cfgm")
+BENCHMARKS = ("er", "derpp", "flat", "orders", "cfgm", "resnet18")
+"""What `maskcl bench` measures; "gpu" only where it is named, for it needs one."""
 BASES = {"flat": "ratio to task 1", "orders": "time to 20 seeds"}
 """What the ratios of a benchmark are to; a bare loop for all others."""
 
@@ -23,17 +25,27 @@ def main(names: Sequence[str]) -> int:
     import torch
 
     from maskcl.bench.cfgm import bench_cfgm
+    from maskcl.bench.gpu import bench_gpu, check_gpu
     from maskcl.bench.orders import bench_orders
+    from maskcl.bench.resnet18 import bench_resnet18
     from maskcl.bench.step import MEMBERS, ROUNDS, bench_flat, bench_step
 
     for name in names:
-        check_choice(name, "maskcl bench", BENCHMARKS)
+        check_choice(name, "maskcl bench", (*BENCHMARKS, "gpu"))
+    if "gpu" in names:
+        check_gpu()
     out, progress = Console(), Console(stderr=True)
     threads, before = free_cores(), torch.get_num_threads()
     out.print(f"torch {torch.__version__}, {threads} threads; medians of {ROUNDS} rounds, range in brackets")
     for name in names or BENCHMARKS:
-        if name == "cfgm":
-            out.print(bench_cfgm(say=progress.print))
+        tables: dict[str, Callable[..., Table]] = {
+            "cfgm": bench_cfgm,
+            "gpu": bench_gpu,
+            "resnet18": partial(bench_resnet18, threads=threads),
+        }
+        if name in tables:
+            out.print(tables[name](say=progress.print))
+            torch.set_num_threads(before)
             continue
         alone = {"flat": bench_flat, "orders": bench_orders}
         if name in alone:

@@ -178,19 +178,20 @@ def compiled(network: nn.Module) -> Callable[[Tensor], Tensor]:
     Raises:
         ConfigError: At that call, where there is no C++ compiler, or the network is more than PyTorch's can follow.
     """
-    fast, called = torch.compile(network), False
+    fast: Callable[[Tensor], Tensor] | None = None
 
     def forward(inputs: Tensor) -> Tensor:
-        nonlocal called
-        try:
+        nonlocal fast
+        if fast is not None:  # later errors are the network's own
             return fast(inputs)
+        try:
+            made = torch.compile(network)
+            found = made(inputs)
         except Exception as error:
-            if called:  # later errors are the network's own
-                raise
             must = f"must be left out here: PyTorch's compiler raised {raised(error)}"
             raise ConfigError(message("training.compile", must)) from error
-        finally:
-            called = True
+        fast = made
+        return found
 
     return forward
 
