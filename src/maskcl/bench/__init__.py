@@ -37,12 +37,12 @@ def main(names: Sequence[str]) -> int:
     out, progress = Console(), Console(stderr=True)
     threads, before = free_cores(), torch.get_num_threads()
     out.print(f"torch {torch.__version__}, {threads} threads; medians of {ROUNDS} rounds, range in brackets")
+    tables: dict[str, Callable[..., Table]] = {
+        "cfgm": bench_cfgm,
+        "gpu": bench_gpu,
+        "resnet18": partial(bench_resnet18, threads=threads),
+    }
     for name in names or BENCHMARKS:
-        tables: dict[str, Callable[..., Table]] = {
-            "cfgm": bench_cfgm,
-            "gpu": bench_gpu,
-            "resnet18": partial(bench_resnet18, threads=threads),
-        }
         if name in tables:
             out.print(tables[name](say=progress.print))
             torch.set_num_threads(before)
