@@ -97,7 +97,7 @@ def _unknown_key(path: Path, given: Any, raw: Mapping[str, Any], where: str) -> 
         known, owner, place = list(SECTIONS[section]), f"[{section}]", f"[{section}] "
     text = f"{where}: {place}{key!r} is not a key of {owner}, got {given!r}."
     homes = [f"[{name}]" for name, keys in SECTIONS.items() if key in keys and name != section]
-    if homes and key != "name":
+    if homes and key != "name" and part != "scenario.dataset":
         return f"{text}\nhint: {key!r} is a key of {' and '.join(homes)}"
     close = nearest(key, known)
     return text + (f" Did you mean {close!r}?" if close else f"\nhint: keys are {', '.join(known)}")
