@@ -86,7 +86,7 @@ def test_subset_is_a_rehearsal_in_a_folder_of_its_own(small: Path, capsys: pytes
     out = capsys.readouterr().out
     assert "runs/small-subset-0.2" in out.splitlines()[-1]
     page = Path("runs/small-subset-0.2/report.html").read_text()
-    assert re.search(r"Learnt from a part of the training rows \(scenario\.subset\): 20\s%\.", page)
+    assert re.search(r"Learnt from a part of the rows \(scenario\.subset\): 20\s%\.", page)
     assert main(["run", "small.toml", "--subset", "1.5"]) == 2
     assert capsys.readouterr().err == "error: --subset: must be above 0 and at most 1, got 1.5.\n"
 

@@ -144,7 +144,8 @@ BAD_SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"num_tasks": 5, "validation_fraction": float("nan")}, "validation_fraction: must be 0 or more"),
     ({"num_tasks": 5, "validation_fraction": "0.1"}, "validation_fraction: must be 0 or more"),
     *(
-        ({"num_tasks": 5, "subset": bad}, "subset: must be above 0 and at most 1")
+        ({"num_tasks": 5, key: bad}, f"{key}: must be above 0 and at most 1")
+        for key in ("subset", "eval_subset")
         for bad in (0, -0.1, 1.5, float("nan"), True, "0.1")
     ),
 ]
@@ -156,7 +157,7 @@ def test_bad_settings_are_refused_by_name(chosen: dict[str, Any], said: str) -> 
         class_incremental(TEN, **chosen)
 
 
-def test_a_subset_is_learnt_from_and_what_is_judged_by_stays_whole() -> None:
+def test_a_subset_is_learnt_from_and_another_judged_by() -> None:
     dataset = _dataset([20, 30, 40, 50], [5, 6, 7, 8])
     whole, half, tenth = (class_incremental(dataset, num_tasks=2, subset=share) for share in (None, 0.5, 0.1))
     assert [len(rows) for rows in half.train_rows] == [25, 45]
@@ -164,6 +165,10 @@ def test_a_subset_is_learnt_from_and_what_is_judged_by_stays_whole() -> None:
     for task in range(2):
         assert set(tenth.train_rows[task]) < set(half.train_rows[task]) < set(whole.train_rows[task])
         assert np.array_equal(half.eval_rows[task], whole.eval_rows[task])
+    judged = class_incremental(dataset, num_tasks=2, subset=0.5, eval_subset=0.5)
+    assert [len(rows) for rows in judged.eval_rows] == [6, 8]
+    assert all(set(part) < set(rows) for part, rows in zip(judged.eval_rows, whole.eval_rows, strict=True))
+    assert np.array_equal(np.concatenate(judged.train_rows), np.concatenate(half.train_rows))
     again = class_incremental(dataset, num_tasks=2, subset=0.5, seed=3)
     assert set(np.concatenate(again.train_rows)) == set(np.concatenate(half.train_rows))
 
@@ -175,6 +180,11 @@ def test_a_subset_leaves_validation_rows_alone() -> None:
     assert len(whole.train_rows[0]) == 40
     assert len(part.train_rows[0]) == 10
     assert set(part.train_rows[0]) < set(whole.train_rows[0])
+
+
+def test_what_is_no_data_set_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^dataset: must be a data set, got 'tuple'\.\nhint: maskcl\.from_arrays"):
+        class_incremental((np.eye(4), np.arange(4)), num_tasks=2)  # type: ignore[arg-type]
 
 
 def test_class_without_training_rows_is_refused() -> None:

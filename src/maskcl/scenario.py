@@ -70,6 +70,7 @@ def class_incremental(
     seed: int | None = None,
     validation_fraction: float = 0.0,
     subset: float | None = None,
+    eval_subset: float | None = None,
 ) -> Scenario:
     """Cut a data set into tasks of classes that come one after another.
 
@@ -84,8 +85,9 @@ def class_incremental(
         seed: Shuffles the class order instead.
         validation_fraction: Share of each class's training rows to judge by instead of the test data,
             0 <= validation_fraction < 1; these rows teach nothing. They are the same for every seed and order.
-        subset: Share of each class's (other) training rows to learn from, 0 < subset <= 1; None: all. What is judged by
-            stays whole. A smaller share is part of a larger one, the same for every seed and order.
+        subset: Share of each class's (other) training rows to learn from, 0 < subset <= 1; None: all. A smaller share
+            is part of a larger one, the same for every seed and order.
+        eval_subset: The same of what is judged by, the test rows or those held out.
 
     Returns:
         The scenario.
@@ -100,6 +102,8 @@ def class_incremental(
     >>> [rows.tolist() for rows in scenario.train_rows]
     [[0, 3], [1, 2, 4, 5]]
     """
+    hint = "maskcl.from_arrays(...) makes one"
+    check(isinstance(dataset, Dataset), "dataset", "must be a data set", type(dataset).__name__, hint=hint)
     ways = {"num_tasks": num_tasks, "task_sizes": task_sizes, "tasks": tasks}
     given = [name for name, value in ways.items() if value is not None]
     must = "must have exactly one of num_tasks, task_sizes, tasks"
@@ -113,18 +117,20 @@ def class_incremental(
         sizes = _equal_sizes(num_tasks, len(order)) if task_sizes is None else _check_sizes(task_sizes, len(order))
         rest = iter(order)
         cut = tuple(tuple(islice(rest, size)) for size in sizes)
-    held_out, share = _check_fraction(validation_fraction), None if subset is None else check_subset(subset)
-    return _assemble(dataset, cut, held_out, share)
+    held_out = _check_fraction(validation_fraction)
+    shares = {"subset": subset, "eval_subset": eval_subset}
+    learnt, judged = (1.0 if s is None else check_subset(s, f"scenario.{name}") for name, s in shares.items())
+    return _assemble(dataset, cut, held_out, learnt, judged)
 
 
-def check_subset(subset: Any, where: str = "scenario.subset") -> float:
-    """Return a share of the training rows, 0 < subset <= 1; raises ConfigError for anything else."""
+def check_subset(subset: Any, where: str) -> float:
+    """Return a share of rows, 0 < subset <= 1; raises ConfigError for anything else."""
     check(_is_number(subset) and 0 < subset <= 1, where, "must be above 0 and at most 1", subset)
     return float(subset)
 
 
 def _assemble(
-    dataset: Dataset, tasks: tuple[tuple[int, ...], ...], validation_fraction: float, subset: float | None
+    dataset: Dataset, tasks: tuple[tuple[int, ...], ...], validation_fraction: float, learnt: float, judged: float
 ) -> Scenario:
     train = rows_by_class(dataset.train_labels, dataset.num_classes)
     for task, classes in enumerate(tasks):
@@ -139,9 +145,11 @@ def _assemble(
         eval_inputs, eval_labels = dataset.train_inputs[chosen], dataset.train_labels[chosen]
     else:
         eval_inputs, eval_labels = dataset.test_inputs, dataset.test_labels
-    if subset is not None and subset < 1:
-        train = held_out_rows(train, subset, purpose="scenario/subset")
+    if learnt < 1:
+        train = held_out_rows(train, learnt, purpose="scenario/subset")
     judge = rows_by_class(eval_labels, dataset.num_classes)
+    if judged < 1:
+        judge = held_out_rows(judge, judged, purpose="scenario/eval_subset")
     eval_rows = tuple(_rows_of_task(judge, classes) for classes in tasks)
     kind = "validation" if validation_fraction > 0 else "test"
     for task, rows in enumerate(eval_rows):

@@ -60,7 +60,7 @@ def run(
         typer.Option(
             "--subset",
             metavar="FRACTION",
-            help="A rehearsal: learn from this share of the training rows (scenario.subset), into a folder of its own.",
+            help="A rehearsal: learn from and judge by this share of the rows, into a folder of its own.",
         ),
     ] = None,
     data_root: DataRoot = None,
@@ -77,7 +77,7 @@ def run(
     if subset is not None:
         from maskcl.scenario import check_subset
 
-        changes["scenario.subset"] = check_subset(subset, "--subset")
+        changes["scenario.subset"] = changes["scenario.eval_subset"] = check_subset(subset, "--subset")
         name = f"{name}-subset-{subset:g}"
     out = Path("runs") / name if out is None else out
     with pictures_progress(quiet=quiet) as told:

@@ -49,6 +49,9 @@ class ScenarioSection(BaseModel):
     subset: float | None = Field(
         None, description="Learn from this share of the training rows of each class, above 0 to 1; all by default."
     )
+    eval_subset: float | None = Field(
+        None, description="Judge by this share of the test (or held-out) rows of each class; all by default."
+    )
 
 
 class Randomness(BaseModel):

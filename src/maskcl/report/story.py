@@ -79,10 +79,11 @@ def cautions(results: Results) -> list[str]:
         )
     if held_out == {True}:
         notes.append("Accuracy is measured on held-out training rows (a validation split), not on test data.")
-    shares = sorted({(s.config.get("scenario") or {}).get("subset") or 1.0 for s in results.settings})
-    if shares and shares[0] < 1:
-        told = joined([f"{100 * share:.3g} %" for share in shares])
-        notes.append(f"Learnt from a part of the training rows (scenario.subset): {told}.")
+    for key, did in (("subset", "Learnt from"), ("eval_subset", "Judged by")):
+        shares = sorted({(s.config.get("scenario") or {}).get(key) or 1.0 for s in results.settings})
+        if shares and shares[0] < 1:
+            told = joined([f"{100 * share:.3g} %" for share in shares])
+            notes.append(f"{did} a part of the rows (scenario.{key}): {told}.")
     finished = {s.num_finished for s in results.settings}
     if finished <= {0, 1} and finished != {0}:
         notes.append("Each setting ran with one seed: nothing here says how much would change with another.")
