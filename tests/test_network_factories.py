@@ -166,7 +166,8 @@ def test_factories_of_one_structure_are_told_by_what_they_hold() -> None:
     outer = functools.partial(functools.partial(linear, width=5), width=6)
     assert from_factory(outer).describe()["arguments"] == {"width": 6}
     assert from_factory(functools.partial(linear, width=nn.ReLU())).describe()["arguments"] == {"width": "ReLU"}
-    assert "arguments" not in from_factory(linear).describe()
+    assert from_factory(linear).describe()["arguments"] == {"width": 3}
+    assert "arguments" not in from_factory(two_heads).describe()
 
 
 def test_what_is_no_factory_is_refused() -> None:

@@ -16,6 +16,7 @@ from maskcl.errors import ConfigError, MaskclError, check, message
 from maskcl.functional.modes import in_mode
 from maskcl.networks.dropout import check_draws, seed_dropout
 from maskcl.networks.modules import fingerprint
+from maskcl.networks.telling import attributes
 from maskcl.rng import derive
 
 __all__ = ["Network", "blank_rows", "build_network", "raised", "seeded", "sketch_network"]
@@ -64,6 +65,8 @@ class Network:
         if self.fingerprinted and input_shape is not None and num_classes is not None:
             module = sketch_network(self, input_shape, num_classes)
             found |= {"class": type(module).__qualname__, "fingerprint": fingerprint(module)}
+            held = attributes(_untried(self, tuple(input_shape), num_classes, like=module))
+            found |= {"attributes": held} if held else {}
         return found
 
 
@@ -120,6 +123,13 @@ def sketch_network(network: Network, input_shape: tuple[int, ...], num_classes: 
         too_large = "verflow" in str(error)  # and must not be built by way of trial
         check(not too_large, "network", "must be of a size that numbers of 64 bits can tell", type(network).__name__)
     return _drawn(network, shape, num_classes, 0)
+
+
+def _untried(network: Network, shape: tuple[int, ...], num_classes: int, *, like: nn.Module) -> nn.Module:
+    """What a network builds, where a sketch of it lies; no forward has left anything behind in it."""
+    place = next((p.device for p in like.parameters()), torch.device("cpu"))
+    with seeded(0, "initialisation"), place:
+        return network.build(shape, num_classes)
 
 
 def _tried(module: Any, network: Network, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
