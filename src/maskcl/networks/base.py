@@ -12,14 +12,14 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from maskcl.errors import ConfigError, MaskclError, check, message
-from maskcl.functional.modes import in_mode
+from maskcl.errors import check
 from maskcl.networks.dropout import check_draws, seed_dropout
 from maskcl.networks.modules import fingerprint
 from maskcl.networks.telling import attributes
+from maskcl.networks.trial import blank_rows, raised, tried
 from maskcl.rng import derive
 
-__all__ = ["Network", "blank_rows", "build_network", "raised", "seeded", "sketch_network"]
+__all__ = ["Network", "build_network", "raised", "seeded", "sketch_network"]
 
 _GLOBAL_RANDOM_STATE = Lock()
 """PyTorch initialises layers from one global state, and populations are set up in several threads."""
@@ -41,7 +41,7 @@ class Network:
 
     @property
     def classifier_name(self) -> str | None:
-        """Qualified name of the module that gives the logits; None: the last linear layer."""
+        """Qualified name of the module that gives the logits; None: the linear layer whose output they are."""
         return None
 
     def build(self, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
@@ -132,34 +132,7 @@ def _untried(network: Network, shape: tuple[int, ...], num_classes: int, *, like
         return network.build(shape, num_classes)
 
 
-def _tried(module: Any, network: Network, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
-    """The module, if it gives logits for two rows and has something to train."""
-    check(isinstance(module, nn.Module), "network", "must be built as an nn.Module", type(module).__name__)
-    must = f"must map inputs {[2, *input_shape]} to logits {[2, num_classes]}"
-    try:
-        with torch.no_grad(), in_mode(module, training=False):
-            out = module(blank_rows(module, input_shape, 2))
-    except MaskclError:
-        raise
-    except Exception as error:  # whatever a foreign forward raises
-        text = message("network", f"{must}, and raised {raised(error)}", hint=network.trial_hint)
-        raise ConfigError(text) from error
-    got = list(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
-    check(got == [2, num_classes], "network", must, got)
-    check(any(True for _ in module.parameters()), "network", "must have a parameter to train", type(module).__name__)
-    held = [name for name, p in module.named_parameters() if not p.requires_grad]
-    must = "must have parameters that are all trained (what is fixed belongs into buffers)"
-    check(not held, "network", must, held[:3])
-    return module
-
-
-def blank_rows(module: nn.Module, input_shape: tuple[int, ...], count: int) -> torch.Tensor:
-    """Rows of zeros to try a module on, of its own type and device, [count, *input_shape]."""
-    like = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
-    return torch.zeros(count, *input_shape, dtype=like.dtype, device=like.device)
-
-
-def raised(error: Exception) -> str:
-    """Type and first line of a foreign error, for a sentence of our own."""
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0].rstrip('.')}"
+def _tried(module: nn.Module, network: Network, shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    """What a network built, if it is a classifier that can be trained."""
+    name, hint = network.classifier_name, network.trial_hint
+    return tried(module, shape, num_classes, classifier=name, hint=hint)  # type: ignore[no-any-return]

@@ -9,8 +9,9 @@ from typing import Any, ClassVar, TypeAlias
 from torch import nn
 
 from maskcl.errors import ConfigError, MaskclError, check, message
-from maskcl.networks.base import Network, raised
+from maskcl.networks.base import Network
 from maskcl.networks.telling import given, origin
+from maskcl.networks.trial import raised
 
 __all__ = ["Factory", "FactoryNetwork", "from_factory", "network_class"]
 
@@ -24,7 +25,7 @@ class FactoryNetwork(Network):
 
     Args:
         factory: Builds it from the shape of a row and the number of classes; any initial weights it draws are seeded.
-        classifier: Qualified name of the module that gives the logits; None: the last linear layer.
+        classifier: Qualified name of the module that gives the logits; None: the linear layer whose output they are.
     """
 
     key: ClassVar[str] = "custom"
@@ -57,7 +58,7 @@ def from_factory(factory: Factory, *, classifier: str | None = None) -> FactoryN
 
     Args:
         factory: Builds it from the shape of a row and the number of classes.
-        classifier: Qualified name of the module that gives the logits; None: the last linear layer.
+        classifier: Qualified name of the module that gives the logits; None: the linear layer whose output they are.
 
     >>> network = from_factory(lambda shape, num_classes: nn.Linear(*shape, num_classes))
     >>> network.describe((4,), 2)["class"]
