@@ -10,6 +10,8 @@ from torch import nn
 
 from maskcl.engine.resources import member_bytes, sketch
 from maskcl.engine.spec import RunSpec
+from maskcl.engine.stackable import why_not_stacked
+from maskcl.errors import check
 from maskcl.machine import available_bytes
 from maskcl.networks import is_convolutional
 
@@ -44,11 +46,19 @@ def choose(specs: Sequence[RunSpec], *, executor: str, group_size: int | None, w
         executor: "auto", "stack" or "loop".
         group_size: Largest population; None: chosen.
         workers: Populations that run at the same time, for the memory they share.
+
+    Raises:
+        ConfigError: Populations are asked for, of a network that cannot be stacked.
     """
     if executor == "loop":
         return Choice(False, 1, "asked for")
     if executor == "auto" and needs_cores(specs[0]):
         return Choice(False, 1, "networks with convolutions run one by one")
+    why = why_not_stacked(specs[0])
+    if why is not None:
+        must = f"must be 'loop' with this network, which cannot be stacked ({why})"
+        check(executor == "auto", "executor", must, executor, hint='executor = "loop" trains networks one by one')
+        return Choice(False, 1, f"the network cannot be stacked ({why})")
     fits = max(1, int(available_bytes() * BUDGET / workers / max(1, member_bytes(specs[0]))))
     share = -(-len(specs) // workers)  # no worker is to idle
     size = max(1, min(group_size or min(GROUP_SIZE, share), len(specs), fits))

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from maskcl.errors import ConfigError, MaskclError, check, message
 from maskcl.functional.modes import in_mode
+from maskcl.networks.dropout import check_draws
 from maskcl.networks.layers import CosineLinear
 from maskcl.networks.modules import find_classifier
 
-__all__ = ["blank_rows", "raised", "traced_classifier", "trial_rows", "tried"]
+__all__ = ["blank_rows", "raised", "traced_classifier", "trial_rows", "tried", "tried_in_training"]
 
 Calls: TypeAlias = "dict[str, list[tuple[Any, Any]]]"
 """First argument and output of each call of a module, by its qualified name."""
@@ -47,6 +48,29 @@ def tried(module: Any, input_shape: tuple[int, ...], num_classes: int, *, classi
     must = "must have parameters that are all trained (what is fixed belongs into buffers)"
     check(not held, "network", must, held[:3])
     _classifier_in(module, classifier, out, calls)
+    return module
+
+
+def tried_in_training(module: nn.Module, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    """Return a module that gives logits in training mode as well, and draws no random numbers of its own there.
+
+    Args:
+        module: A network, which stays as it is; the caller keeps the global random state.
+        input_shape: Shape of one row.
+        num_classes: Outputs.
+
+    Raises:
+        ConfigError: It is no such module.
+    """
+    must = f"must give logits {[2, num_classes]} in training as in evaluation"
+    try:
+        out = check_draws(module, trial_rows(module, input_shape, 2))
+    except MaskclError:
+        raise
+    except Exception as error:  # whatever a foreign forward raises
+        raise ConfigError(message("network", f"{must}, and raised {raised(error)}")) from error
+    got = list(out.shape) if isinstance(out, Tensor) else type(out).__name__
+    check(got == [2, num_classes], "network", must, got)
     return module
 
 
