@@ -106,7 +106,7 @@ def test_factories_that_differ_in_an_argument_alone_are_told_apart(tmp_path: Pat
 def test_a_network_and_a_key_may_be_given() -> None:
     assert plan(SMALL, network=Mlp(hidden=(7,))).runs[0].config["network"]["hidden"] == [7]
     assert plan(SMALL, network="convnet").runs[0].config["network"]["name"] == "convnet"
-    assert plan(SMALL, network=from_factory(narrow, classifier="1")).runs[0].spec.network.classifier_name == "1"
+    assert plan(SMALL, network=from_factory(narrow, classifier="3")).runs[0].spec.network.classifier_name == "3"
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from maskcl.networks import (
     is_convolutional,
     num_features,
     register,
+    traced_classifier,
 )
 
 
@@ -66,16 +67,19 @@ def test_networks_of_ones_own_are_seeded_like_those_that_come_with_maskcl() -> N
     assert first.training
 
 
-def test_the_classifier_is_the_last_linear_layer_or_the_one_that_is_named() -> None:
+def test_the_classifier_is_the_layer_that_gives_the_logits_or_the_one_that_is_named() -> None:
     module = build_network(from_factory(two_heads), (4,), 3, seed=0)
     assert find_classifier(module) == "body"
+    assert traced_classifier(module, (4,), name=None) == "head"
     assert find_classifier(module, "head") == "head"
     assert (num_features(module, "head"), num_features(module, "body")) == (5, 4)
     assert from_factory(two_heads, classifier="head").classifier_name == "head"
     assert find_classifier(nn.Linear(3, 2)) == ""
     for network, features in ((Mlp(classifier="cosine"), 100), (ConvNet(hidden=(4, 6)), 6), (ResNet18(width=2), 16)):
         module = build_network(network, (3, 8, 8), 5, seed=0)
-        assert num_features(module, find_classifier(module, network.classifier_name)) == features
+        classifier = traced_classifier(module, (3, 8, 8), name=network.classifier_name)
+        assert classifier == find_classifier(module)
+        assert num_features(module, classifier) == features
 
 
 def test_a_classifier_that_is_not_there_is_refused() -> None:
@@ -166,7 +170,8 @@ def test_factories_of_one_structure_are_told_by_what_they_hold() -> None:
     outer = functools.partial(functools.partial(linear, width=5), width=6)
     assert from_factory(outer).describe()["arguments"] == {"width": 6}
     assert from_factory(functools.partial(linear, width=nn.ReLU())).describe()["arguments"] == {"width": "ReLU"}
-    assert "arguments" not in from_factory(linear).describe()
+    assert from_factory(linear).describe()["arguments"] == {"width": 3}
+    assert "arguments" not in from_factory(two_heads).describe()
 
 
 def test_what_is_no_factory_is_refused() -> None:

@@ -11,6 +11,7 @@ from torch import nn
 from maskcl.devices import device_name, find_device, free_bytes
 from maskcl.engine.resources import member_bytes, sketch
 from maskcl.engine.spec import RunSpec
+from maskcl.engine.stackable import why_not_stacked
 from maskcl.errors import check
 from maskcl.networks import is_convolutional
 
@@ -51,7 +52,8 @@ def choose(specs: Sequence[RunSpec], *, executor: str, group_size: int | None, w
         workers: Populations that run at the same time, for the memory they share.
 
     Raises:
-        ConfigError: Populations are asked for, with a setting that acts in single runs alone.
+        ConfigError: Populations are asked for, of a network that cannot be stacked, or with a setting that acts in
+            single runs alone.
     """
     training = specs[0].training
     device = find_device(training.device)
@@ -62,6 +64,11 @@ def choose(specs: Sequence[RunSpec], *, executor: str, group_size: int | None, w
     if executor == "auto" and (alone is not None or needs_cores(specs[0])):
         reason = "networks with convolutions run one by one" if alone is None else f"{alone} is of single runs"
         return Choice(False, 1, reason, device_name(device))
+    why = why_not_stacked(specs[0])
+    if why is not None:
+        must = f"must be 'loop' with this network, which cannot be stacked ({why})"
+        check(executor == "auto", "executor", must, executor, hint='executor = "loop" trains networks one by one')
+        return Choice(False, 1, f"the network cannot be stacked ({why})", device_name(device))
     fits = max(1, int(free_bytes(device) * BUDGET / workers / max(1, member_bytes(specs[0]))))
     share = -(-len(specs) // workers)  # no worker is to idle
     largest = GROUP_SIZE if device.type == "cpu" else GPU_GROUP_SIZE

@@ -19,7 +19,7 @@ from maskcl.engine.state import State, Weights, map_tensors, stack_trees
 from maskcl.memory import MemoryState
 from maskcl.methods import Method
 from maskcl.methods.base import overrides
-from maskcl.networks import build_network, find_classifier, num_features, seeded
+from maskcl.networks import build_network, num_features, seeded, traced_classifier
 from maskcl.optim import Optimizer, OptimizerConfig
 
 __all__ = ["build_model", "build_parts", "initial_state"]
@@ -36,9 +36,9 @@ def build_parts(spec: RunSpec) -> Parts:
     shape, num_classes = spec.scenario.dataset.input_shape, spec.scenario.num_classes
     dtype, seed = getattr(torch, spec.training.dtype), spec.seeds.initialisation
     network = build_network(spec.network, shape, num_classes, seed=seed).to(dtype)
+    classifier = traced_classifier(network, shape, name=spec.network.classifier_name)
     if spec.training.channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    classifier = find_classifier(network, spec.network.classifier_name)
     head = None
     if overrides(spec.method, "head"):
         with seeded(seed, "head"):

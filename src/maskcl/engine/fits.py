@@ -9,7 +9,7 @@ from maskcl.errors import check
 from maskcl.memory import POLICIES
 from maskcl.methods.base import overrides
 
-__all__ = ["check_spec"]
+__all__ = ["check_spec", "num_rows"]
 
 
 def check_spec(spec: Any) -> None:
@@ -42,7 +42,7 @@ def check_spec(spec: Any) -> None:
         check(not (passes and policy.refills), "memory.policy",
               f"must not look at features with method '{method.key}', which has no network before the memory is there",
               memory.policy)  # fmt: skip
-    smallest = min(_num_rows(spec, task) for task in range(num_tasks))
+    smallest = min(num_rows(spec, task) for task in range(num_tasks))
     check(training.batch_size <= smallest, "training.batch_size",
           f"must not be above the smallest task's {smallest} rows", training.batch_size)  # fmt: skip
     check(needs.label_smoothing or training.label_smoothing == 0, "training.label_smoothing",
@@ -65,7 +65,7 @@ def check_spec(spec: Any) -> None:
               cfgm.from_task)  # fmt: skip
 
 
-def _num_rows(spec: Any, task: int) -> int:
+def num_rows(spec: Any, task: int) -> int:
     """Training rows of a task, those held out left aside."""
     scenario = spec.scenario
     labels, rows = scenario.dataset.train_labels, scenario.train_rows[task]

@@ -225,10 +225,16 @@ def squared_gradients(parts: Parts, weights: Weights, inputs: Tensor, labels: Te
         logits = parts(x[None], params | weights.buffers).logits
         return logits.log_softmax(-1)[0].gather(0, y[None])[0]
 
+    def each_row(x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        try:
+            return vmap(grad(log_p), in_dims=(None, 0, 0))(params, x, y)
+        except RuntimeError:  # a forward that branches on values takes its rows one by one
+            rows = [grad(log_p)(params, *row) for row in zip(x, y, strict=True)]
+            return {name: torch.stack([row[name] for row in rows]) for name in params}
+
     totals = {name: torch.zeros_like(tensor) for name, tensor in params.items()}
-    each_row = vmap(grad(log_p), in_dims=(None, 0, 0))
     with parts.evaluating():
         for x, y in zip(inputs.split(64), labels.split(64), strict=True):
-            for name, gradient in each_row(params, x, y).items():
+            for name, gradient in each_row(x, y).items():
                 totals[name].add_(gradient.square().sum(0))
     return [total / len(inputs) for total in totals.values()]

@@ -11,7 +11,7 @@ from maskcl.devices import check_device, find_device, free_bytes
 from maskcl.engine.spec import RunSpec
 from maskcl.errors import ConfigError, check, message
 from maskcl.methods.base import overrides
-from maskcl.networks import blank_rows, find_classifier, is_convolutional, num_features, sketch_network
+from maskcl.networks import blank_rows, is_convolutional, num_features, sketch_network, traced_classifier
 
 __all__ = ["check_fits", "member_bytes", "sketch"]
 
@@ -78,8 +78,9 @@ def _head_size(spec: RunSpec, network: nn.Module) -> int:
     """Parameters of the method's own head on the features."""
     if not overrides(spec.method, "head"):
         return 0
+    shape, name = spec.scenario.dataset.input_shape, spec.network.classifier_name
     with torch.device("meta"):
-        head = spec.method.head(num_features(network, find_classifier(network, spec.network.classifier_name)))
+        head = spec.method.head(num_features(network, traced_classifier(network, shape, name=name)))
     return 0 if head is None else sum(p.numel() for p in head.parameters())
 
 

@@ -16,6 +16,7 @@ import torch
 from maskcl.devices import find_device
 from maskcl.engine.auto import choose, describe, needs_cores
 from maskcl.engine.evaluate import Data, Evaluation
+from maskcl.engine.passes import check_passes
 from maskcl.engine.population import Population
 from maskcl.engine.record import Record
 from maskcl.engine.resources import check_fits
@@ -63,6 +64,7 @@ def run_population(
         keys = _data_keys(specs)
         structures = _by_structure(specs, keys)
         check_fits([specs[indices[0]] for indices in structures])
+        check_passes(specs)
         tables: dict[Any, Data] = {}
         groups = []
         for indices in structures:

@@ -22,7 +22,7 @@ from maskcl.methods import Gradients
 from maskcl.optim import Optimizer
 from maskcl.view import Outputs
 
-__all__ = ["StackModel"]
+__all__ = ["StackModel", "each_member"]
 
 
 class StackModel:
@@ -71,13 +71,7 @@ class StackModel:
 
     def _each(self, weights: Weights, inputs: Tensor) -> Outputs:
         """Every member by `vmap`."""
-
-        def one(params: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> tuple[Tensor, ...]:
-            out = self.parts(x, params | buffers)
-            return tuple(t for t in (out.logits, out.features, out.projected) if t is not None)
-
-        with sdpa_kernel(SDPBackend.MATH):  # the fused kernels of attention know no member dimension
-            return Outputs(*vmap(one)(weights.params, weights.buffers, inputs))
+        return each_member(self.parts, weights, inputs)
 
     def _chain(self, params: dict[str, Tensor], inputs: Tensor, *, fused: bool) -> Outputs:
         features = inputs
@@ -133,6 +127,17 @@ class StackModel:
             self.optimizer.step(grads, self.rate)
         else:
             self._scale.step(lambda: self.optimizer.step(grads, self.rate), self.optimizer.tensors())
+
+
+def each_member(parts: Parts, weights: Weights, inputs: Tensor) -> Outputs:
+    """Map inputs [K, B, ...] with each member's weights by `vmap`."""
+
+    def one(params: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> tuple[Tensor, ...]:
+        out = parts(x, params | buffers)
+        return tuple(t for t in (out.logits, out.features, out.projected) if t is not None)
+
+    with sdpa_kernel(SDPBackend.MATH):  # the fused kernels of attention know no member dimension
+        return Outputs(*vmap(one)(weights.params, weights.buffers, inputs))
 
 
 class _FusedLinear(torch.autograd.Function):

@@ -11,6 +11,7 @@ from typing import Any
 from maskcl.data import Dataset
 from maskcl.data.source import Progress
 from maskcl.engine import RunSpec
+from maskcl.engine.passes import check_passes
 from maskcl.engine.resources import check_fits
 from maskcl.errors import ConfigError, check, message
 from maskcl.experiment.arguments import MOST_RUNS, check_arguments, check_number, given_network, try_folder
@@ -132,13 +133,14 @@ def plan(
 
 
 def _check_fit(runs: Sequence[Planned]) -> None:
-    """Refuse what cannot fit into memory: one run of each structure that is still to be run."""
+    """Refuse what cannot be run, of what is still to be run: by memory, one run of each structure; by batches, all."""
     # Runs of one setting have one method object, and need the same.
     firsts = {id(run.spec.method): run.spec for run in runs if run.done is None}
     specs: dict[Any, RunSpec] = {}
     for spec in firsts.values():
         specs.setdefault((id(spec.scenario), spec.structure), spec)
     check_fits(list(specs.values()))
+    check_passes([run.spec for run in runs if run.done is None])
 
 
 def _is_told(key: str) -> bool:

@@ -51,9 +51,9 @@ def run(
         network: A network of your own in place of the file's: factory(input_shape, num_classes) that returns an
             `nn.Module` from [B, *input_shape] to logits [B, num_classes]; or a `Network`, or a key of
             `maskcl.networks`. It may be called many times and must build the same each time, but for initial weights.
-            Results tell it by where the factory stands, what it was given (`functools.partial`, variables around it),
-            and class and structure of the module, down to its layers' settings; not by code: a forward that was
-            rewritten wants another `out`. BatchNorm and Dropout layers work in both executors.
+            Results tell it by where the factory stands, what it holds (arguments of a `functools.partial`, variables
+            around it, defaults, attributes), and class, structure and plain attributes of the module; not by code: a
+            forward that was rewritten wants another `out`. BatchNorm and Dropout layers work in both executors.
             What Dropout layers draw depends on the run's seed alone, with any executor, and the global random state is
             neither used nor changed; networks that draw in another way (functional dropout) are refused.
         executor: "auto", "stack" or "loop".

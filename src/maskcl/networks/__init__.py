@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from maskcl.errors import check
-from maskcl.networks.base import Network, blank_rows, build_network, seeded, sketch_network
+from maskcl.networks.base import Network, build_network, seeded, sketch_network
 from maskcl.networks.convnet import ConvNet
 from maskcl.networks.factory import Factory, FactoryNetwork, from_factory, network_class
 from maskcl.networks.layers import CosineLinear
@@ -17,6 +17,7 @@ from maskcl.networks.modules import find_classifier, fingerprint, is_convolution
 from maskcl.networks.resnet18 import ResNet18
 from maskcl.networks.timm_networks import TimmNetwork, timm_network
 from maskcl.networks.torchvision_networks import TorchvisionNetwork, torchvision_network
+from maskcl.networks.trial import blank_rows, raised, traced_classifier, trial_rows
 from maskcl.registry import Family, Registry
 
 __all__ = [
@@ -40,9 +41,12 @@ __all__ = [
     "from_factory",
     "is_convolutional",
     "num_features",
+    "raised",
     "register",
     "seeded",
     "sketch_network",
+    "traced_classifier",
+    "trial_rows",
 ]
 
 
@@ -52,7 +56,8 @@ def register(network: Any = None, *, key: str | None = None, classifier: str | N
     Args:
         network: A subclass of `Network`, or `factory(input_shape, num_classes)` that returns an `nn.Module`.
         key: Its name in experiment files; a class may have its own.
-        classifier: Factories only: qualified name of the module that gives the logits; None: the last linear layer.
+        classifier: Factories only: qualified name of the module that gives the logits; None: the linear layer
+            whose output they are.
 
     Returns:
         What was given.

@@ -12,13 +12,14 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from maskcl.errors import ConfigError, MaskclError, check, message
-from maskcl.functional.modes import in_mode
-from maskcl.networks.dropout import check_draws, seed_dropout
+from maskcl.errors import check
+from maskcl.networks.dropout import seed_dropout
 from maskcl.networks.modules import fingerprint
+from maskcl.networks.telling import attributes
+from maskcl.networks.trial import raised, tried, tried_in_training
 from maskcl.rng import derive
 
-__all__ = ["Network", "blank_rows", "build_network", "raised", "seeded", "sketch_network"]
+__all__ = ["Network", "build_network", "raised", "seeded", "sketch_network"]
 
 _GLOBAL_RANDOM_STATE = Lock()
 """PyTorch initialises layers from one global state, and populations are set up in several threads."""
@@ -40,7 +41,7 @@ class Network:
 
     @property
     def classifier_name(self) -> str | None:
-        """Qualified name of the module that gives the logits; None: the last linear layer."""
+        """Qualified name of the module that gives the logits; None: the linear layer whose output they are."""
         return None
 
     def build(self, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
@@ -64,6 +65,8 @@ class Network:
         if self.fingerprinted and input_shape is not None and num_classes is not None:
             module = sketch_network(self, input_shape, num_classes)
             found |= {"class": type(module).__qualname__, "fingerprint": fingerprint(module)}
+            held = attributes(_untried(self, tuple(input_shape), num_classes, like=module))
+            found |= {"attributes": held} if held else {}
         return found
 
 
@@ -99,13 +102,7 @@ def build_network(network: Network, input_shape: tuple[int, ...], num_classes: i
 def _drawn(network: Network, shape: tuple[int, ...], num_classes: int, seed: int) -> nn.Module:
     """A module as its seed has it."""
     with seeded(seed, "initialisation"):
-        module = seed_dropout(_tried(network.build(shape, num_classes), network, shape, num_classes), seed)
-        if network.fingerprinted or not type(network).__module__.startswith("maskcl."):
-            out = check_draws(module, blank_rows(module, shape, 2))
-            got = list(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
-            good = out is None or got == [2, num_classes]
-            check(good, "network", f"must give logits {[2, num_classes]} in training as in evaluation", got)
-        return module
+        return _tried(network.build(shape, num_classes), network, shape, num_classes, seed)
 
 
 def sketch_network(network: Network, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
@@ -115,41 +112,24 @@ def sketch_network(network: Network, input_shape: tuple[int, ...], num_classes: 
         with _GLOBAL_RANDOM_STATE, torch.random.fork_rng(devices=[]), torch.device("meta"):
             module = network.build(shape, num_classes)
             if sum(p.numel() for p in module.parameters()) > SMALL:
-                return seed_dropout(_tried(module, network, shape, num_classes), 0)
+                return _tried(module, network, shape, num_classes, 0)
     except Exception as error:  # a factory may read values while it builds, which the meta device has none of
         too_large = "verflow" in str(error)  # and must not be built by way of trial
         check(not too_large, "network", "must be of a size that numbers of 64 bits can tell", type(network).__name__)
     return _drawn(network, shape, num_classes, 0)
 
 
-def _tried(module: Any, network: Network, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
-    """The module, if it gives logits for two rows and has something to train."""
-    check(isinstance(module, nn.Module), "network", "must be built as an nn.Module", type(module).__name__)
-    must = f"must map inputs {[2, *input_shape]} to logits {[2, num_classes]}"
-    try:
-        with torch.no_grad(), in_mode(module, training=False):
-            out = module(blank_rows(module, input_shape, 2))
-    except MaskclError:
-        raise
-    except Exception as error:  # whatever a foreign forward raises
-        text = message("network", f"{must}, and raised {raised(error)}", hint=network.trial_hint)
-        raise ConfigError(text) from error
-    got = list(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
-    check(got == [2, num_classes], "network", must, got)
-    check(any(True for _ in module.parameters()), "network", "must have a parameter to train", type(module).__name__)
-    held = [name for name, p in module.named_parameters() if not p.requires_grad]
-    must = "must have parameters that are all trained (what is fixed belongs into buffers)"
-    check(not held, "network", must, held[:3])
+def _untried(network: Network, shape: tuple[int, ...], num_classes: int, *, like: nn.Module) -> nn.Module:
+    """What a network builds, where a sketch of it lies; no forward has left anything behind in it."""
+    place = next((p.device for p in like.parameters()), torch.device("cpu"))
+    with seeded(0, "initialisation"), place:
+        return network.build(shape, num_classes)
+
+
+def _tried(module: nn.Module, network: Network, shape: tuple[int, ...], num_classes: int, seed: int) -> nn.Module:
+    """What a network built, if it is a classifier that can be trained; its Dropout layers draw from the seed."""
+    name, hint = network.classifier_name, network.trial_hint
+    module = seed_dropout(tried(module, shape, num_classes, classifier=name, hint=hint), seed)
+    if network.fingerprinted or not type(network).__module__.startswith("maskcl."):
+        return tried_in_training(module, shape, num_classes)
     return module
-
-
-def blank_rows(module: nn.Module, input_shape: tuple[int, ...], count: int) -> torch.Tensor:
-    """Rows of zeros to try a module on, of its own type and device, [count, *input_shape]."""
-    like = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
-    return torch.zeros(count, *input_shape, dtype=like.dtype, device=like.device)
-
-
-def raised(error: Exception) -> str:
-    """Type and first line of a foreign error, for a sentence of our own."""
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0].rstrip('.')}"

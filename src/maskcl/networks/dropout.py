@@ -154,15 +154,16 @@ def check_draws(module: nn.Module, inputs: Tensor) -> Any:
         inputs: Rows to try it on, [B, ...]; the caller keeps the global random state.
 
     Returns:
-        What it gives in training; None where it raised.
+        What it gives in training.
+
+    Raises:
+        ConfigError: It draws.
+        Exception: Whatever its forward raises in training.
     """
     copies: dict[str, Any] = {name: tensor.detach().clone() for name, tensor in module.named_buffers()}
-    before, out = torch.random.get_rng_state(), None
-    try:
-        with torch.no_grad(), in_mode(module, training=True):
-            out = functional_call(module, copies, (inputs,))
-    except Exception:  # a forward that fails in training fails there, with its own words
-        pass
+    before = torch.random.get_rng_state()
+    with torch.no_grad(), in_mode(module, training=True):
+        out = functional_call(module, copies, (inputs,))
     drew = not torch.equal(before, torch.random.get_rng_state())
     must = "must draw random numbers in layers of nn.Dropout (or 1d, 2d, 3d) alone, or a run is no function of its seed"
     check(not drew, "network", must, type(module).__name__)

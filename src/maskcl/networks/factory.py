@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
@@ -11,7 +9,9 @@ from typing import Any, ClassVar, TypeAlias
 from torch import nn
 
 from maskcl.errors import ConfigError, MaskclError, check, message
-from maskcl.networks.base import Network, raised
+from maskcl.networks.base import Network
+from maskcl.networks.telling import given, origin
+from maskcl.networks.trial import raised
 
 __all__ = ["Factory", "FactoryNetwork", "from_factory", "network_class"]
 
@@ -25,7 +25,7 @@ class FactoryNetwork(Network):
 
     Args:
         factory: Builds it from the shape of a row and the number of classes; any initial weights it draws are seeded.
-        classifier: Qualified name of the module that gives the logits; None: the last linear layer.
+        classifier: Qualified name of the module that gives the logits; None: the linear layer whose output they are.
     """
 
     key: ClassVar[str] = "custom"
@@ -48,9 +48,9 @@ class FactoryNetwork(Network):
 
     def describe(self, input_shape: tuple[int, ...] | None = None, num_classes: int | None = None) -> dict[str, Any]:
         """Return where the factory stands, what it was given before and, with both arguments, what it builds."""
-        found = super().describe(input_shape, num_classes) | {"factory": ".".join(_origin(self.factory))}
-        given = _given(self.factory)
-        return found | ({"arguments": given} if given else {})
+        held = given(self.factory)  # first: it may be an object that counts its calls
+        found = super().describe(input_shape, num_classes) | {"factory": ".".join(origin(self.factory))}
+        return found | ({"arguments": held} if held else {})
 
 
 def from_factory(factory: Factory, *, classifier: str | None = None) -> FactoryNetwork:
@@ -58,7 +58,7 @@ def from_factory(factory: Factory, *, classifier: str | None = None) -> FactoryN
 
     Args:
         factory: Builds it from the shape of a row and the number of classes.
-        classifier: Qualified name of the module that gives the logits; None: the last linear layer.
+        classifier: Qualified name of the module that gives the logits; None: the linear layer whose output they are.
 
     >>> network = from_factory(lambda shape, num_classes: nn.Linear(*shape, num_classes))
     >>> network.describe((4,), 2)["class"]
@@ -84,7 +84,7 @@ def network_class(factory: Factory, *, key: str, classifier: str | None = None) 
     Registered.key = key
     Registered.__doc__ = getattr(factory, "__doc__", None) or Registered.__doc__
     Registered.__name__ = getattr(factory, "__name__", key)
-    Registered.__module__, Registered.__qualname__ = _origin(factory)  # a factory loaded again registers the same
+    Registered.__module__, Registered.__qualname__ = origin(factory)  # a factory loaded again registers the same
     return Registered
 
 
@@ -110,39 +110,3 @@ def _check(factory: Any, classifier: Any) -> None:
     check(callable(factory), "network", "must be a factory", factory, hint=hint)
     good = classifier is None or isinstance(classifier, str)
     check(good, "network.classifier", "must be the name of a module, or None", classifier)
-
-
-def _origin(factory: Any) -> tuple[str, str]:
-    """Module and qualified name of a function, a class, a partial of one, or an object that is called."""
-    while not hasattr(factory, "__qualname__"):
-        factory = getattr(factory, "func", type(factory))
-    return factory.__module__, factory.__qualname__
-
-
-def _given(factory: Any) -> dict[str, Any]:
-    """What a factory holds besides its code, by name: arguments of a partial, variables around a function.
-
-    Two of them that differ in an activation alone build modules of one structure.
-    """
-    found: dict[str, Any] = {}
-    while isinstance(factory, functools.partial):
-        found |= {str(i): _told(value) for i, value in enumerate(factory.args)}
-        found |= {name: _told(value) for name, value in factory.keywords.items() if name not in found}
-        factory = factory.func
-    names = getattr(getattr(factory, "__code__", None), "co_freevars", ())
-    for name, cell in zip(names, getattr(factory, "__closure__", None) or (), strict=False):
-        try:
-            found.setdefault(name, _told(cell.cell_contents))
-        except ValueError:  # a variable that has no value yet
-            continue
-    return found
-
-
-def _told(value: Any) -> Any:
-    """A value as JSON has it: itself, or where what is called is defined, or the type of anything else."""
-    if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
-        return value
-    if isinstance(value, (list, tuple)):
-        return [_told(part) for part in value]
-    known = hasattr(value, "__qualname__")
-    return f"{getattr(value, '__module__', None)}.{value.__qualname__}" if known else type(value).__qualname__

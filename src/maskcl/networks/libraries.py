@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from maskcl.errors import ConfigError, message, nearest
-from maskcl.networks.base import raised
+from maskcl.networks.trial import raised
 
 __all__ = ["check_known", "library"]
 

@@ -17,11 +17,12 @@ DROPOUT = (nn.modules.dropout._DropoutNd, SeededRows)
 
 
 def find_classifier(module: nn.Module, name: str | None = None) -> str:
-    """Return the qualified name of the module that gives the logits.
+    """Return the qualified name of the module that gives the logits, without a look at a forward.
 
     Args:
         module: A network.
-        name: The one that is meant; None: the last linear layer, in the order in which modules are declared.
+        name: The one that is meant; None: the last linear layer, in the order in which modules are declared. It may be
+            another one that gives the logits: `traced_classifier` sees that.
 
     >>> find_classifier(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)))
     '2'

@@ -41,9 +41,10 @@ class TimmNetwork(ForeignNetwork):
 
     @property
     def classifier_name(self) -> str | None:
-        """The module that timm says it is; None where it says several."""
+        """The module that timm says it is, the last one of several; None where it says nothing."""
         told = library("timm").get_pretrained_cfg(self.name)
         found = getattr(told, "classifier", None)
+        found = found[-1] if isinstance(found, tuple) and found else found
         return found if isinstance(found, str) else None
 
     def module(self, channels: int, size: tuple[int, int], num_classes: int) -> nn.Module:

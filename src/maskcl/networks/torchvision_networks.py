@@ -38,7 +38,7 @@ class TorchvisionNetwork(ForeignNetwork):
 
     @property
     def classifier_name(self) -> str | None:
-        """SqueezeNet's is a convolution; the others' is their last linear layer."""
+        """SqueezeNet's is a convolution; the others' is the linear layer whose output the logits are."""
         return "classifier.1" if self.name.startswith("squeezenet") else None
 
     def channels_taken(self, channels: int) -> int:
