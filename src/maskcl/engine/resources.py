@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from maskcl.devices import check_device, find_device, free_bytes
+from maskcl.engine.dials import structure
 from maskcl.engine.spec import RunSpec
 from maskcl.errors import ConfigError, check, message
 from maskcl.methods.base import overrides
@@ -21,9 +23,27 @@ def sketch(spec: RunSpec) -> nn.Module:
     return sketch_network(spec.network, spec.scenario.dataset.input_shape, spec.scenario.num_classes)
 
 
+class _Sketches:
+    """Networks that were sketched, and the numbers that a row makes in each: half a second for a ResNet-18.
+
+    For the settings of one plan; what a factory builds may change from one plan to the next.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[Any, tuple[nn.Module, int]] = {}
+
+    def __call__(self, spec: RunSpec) -> tuple[nn.Module, int]:
+        shape = spec.scenario.dataset.input_shape
+        key = structure(spec.network), shape, spec.scenario.num_classes
+        if key not in self._known:
+            network = sketch(spec)
+            self._known[key] = network, _activations(network, shape)
+        return self._known[key]
+
+
 def member_bytes(spec: RunSpec) -> int:
     """Estimate what one member of a population needs, in bytes, over and above the shared image table."""
-    return sum(_parts(spec).values())
+    return sum(_parts(spec, *_Sketches()(spec)).values())
 
 
 def check_fits(specs: Sequence[RunSpec]) -> None:
@@ -35,22 +55,22 @@ def check_fits(specs: Sequence[RunSpec]) -> None:
     Raises:
         ConfigError: The message names the setting; of memory, the one that is furthest from what is usual.
     """
+    sketches = _Sketches()
     for spec in specs:
-        training = spec.training
+        training, (network, activations) = spec.training, sketches(spec)
         check_device(training.device, dtype=training.dtype, precision=training.precision)
-        check(not training.channels_last or is_convolutional(sketch(spec)), "training.channels_last",
+        check(not training.channels_last or is_convolutional(network), "training.channels_last",
               "must be left out with a network that has no convolutions", True)  # fmt: skip
-        free, total = free_bytes(find_device(training.device)), member_bytes(spec)
+        free, total = free_bytes(find_device(training.device)), sum(_parts(spec, network, activations).values())
         if total > free:
             must = f"must fit into the {free / 1e9:.3g} GB that are free, and a run needs about {total / 1e9:.3g} GB"
-            raise ConfigError(message(_largest(spec), must))
+            raise ConfigError(message(_largest(spec, network), must))
 
 
-def _parts(spec: RunSpec) -> dict[str, int]:
+def _parts(spec: RunSpec, network: nn.Module, activations: int) -> dict[str, int]:
     """Bytes of one member: weights, optimiser and gradients; a step's rows on their way; a task's plan; the memory."""
     training, method, needs = spec.training, spec.method, spec.method.needs
     item = 8 if training.dtype == "float64" else 4
-    network = sketch(spec)
     weights = sum(p.numel() for p in network.parameters()) + _head_size(spec, network)
     copies = 1 if spec.optimizer.is_plain_sgd else 2 + {"sgd": 1, "adam": 2}[spec.optimizer.name]
     frozen = 1 if needs.teacher or method.cfgm is not None else 0
@@ -60,8 +80,7 @@ def _parts(spec: RunSpec) -> dict[str, int]:
     slots = 0 if spec.memory is None else spec.memory.size
     return {
         "weights": weights * item * (copies + frozen),
-        "rows": 3 * (training.batch_size + drawn) * needs.views
-        * _activations(network, spec.scenario.dataset.input_shape) * item,
+        "rows": 3 * (training.batch_size + drawn) * needs.views * activations * item,
         "plan": 8 * (3 * longest + steps * (6 * drawn + 4 * training.batch_size)),
         "memory": slots * (16 + (spec.scenario.num_classes * item if needs.stores_logits else 0)),
     }  # fmt: skip
@@ -84,10 +103,10 @@ def _head_size(spec: RunSpec, network: nn.Module) -> int:
     return 0 if head is None else sum(p.numel() for p in head.parameters())
 
 
-def _largest(spec: RunSpec) -> str:
+def _largest(spec: RunSpec, network: nn.Module) -> str:
     """The setting that is furthest above what is usual, with what it says."""
     drawn = sum(draw.num_drawn for draw in spec.method.needs.draws)
-    weights = sum(p.numel() for p in sketch(spec).parameters())
+    weights = sum(p.numel() for p in network.parameters())
     passes = max((phase.epochs or spec.training.epochs for phase in spec.phases), default=1)
     times = {
         f"network of {weights:,} parameters": weights / 1e7,
