@@ -14,9 +14,9 @@ from torch import nn
 import maskcl
 from maskcl import data
 from maskcl.data import Dataset, from_arrays
-from maskcl.errors import ConfigError
+from maskcl.errors import ConfigError, MaskclError
 from maskcl.experiment import plan, run
-from maskcl.weights import network_info
+from maskcl.weights import NetworkInfo, network_info
 
 SMALL: dict[str, Any] = {
     "name": "small",
@@ -80,6 +80,58 @@ def test_the_header_says_how_raw_inputs_become_the_networks(tmp_path: Path) -> N
     inputs = ((dataset.test_inputs.astype(np.float32) / 255 - mean) / std).astype(np.float32)
     found = accuracies(module, inputs, dataset.test_labels, info.tasks)
     np.testing.assert_allclose(found, results.runs[0]["class_incremental"][-1], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("raw", [True, False])
+@pytest.mark.parametrize("normalise", [[[0.5], [0.25]], None])
+def test_rows_of_the_data_set_prepared_as_documented_give_the_results_accuracy(
+    tmp_path: Path, normalise: Any, raw: bool, dtype: str
+) -> None:
+    augment = {"crop": 1} if normalise is None else {"crop": 1, "normalise": normalise}
+    training = SMALL["training"] | {"augment": augment, "dtype": dtype, "epochs": 10}
+    dataset = pixels() if raw else data.load("digits")
+    joint = {name: part for name, part in SMALL.items() if name != "memory"} | {
+        "method": "joint",
+        "seeds": 1,
+        "optimizer": {"lr": 0.1},
+    }
+    result = run(joint | {"training": training}, out=tmp_path, dataset=dataset).runs[0]
+    (path,) = tmp_path.rglob("*.safetensors")
+    module = maskcl.load_network(path)
+    expected = result["class_incremental"][-1]
+    for rows in (dataset.test_inputs, torch.from_numpy(dataset.test_inputs)):
+        inputs = module.maskcl_info.prepare(rows, dtype=getattr(torch, dtype)).numpy()
+        found = accuracies(module, inputs, dataset.test_labels, module.maskcl_info.tasks)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+    if raw:  # rows that were scaled already are not scaled twice
+        scaled = module.maskcl_info.prepare(dataset.test_inputs / 255, dtype=getattr(torch, dtype)).numpy()
+        assert np.abs(scaled - inputs).max() < 1e-5
+    if normalise is not None:  # without it the network guesses
+        values = dataset.test_inputs.astype(dtype)
+        found = accuracies(module, values, dataset.test_labels, module.maskcl_info.tasks)
+        assert np.mean(found) < np.mean(expected) - 0.2
+
+
+@pytest.mark.parametrize(
+    ("scaling", "rows", "text"),
+    [
+        (
+            None,
+            np.zeros((2, 1, 8, 8), np.uint8),
+            "rows: must be floating, as what it was trained on, got .torch.uint8",
+        ),
+        ({"values": "value / 255"}, np.zeros((2, 1, 8, 8), int), "rows: must be uint8 or floating, got 'torch.int64'"),
+        (None, np.zeros((1, 8, 8), np.float32), r"rows: must have shape \[N, \*\(1, 8, 8\)\], got \(8, 8\)"),
+        ("halved", np.zeros((2, 1, 8, 8), np.float32), "must be done by hand, as the file says .* got 'halved'"),
+        ({"values": "value / 2"}, np.zeros((2, 1, 8, 8), np.float32), "must be done by hand"),
+    ],
+)
+def test_rows_that_cannot_be_prepared_are_refused(scaling: Any, rows: Any, text: str) -> None:
+    info = NetworkInfo(network={"name": "mlp"}, input_shape=(1, 8, 8), num_classes=10, input_scaling=scaling)
+    with pytest.raises(MaskclError, match="^prepare.*" + text) as error:
+        info.prepare(rows)
+    assert "\n" not in str(error.value)
 
 
 def test_a_network_of_ones_own_is_loaded_with_its_factory(tmp_path: Path) -> None:

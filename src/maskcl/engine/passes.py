@@ -79,9 +79,10 @@ def _why_not_single(spec: RunSpec) -> str | None:
     parts = build_parts(spec)
     if not parts.mixes_rows:
         return None
+    own = parts.named("parameters") | parts.named("buffers")
     try:
         with torch.no_grad():
-            parts(trial_rows(parts.network, spec.scenario.dataset.input_shape, 1))
+            parts(trial_rows(parts.network, spec.scenario.dataset.input_shape, 1), own)
     except Exception as error:  # BatchNorm's ValueError, or what a foreign forward raises
         return raised(error)
     return None

@@ -10,7 +10,7 @@ from typing import Any
 from maskcl.engine import Outcome
 from maskcl.errors import DataError
 from maskcl.results import config_hash, read_result
-from maskcl.weights import network_info, save_network
+from maskcl.weights import PIXELS, network_info, save_network
 
 __all__ = ["finished", "folders", "save_weights", "weights_path"]
 
@@ -61,7 +61,7 @@ def save_weights(path: Path, outcome: Outcome, result: Mapping[str, Any]) -> Non
         return
     scenario, augment, scaling = spec.scenario, spec.training.augment, dict[str, Any]()
     if scenario.dataset.train_inputs.dtype == "uint8":
-        scaling["values"] = "value / 255"
+        scaling["values"] = PIXELS
     if augment is not None and augment.normalise is not None:
         scaling["normalise"] = augment.normalise
     save_network(

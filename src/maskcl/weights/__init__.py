@@ -15,6 +15,6 @@ by their factory, which has to be given again.
 """
 
 from maskcl.weights.files import load_network, network_info, save_network
-from maskcl.weights.header import FORMAT, NetworkInfo
+from maskcl.weights.header import FORMAT, PIXELS, NetworkInfo
 
-__all__ = ["FORMAT", "NetworkInfo", "load_network", "network_info", "save_network"]
+__all__ = ["FORMAT", "PIXELS", "NetworkInfo", "load_network", "network_info", "save_network"]

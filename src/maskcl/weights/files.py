@@ -80,13 +80,19 @@ def load_network(path: str | os.PathLike[str], *, network: Any = None) -> nn.Mod
     It is the network alone: what a method predicts in another way than by the largest logit (iCaRL's class means, BiC's
     correction) is not in it. Experiments write such files where `training.save_weights = true`.
 
+    It takes rows as they were in training: scaled and normalised. Rows as the data set has them (pixels of 0 to 255, or
+    values before `augment.normalise`) are to be prepared, or it guesses:
+
+        module = maskcl.load_network("runs/a/seed-0.safetensors")
+        classes = module(module.maskcl_info.prepare(images)).argmax(1)
+
     Args:
         path: A file that `save_network` wrote.
         network: The factory, for a network of one's own; otherwise a `Network`, or None: the one that the file names.
 
     Returns:
-        A module from [B, *input_shape] to logits [B, num_classes]; its `maskcl_info`, a `NetworkInfo`, says what it was
-        trained on.
+        A module from prepared rows [B, *input_shape] to logits [B, num_classes], of the type it was trained in; its
+        `maskcl_info`, a `NetworkInfo`, says what it was trained on, and prepares rows.
 
     Raises:
         MissingDataError: There is no such file.

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
+from torch import Tensor
 
 import maskcl
+from maskcl.augment import Augment, normalise
 from maskcl.errors import ConfigError, DataError, check, message
 
-__all__ = ["FORMAT", "NetworkInfo"]
+__all__ = ["FORMAT", "PIXELS", "NetworkInfo"]
 
 FORMAT = 1
 """Version of the header; a file of another one is refused."""
+Type: TypeAlias = torch.dtype
+FLOAT32 = torch.float32  # within the class below, torch is a version
+PIXELS = "value / 255"
+"""What is done to inputs of uint8, as the header says it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +35,8 @@ class NetworkInfo:
         input_range: Lowest and highest value of the inputs it was trained on, before they were normalised; None where
             that was not said.
         input_scaling: What was done to raw inputs, in words or numbers; None: nothing. Of files that a run wrote, a
-            dict of what there was: "values", e.g. "value / 255", then "normalise", means and standard deviations by
-            channel.
+            dict of what there was: "values", i.e. "value / 255", then "normalise", means and standard deviations by
+            channel. `prepare` does the same to other rows.
         about: Anything else: method, seed, accuracy, ...
         fingerprint: Of the module's structure.
         maskcl: Version that wrote the file.
@@ -49,6 +55,43 @@ class NetworkInfo:
     maskcl: str = maskcl.__version__
     torch: str = str(torch.__version__)
     format: int = FORMAT
+
+    def prepare(self, rows: Any, *, dtype: Type = FLOAT32) -> Tensor:
+        """Make rows as the data set has them what the network was trained on: scaled, then normalised.
+
+        Args:
+            rows: Array or tensor, [N, *input_shape]: uint8 pixels, if it was trained on such; or floating, with the
+                values that it was trained on before they were normalised (pixels / 255 where those were uint8).
+            dtype: Type of the network's weights.
+
+        Returns:
+            Rows for the network, [N, *input_shape].
+
+        Raises:
+            ConfigError: The file says of its inputs what only a human can read.
+            DataError: Rows of another type or shape.
+
+        >>> about = {"values": "value / 255", "normalise": [[0.5], [0.25]]}
+        >>> info = NetworkInfo(network={"name": "mlp"}, input_shape=(1, 1, 2), num_classes=2, input_scaling=about)
+        >>> info.prepare([[[[0.5, 1.0]]]])
+        tensor([[[[0., 2.]]]])
+        >>> info.prepare(torch.tensor([[[[0, 255]]]], dtype=torch.uint8))
+        tensor([[[[-2.,  2.]]]])
+        """
+        scaling = {} if self.input_scaling is None else self.input_scaling
+        known = isinstance(scaling, dict) and set(scaling) <= {"values", "normalise"}
+        known = known and scaling.get("values", PIXELS) == PIXELS
+        check(
+            known, "prepare", "must be done by hand, as the file says what was done to inputs in its own words", scaling
+        )
+        where, found = "prepare: rows", torch.as_tensor(rows)
+        shape = tuple(found.shape[1:])
+        check(shape == self.input_shape, where, f"must have shape [N, *{self.input_shape}]", shape, error=DataError)
+        if found.dtype == torch.uint8 and "values" in scaling:
+            found = found.float().div_(255)
+        must = "must be floating, as what it was trained on" if "values" not in scaling else "must be uint8 or floating"
+        check(found.is_floating_point(), where, must, str(found.dtype), error=DataError)
+        return normalise(Augment(normalise=scaling.get("normalise")), found.to(dtype))
 
     def to_text(self) -> str:
         """Return the header as JSON.
