@@ -94,6 +94,12 @@ def check_choice(value: object, where: str, choices: Iterable[str], *, error: ty
         raise error(message(where, f"must be one of {', '.join(names)}", value, choices=names))
 
 
+def raised(error: Exception) -> str:
+    """Return type and first line of a foreign error, for a sentence of our own."""
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0].rstrip('.')}"
+
+
 def is_number(value: object) -> TypeGuard[float]:
     """Whether a setting is one of Python's numbers; true and false are none."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -19,7 +19,17 @@ import numpy.typing as npt
 
 from maskcl.data.base import Dataset
 from maskcl.data.publisher import Archive
-from maskcl.data.source import DownloadedFile, FileState, Presence, Progress, command, data_root, is_file, is_folder
+from maskcl.data.source import (
+    DownloadedFile,
+    FileState,
+    Presence,
+    Progress,
+    command,
+    data_root,
+    how_to_get,
+    is_file,
+    is_folder,
+)
 from maskcl.errors import DataError, MissingDataError, check, message
 from maskcl.files import write_atomically
 
@@ -177,8 +187,8 @@ class CifarSet:
             must += f"; {folder / self.pickled} is pickled, and pickles are not read"
             raise MissingDataError(message(self.name, must, hint=hint))
         state = "" if is_folder(folder) else ", which is no folder"
-        hint += ", or name the folder that has it (--data-root or MASKCL_DATA)"
-        raise MissingDataError(message(self.name, f"{file} must be in {folder / self.folder}{state}", hint=hint))
+        must = f"{file} must be in {folder / self.folder}{state}"
+        raise MissingDataError(message(self.name, must, hint=how_to_get(self.name, root)))
 
     def _anew(self, root: str | Path | None) -> str:
         return f"get it anew with `{command('download', self.name, root)}`"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from http.client import HTTPException
 from pathlib import Path
 from urllib.request import Request, urlopen
 
 from maskcl.data.source import Progress
 from maskcl.errors import DataError, MissingDataError, message
+from maskcl.files import write_whole
 
 __all__ = ["CHUNK", "HEADERS", "TIMEOUT_SECONDS", "fetch", "unreachable", "unwritable", "write"]
 
@@ -58,16 +57,7 @@ def unwritable(path: Path, error: OSError) -> DataError:
 
 def write(path: Path, content: bytes) -> None:
     """Write a file in one piece or not at all, also when two processes do it at once."""
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with part.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_whole(path, content)
     except OSError as error:
         raise unwritable(path, error) from error

@@ -11,7 +11,17 @@ import numpy.typing as npt
 
 from maskcl.data.base import Dataset
 from maskcl.data.idx import is_whole, read_idx, unpack_idx
-from maskcl.data.source import DownloadedFile, FileState, Presence, Progress, command, data_root, is_file, is_folder
+from maskcl.data.source import (
+    DownloadedFile,
+    FileState,
+    Presence,
+    Progress,
+    command,
+    data_root,
+    how_to_get,
+    is_file,
+    is_folder,
+)
 from maskcl.errors import DataError, MissingDataError, message
 
 __all__ = ["FASHION_MNIST", "MNIST", "IdxSet"]
@@ -52,9 +62,7 @@ class IdxSet:
             folder = data_root(root)
             state = "" if is_folder(folder) else ", which is no folder"
             must = f"{file}.gz must be in {' or '.join(str(folder / name) for name in self.folders[:2])}{state}"
-            hint = f"get it with `{command('download', self.name, root)}`"
-            hint += ", or name the folder that has it (--data-root or MASKCL_DATA)"
-            raise MissingDataError(message(self.name, must, hint=hint))
+            raise MissingDataError(message(self.name, must, hint=how_to_get(self.name, root)))
         try:
             return read_idx(path, sha256=self.sha256[file])
         except DataError as error:

@@ -13,7 +13,7 @@ from maskcl.data.digits import load_digits
 from maskcl.data.idx_set import FASHION_MNIST, MNIST
 from maskcl.data.source import DownloadedFile, FileState, Presence, Progress, Source, data_root
 from maskcl.data.tiny_imagenet import TINY_IMAGENET
-from maskcl.errors import DataError, MaskclError, check, check_choice, message
+from maskcl.errors import DataError, MaskclError, check, check_choice, message, raised
 from maskcl.registry import Registry
 
 __all__ = [
@@ -113,8 +113,7 @@ def _loaded(name: str, loader: Loader, root: Path) -> Dataset:
     except MaskclError:
         raise
     except Exception as error:  # whatever a foreign loader raises
-        lines = str(error).strip().splitlines() or [""]
-        must = f"must be loaded from {root}, which raised {type(error).__name__}: {lines[0].rstrip('.')}"
+        must = f"must be loaded from {root}, which raised {raised(error)}"
         raise DataError(message(f"data set {name!r}", must)) from error
     where, hint = f"data set {name!r}", "maskcl.from_arrays(...) makes one"
     check(

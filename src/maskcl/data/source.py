@@ -22,6 +22,7 @@ __all__ = [
     "command",
     "data_root",
     "expand",
+    "how_to_get",
     "is_file",
     "is_folder",
 ]
@@ -137,3 +138,10 @@ def command(verb: str, name: str, root: str | Path | None) -> str:
     "maskcl data download mnist --data-root 'my data'"
     """
     return f"maskcl data {verb} {shlex.quote(name)}" + (f" --data-root {shlex.quote(str(root))}" if root else "")
+
+
+def how_to_get(name: str, root: str | Path | None) -> str:
+    """Return the hint for a data set whose files are not there."""
+    return (
+        f"get it with `{command('download', name, root)}`, or name the folder that has it (--data-root or MASKCL_DATA)"
+    )

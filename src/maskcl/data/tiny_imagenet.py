@@ -12,7 +12,7 @@ from maskcl.data.base import Dataset
 from maskcl.data.cache import load_pictures
 from maskcl.data.picture_set import Entry, PictureSet, entry_of, files_below
 from maskcl.data.publisher import Archive
-from maskcl.data.source import DownloadedFile, FileState, Presence, Progress, command, data_root, is_file, is_folder
+from maskcl.data.source import DownloadedFile, FileState, Presence, Progress, data_root, how_to_get, is_file, is_folder
 from maskcl.errors import DataError, MissingDataError, check, message
 
 __all__ = ["TINY_IMAGENET", "TinyImageNet"]
@@ -155,9 +155,7 @@ class TinyImageNet:
         return entries
 
     def _incomplete(self, must: str, root: str | Path | None) -> MissingDataError:
-        hint = f"get it with `{command('download', self.name, root)}`"
-        hint += ", or name the folder that has it (--data-root or MASKCL_DATA)"
-        return MissingDataError(message(self.name, must, hint=hint))
+        return MissingDataError(message(self.name, must, hint=how_to_get(self.name, root)))
 
 
 TINY_IMAGENET = TinyImageNet(

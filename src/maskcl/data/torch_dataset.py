@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maskcl.data.base import Dataset, from_arrays
-from maskcl.errors import DataError, check, message
+from maskcl.errors import DataError, check, message, raised
 
 __all__ = ["from_dataset"]
 
@@ -58,8 +58,7 @@ def _rows(data: Any, where: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64
         try:
             item = data[row]
         except Exception as error:  # whatever a foreign Dataset raises
-            lines = str(error).strip().splitlines() or [""]
-            must = f"must be readable, which raised {type(error).__name__}: {lines[0].rstrip('.')}"
+            must = f"must be readable, which raised {raised(error)}"
             raise DataError(message(here, must)) from error
         pair = isinstance(item, (tuple, list)) and len(item) == 2
         check(pair, here, "must be a pair of input and label", type(item).__name__, error=DataError)

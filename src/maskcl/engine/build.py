@@ -28,15 +28,20 @@ SCALE = "loss_scale"
 """Slot of the optimiser's state for what float16 needs: it starts afresh, waits and resumes with the others."""
 
 
-def build_parts(spec: RunSpec) -> Parts:
+def build_parts(spec: RunSpec, *, classifier: str | None = None) -> Parts:
     """Return a run's network with its initial weights, and the method's head on its features, if it has one.
 
     On the CPU, for any device: its generator is what the seed is for.
+
+    Args:
+        spec: The run.
+        classifier: Where the logits come from, if it is known of a network of this structure; None: a forward tells.
     """
     shape, num_classes = spec.scenario.dataset.input_shape, spec.scenario.num_classes
     dtype, seed = getattr(torch, spec.training.dtype), spec.seeds.initialisation
     network = build_network(spec.network, shape, num_classes, seed=seed).to(dtype)
-    classifier = traced_classifier(network, shape, name=spec.network.classifier_name)
+    if classifier is None:
+        classifier = traced_classifier(network, shape, name=spec.network.classifier_name)
     if spec.training.channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     head = None
@@ -59,7 +64,8 @@ def initial_state(
         device: Where its tensors are to lie.
         first: The first member's network, if it has just been built; None: built here.
     """
-    built = [build_parts(specs[0]) if first is None else first, *map(build_parts, specs[1:])]
+    first = build_parts(specs[0]) if first is None else first
+    built = [first, *(build_parts(spec, classifier=first.classifier) for spec in specs[1:])]
     spec, num_classes = specs[0], specs[0].scenario.num_classes
     members = [Weights(parts.named("parameters"), parts.named("buffers")) for parts in built]
     weights = members[0]

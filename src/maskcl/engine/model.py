@@ -13,10 +13,9 @@ from torch.utils.hooks import RemovableHandle
 
 from maskcl.engine.precision import Precision
 from maskcl.engine.state import Weights
-from maskcl.errors import ConfigError, message
+from maskcl.errors import ConfigError, message, raised
 from maskcl.methods import Gradients
 from maskcl.networks import is_convolutional
-from maskcl.networks.base import raised
 from maskcl.optim import Optimizer
 from maskcl.view import Outputs
 

@@ -21,11 +21,11 @@ from maskcl.engine.fits import num_rows
 from maskcl.engine.member import memory_slots, train_rows
 from maskcl.engine.plan import plan_member
 from maskcl.engine.spec import RunSpec
-from maskcl.errors import ConfigError, message
+from maskcl.errors import ConfigError, message, raised
 from maskcl.memory import POLICIES, MemoryState
 from maskcl.methods import Phase
 from maskcl.methods.base import overrides
-from maskcl.networks import raised, trial_rows
+from maskcl.networks import trial_rows
 
 __all__ = ["check_passes", "passes"]
 
@@ -71,7 +71,7 @@ def check_passes(specs: Sequence[RunSpec]) -> None:
 
 def _network_key(spec: RunSpec) -> Any:
     head = structure(spec.method) if overrides(spec.method, "head") else None
-    return structure(spec.network), spec.scenario.dataset.input_shape, spec.scenario.num_classes, head
+    return spec.built, head
 
 
 def _why_not_single(spec: RunSpec) -> str | None:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from maskcl.devices import check_device, find_device, free_bytes
-from maskcl.engine.dials import structure
 from maskcl.engine.spec import RunSpec
 from maskcl.errors import ConfigError, check, message
 from maskcl.methods.base import overrides
@@ -33,12 +32,10 @@ class _Sketches:
         self._known: dict[Any, tuple[nn.Module, int]] = {}
 
     def __call__(self, spec: RunSpec) -> tuple[nn.Module, int]:
-        shape = spec.scenario.dataset.input_shape
-        key = structure(spec.network), shape, spec.scenario.num_classes
-        if key not in self._known:
+        if spec.built not in self._known:
             network = sketch(spec)
-            self._known[key] = network, _activations(network, shape)
-        return self._known[key]
+            self._known[spec.built] = network, _activations(network, spec.scenario.dataset.input_shape)
+        return self._known[spec.built]
 
 
 def member_bytes(spec: RunSpec) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from maskcl.data.base import content_digest
 from maskcl.devices import find_device
 from maskcl.engine.auto import choose, describe, needs_cores
 from maskcl.engine.evaluate import Data, Evaluation
@@ -146,7 +146,7 @@ def _data_keys(specs: Sequence[RunSpec]) -> list[Any]:
     for scenario in (spec.scenario for spec in specs):
         if id(scenario) not in judged:
             test = scenario.eval_inputs is scenario.dataset.test_inputs
-            judged[id(scenario)] = "test" if test else _digest(scenario.eval_inputs) + _digest(scenario.eval_labels)
+            judged[id(scenario)] = "test" if test else content_digest([scenario.eval_inputs, scenario.eval_labels])
     return [
         (
             id(spec.scenario.dataset),
@@ -157,10 +157,6 @@ def _data_keys(specs: Sequence[RunSpec]) -> list[Any]:
         )
         for spec in specs
     ]
-
-
-def _digest(array: np.ndarray) -> str:
-    return hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=16).hexdigest()
 
 
 def _even_parts(indices: list[int], size: int) -> list[list[int]]:

@@ -125,6 +125,11 @@ class RunSpec:
         return [phase for task in range(num_tasks) for phase in self.method.phases(task, num_tasks)]
 
     @property
+    def built(self) -> Hashable:
+        """What says which network is built, up to its initial weights."""
+        return structure(self.network), self.scenario.dataset.input_shape, self.scenario.num_classes
+
+    @property
     def structure(self) -> Hashable:
         """What is equal for runs that differ in numbers, seeds, names and scenarios alone."""
         return tuple(map(structure, (self.method, self.network, self.memory, self.optimizer, self.training)))

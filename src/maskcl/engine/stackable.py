@@ -12,7 +12,8 @@ from maskcl.engine.model import Parts
 from maskcl.engine.spec import RunSpec
 from maskcl.engine.stack import each_member
 from maskcl.engine.state import Weights
-from maskcl.networks import raised, trial_rows
+from maskcl.errors import raised
+from maskcl.networks import trial_rows
 
 __all__ = ["why_not_stacked"]
 

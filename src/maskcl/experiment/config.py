@@ -26,11 +26,14 @@ from maskcl.schedule import Schedule
 
 __all__ = ["Config", "blaming", "plain_values"]
 
-LATER = {
-    "label_smoothing": 0.0, "schedule": None, "augment": None, "precision": "float32", "channels_last": False,
-    "compile": False,
+LATER: dict[str, dict[str, Any]] = {
+    "scenario": {"subset": None, "eval_subset": None},
+    "training": {
+        "label_smoothing": 0.0, "schedule": None, "augment": None, "precision": "float32", "channels_last": False,
+        "compile": False,
+    },
 }  # fmt: skip
-"""Keys of [training] that came later, told where they are set: hashes of earlier results stay as they are."""
+"""Keys by section that came later, told where they are set: hashes of earlier results stay as they are."""
 UNTOLD = ("save_weights", "device")
 """Keys of [training] that change nothing of what a run is: whether weights are kept, where it is computed."""
 
@@ -74,7 +77,7 @@ class Config:
         """All settings as plain values, defaults filled in: what a result file tells of its run."""
         own = [name for name in named_sections["method"][self.method.key].model_fields if name != "name"]
         with blaming(self.where):
-            scenario = world.describe(self.scenario)
+            scenario = _where_set("scenario", world.describe(self.scenario))
         return {
             "scenario": scenario,
             "method": {"name": self.method.key} | {name: getattr(self.method, name) for name in own},
@@ -111,11 +114,7 @@ class Config:
 
     def _training_table(self) -> dict[str, Any]:
         table = plain_values(vars(self.training))
-        return {
-            name: value
-            for name, value in table.items()
-            if name not in UNTOLD and (name not in LATER or value != LATER[name])
-        }
+        return _where_set("training", {name: value for name, value in table.items() if name not in UNTOLD})
 
     def _network_table(self, seed: int, world: World) -> dict[str, Any]:
         if not self.network.fingerprinted:
@@ -132,6 +131,12 @@ class Config:
 
 def _table(settings: Any) -> dict[str, Any] | None:
     return None if settings is None else {name: plain_values(value) for name, value in vars(settings).items()}
+
+
+def _where_set(section: str, table: dict[str, Any]) -> dict[str, Any]:
+    """A section without the keys that came later and say what always was so."""
+    later = LATER[section]
+    return {name: value for name, value in table.items() if name not in later or value != later[name]}
 
 
 def plain_values(value: Any) -> Any:

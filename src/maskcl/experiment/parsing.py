@@ -73,9 +73,6 @@ def _build(file: Any, where: str, varies_method: bool, own: Any) -> Config:
         own_data(scenario["dataset"])
     if scenario["num_tasks"] is scenario["task_sizes"] is scenario["tasks"] is None:
         scenario["num_tasks"] = 5
-    for key in ("subset", "eval_subset"):  # they came later: hashes of earlier results stay as they are
-        if scenario[key] is None:
-            del scenario[key]
     randomness = file.randomness.model_dump()
     for key in ("tasks", "class_order"):
         if scenario[key] is not None:

@@ -17,7 +17,7 @@ from maskcl.networks.modules import find_classifier, fingerprint, is_convolution
 from maskcl.networks.resnet18 import ResNet18
 from maskcl.networks.timm_networks import TimmNetwork, timm_network
 from maskcl.networks.torchvision_networks import TorchvisionNetwork, torchvision_network
-from maskcl.networks.trial import blank_rows, raised, traced_classifier, trial_rows
+from maskcl.networks.trial import blank_rows, traced_classifier, trial_rows
 from maskcl.registry import Family, Registry
 
 __all__ = [
@@ -41,7 +41,6 @@ __all__ = [
     "from_factory",
     "is_convolutional",
     "num_features",
-    "raised",
     "register",
     "seeded",
     "sketch_network",

@@ -16,10 +16,10 @@ from maskcl.errors import check
 from maskcl.networks.dropout import seed_dropout
 from maskcl.networks.modules import fingerprint
 from maskcl.networks.telling import attributes
-from maskcl.networks.trial import raised, tried, tried_in_training
+from maskcl.networks.trial import tried, tried_in_training
 from maskcl.rng import derive
 
-__all__ = ["Network", "build_network", "raised", "seeded", "sketch_network"]
+__all__ = ["Network", "build_network", "seeded", "sketch_network"]
 
 _GLOBAL_RANDOM_STATE = Lock()
 """PyTorch initialises layers from one global state, and populations are set up in several threads."""

@@ -8,10 +8,9 @@ from typing import Any, ClassVar, TypeAlias
 
 from torch import nn
 
-from maskcl.errors import ConfigError, MaskclError, check, message
+from maskcl.errors import ConfigError, MaskclError, check, message, raised
 from maskcl.networks.base import Network
 from maskcl.networks.telling import given, origin
-from maskcl.networks.trial import raised
 
 __all__ = ["Factory", "FactoryNetwork", "from_factory", "network_class"]
 

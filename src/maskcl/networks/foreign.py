@@ -11,12 +11,11 @@ from typing import Any, ClassVar, TypeAlias, TypeVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maskcl.errors import ConfigError, MaskclError, check, is_whole, message
+from maskcl.errors import ConfigError, MaskclError, check, is_whole, message, raised
 from maskcl.networks.base import Network, sketch_network
 from maskcl.networks.layers import check_images
 from maskcl.networks.modules import find_classifier, fingerprint
 from maskcl.networks.pretrained import digest, fitting, read_tensors
-from maskcl.networks.trial import raised
 
 __all__ = ["ForeignNetwork", "Option", "PreparedImages", "built_by", "check_size", "named"]
 

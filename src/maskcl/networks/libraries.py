@@ -13,8 +13,7 @@ from typing import Any
 
 import torch
 
-from maskcl.errors import ConfigError, message, nearest
-from maskcl.networks.trial import raised
+from maskcl.errors import ConfigError, message, nearest, raised
 
 __all__ = ["check_known", "library"]
 

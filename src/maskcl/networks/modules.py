@@ -13,6 +13,7 @@ from maskcl.networks.layers import CosineLinear
 
 __all__ = ["find_classifier", "fingerprint", "is_convolutional", "num_features"]
 
+SAY_WHICH = "say which module it is: from_factory(..., classifier=NAME)"
 DROPOUT = (nn.modules.dropout._DropoutNd, SeededRows)
 
 
@@ -35,11 +36,15 @@ def find_classifier(module: nn.Module, name: str | None = None) -> str:
             name in modules, "classifier", f"must be the name of a module of {type(module).__name__}", name, hint=hint
         )
         return name
-    linear = [found for found, layer in modules.items() if isinstance(layer, (nn.Linear, CosineLinear))]
-    hint = "say which module it is: from_factory(..., classifier=NAME)"
+    return linear_layers(module)[-1]
+
+
+def linear_layers(module: nn.Module) -> list[str]:
+    """Return the qualified names of a network's linear layers, one or more, in the order in which they are declared."""
+    linear = [found for found, layer in module.named_modules() if isinstance(layer, (nn.Linear, CosineLinear))]
     must = "must be a linear layer, and the network has none"
-    check(bool(linear), "classifier", must, type(module).__name__, hint=hint)
-    return linear[-1]
+    check(bool(linear), "classifier", must, type(module).__name__, hint=SAY_WHICH)
+    return linear
 
 
 def num_features(module: nn.Module, classifier: str) -> int:

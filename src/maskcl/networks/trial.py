@@ -7,17 +7,15 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from maskcl.errors import ConfigError, MaskclError, check, message
+from maskcl.errors import ConfigError, MaskclError, check, message, raised
 from maskcl.functional.modes import in_mode
 from maskcl.networks.dropout import check_draws
-from maskcl.networks.layers import CosineLinear
-from maskcl.networks.modules import find_classifier
+from maskcl.networks.modules import SAY_WHICH, find_classifier, linear_layers
 
-__all__ = ["blank_rows", "raised", "traced_classifier", "trial_rows", "tried", "tried_in_training"]
+__all__ = ["blank_rows", "traced_classifier", "trial_rows", "tried", "tried_in_training"]
 
 Calls: TypeAlias = "dict[str, list[tuple[Any, Any]]]"
 """First argument and output of each call of a module, by its qualified name."""
-HINT = "say which module it is: from_factory(..., classifier=NAME)"
 
 
 def tried(module: Any, input_shape: tuple[int, ...], num_classes: int, *, classifier: str | None, hint: Any) -> Any:
@@ -131,15 +129,14 @@ def _classifier_in(module: nn.Module, name: str | None, out: Tensor, calls: Call
         must = f"must give a value a class, {list(out.shape)}, as {name!r} does not"
         check(isinstance(made, Tensor) and made.shape[:2] == out.shape, "classifier", must, got)
         return _on_rows(name, calls)
-    linear = [found for found, layer in module.named_modules() if isinstance(layer, (nn.Linear, CosineLinear))]
-    check(bool(linear), "classifier", "must be a linear layer, and the network has none", kind, hint=HINT)
+    linear = linear_layers(module)
     made_by = {found: calls[found][0][1] for found in linear if len(calls.get(found, ())) == 1}
     same = [found for found, made in made_by.items() if made is out]
     if not same:  # the meta device has no values: there the shape has to do
         equal = (lambda made: made.shape == out.shape) if out.is_meta else (lambda made: torch.equal(made, out))
         same = [found for found, made in made_by.items() if equal(made)]
     must = f"must be a linear layer, called once, whose output is the logits, and {kind!r} has none"
-    check(bool(same), "classifier", must, hint=HINT)
+    check(bool(same), "classifier", must, hint=SAY_WHICH)
     return _on_rows(same[-1], calls)
 
 
@@ -161,9 +158,3 @@ def blank_rows(module: nn.Module, input_shape: tuple[int, ...], count: int) -> T
     """Rows of zeros to try a module on, of its own type and device, [count, *input_shape]."""
     like = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
     return torch.zeros(count, *input_shape, dtype=like.dtype, device=like.device)
-
-
-def raised(error: Exception) -> str:
-    """Type and first line of a foreign error, for a sentence of our own."""
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0].rstrip('.')}"
