@@ -32,6 +32,7 @@ class Scenario:
         eval_inputs: What accuracy is measured on: the test inputs, or held-out training inputs; shape [M, ...].
         eval_labels: Their classes, int64, shape [M].
         eval_rows: Rows of eval_inputs that judge each task, ascending, int64.
+        open: Whether more tasks may come, whose classes nobody knows yet; the rows of earlier ones may be gone.
     """
 
     dataset: Dataset
@@ -40,6 +41,7 @@ class Scenario:
     eval_inputs: npt.NDArray[np.float32] = field(repr=False)
     eval_labels: Rows = field(repr=False)
     eval_rows: tuple[Rows, ...] = field(repr=False)
+    open: bool = False
 
     @property
     def num_tasks(self) -> int:

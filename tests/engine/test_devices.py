@@ -57,7 +57,7 @@ def watched(specs: list[RunSpec], *, stacked: bool, task: int = 1, device: torch
         assert tensor.device == device, name
     watch = Watch(device.type)
     for index, phase in enumerate(here.method.phases(task, here.num_tasks) or (Phase(),)):
-        plan, run = here.plan(task, phase, index), here._training(task, phase).run
+        plan, run = here.plan(task, phase, index), here.trainer(task, phase).run
         for chunk in plan.chunks():
             run(chunk.steps[:1], every=1, tell=lambda done: None)  # what is made once is made here
             with watch:
@@ -250,7 +250,7 @@ def test_pytorch_sees_no_wait_within_the_steps(case: str, stacked: bool) -> None
     population = Population(specs, stacked=stacked, device=torch.device("cuda"))
     population.fit_task(0)
     for index, phase in enumerate(population.method.phases(1, population.num_tasks)):
-        run = population._training(1, phase).run
+        run = population.trainer(1, phase).run
         for chunk in population.plan(1, phase, index).chunks():
             run(chunk.steps[:1], every=1, tell=lambda done: None)
             torch.cuda.set_sync_debug_mode("error")

@@ -7,7 +7,7 @@ import os
 import shutil
 import warnings
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -20,7 +20,7 @@ from maskcl.data.picture_set import Entry, PictureSet
 from maskcl.data.source import Progress
 from maskcl.errors import DataError, message
 
-__all__ = ["build", "decoded"]
+__all__ = ["build", "decoded", "other_size"]
 
 Picture = npt.NDArray[np.uint8]
 
@@ -40,7 +40,10 @@ def build(pictures: PictureSet, folder: Path, on_progress: Progress | None) -> d
     done, total = 0, len(pictures.train) + len(pictures.test)
     for split, entries in (("train", pictures.train), ("test", pictures.test)):
         labels: list[int] = []
-        with (folder / f"{split}_inputs.bin").open("wb") as file, closing(decoded(pictures, entries)) as pairs:
+        with (
+            (folder / f"{split}_inputs.bin").open("wb") as file,
+            closing(decoded(pictures.folder, entries, pictures.image_size)) as pairs,
+        ):
             for entry, found in pairs:
                 if isinstance(found, DataError):
                     if not pictures.skip_unreadable:
@@ -51,7 +54,7 @@ def build(pictures: PictureSet, folder: Path, on_progress: Progress | None) -> d
                         shape, first = found.shape, entry
                         _check_room(folder, total * found.nbytes)
                     if found.shape != shape:
-                        raise _other_size(pictures, entry, found.shape, first, shape)
+                        raise other_size(pictures.folder, entry, found.shape, first, shape)
                     file.write(found.data)
                     labels.append(entry.label)
                 done += 1
@@ -68,24 +71,24 @@ def build(pictures: PictureSet, folder: Path, on_progress: Progress | None) -> d
 
 
 def decoded(
-    pictures: PictureSet, entries: tuple[Entry, ...]
+    folder: Path, entries: Sequence[Entry], image_size: int | None
 ) -> Generator[tuple[Entry, Picture | DataError], None, None]:
-    """Yield each entry with its picture, or with what is wrong with it; in order, decoded some way ahead."""
+    """Yield each entry below a folder with its picture, or with what is wrong with it; in order, decoded ahead."""
     from PIL import Image  # a tenth of a second: not for those who have everything decoded
 
     from maskcl.data.pictures import decode
 
-    def work(chunk: tuple[Entry, ...]) -> list[Picture | DataError]:
+    def work(chunk: Sequence[Entry]) -> list[Picture | DataError]:
         found: list[Picture | DataError] = []
         for entry in chunk:
             try:
-                found.append(decode(pictures.folder / entry.path, pictures.image_size))
+                found.append(decode(folder / entry.path, image_size))
             except DataError as error:
                 found.append(error)
         return found
 
     threads = 2 * (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    waiting: deque[tuple[tuple[Entry, ...], Future[list[Picture | DataError]]]] = deque()
+    waiting: deque[tuple[Sequence[Entry], Future[list[Picture | DataError]]]] = deque()
     # Filters are the process's, not a thread's: set here, they hold for the decoding threads.
     with warnings.catch_warnings(), ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
         warnings.simplefilter("ignore")  # Pillow's remarks on files that it can read all the same
@@ -115,15 +118,15 @@ def _check_room(folder: Path, needed: int) -> None:
         raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {needed / 1e6:.0f} MB are needed")
 
 
-def _other_size(
-    pictures: PictureSet, entry: Entry, found: tuple[int, ...], first: Entry, shape: tuple[int, ...]
-) -> DataError:
+def other_size(folder: Path, entry: Entry, found: tuple[int, ...], first: Entry, shape: tuple[int, ...]) -> DataError:
+    """What is said of a picture whose size is not that of the first one."""
+
     def size(shape: tuple[int, ...]) -> str:
         return f"{shape[2]}x{shape[1]}"
 
     must = f"must have the size of {first.path}, {size(shape)}"
     hint = "image_size = 32 brings all pictures to one size"
-    return DataError(message(str(pictures.folder / entry.path), must, size(found), hint=hint))
+    return DataError(message(str(folder / entry.path), must, size(found), hint=hint))
 
 
 def _check_left(pictures: PictureSet, labels: list[int], split: str) -> None:

@@ -24,7 +24,7 @@ def check_pictures(pictures: PictureSet, on_progress: Progress | None = None) ->
     """
     wrong, done, shape = [], 0, None
     total = len(pictures.train) + len(pictures.test)
-    with closing(decoded(pictures, (*pictures.train, *pictures.test))) as pairs:
+    with closing(decoded(pictures.folder, (*pictures.train, *pictures.test), pictures.image_size)) as pairs:
         for entry, found in pairs:
             path, done = pictures.folder / entry.path, done + 1
             if isinstance(found, Exception):

@@ -6,6 +6,7 @@ Tensors and pictures are known by what they can do: importing this imports neith
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from maskcl.data.base import Dataset, from_arrays
 from maskcl.errors import DataError, check, message, raised
 
-__all__ = ["from_dataset"]
+__all__ = ["from_dataset", "read_rows"]
 
 
 def from_dataset(train: Any, test: Any, *, name: str | None = None, num_classes: int | None = None) -> Dataset:
@@ -40,19 +41,32 @@ def from_dataset(train: Any, test: Any, *, name: str | None = None, num_classes:
     """
     name = name or type(train).__name__
     (train_inputs, train_labels), (test_inputs, test_labels) = (
-        _rows(data, f"{name} {split}") for split, data in (("train", train), ("test", test))
+        read_rows(data, f"{name} {split}") for split, data in (("train", train), ("test", test))
     )
     return from_arrays(train_inputs, train_labels, test_inputs, test_labels, name=name, num_classes=num_classes)
 
 
-def _rows(data: Any, where: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+def read_rows(
+    data: Any, where: str, *, as_label: Callable[[Any, str], Any] | None = None
+) -> tuple[npt.NDArray[Any], list[Any]]:
+    """Return all inputs and labels of a map-style Dataset, each row read once.
+
+    Args:
+        data: len(data) pairs of input and label, as for `from_dataset`.
+        where: Its name in messages.
+        as_label: Makes a label of what the Dataset has, and is told where; None: integers alone are labels.
+
+    Raises:
+        DataError: As `from_dataset`.
+    """
+    as_label = as_label or _label
     must = "must be a map-style Dataset, with a length and items by number"
     known = hasattr(data, "__len__") and hasattr(data, "__getitem__")
     check(known, where, must, type(data).__name__, error=DataError)
     count = len(data)
     check(count > 0, where, "must have rows", count, error=DataError)
     inputs: npt.NDArray[Any] | None = None
-    labels = np.empty(count, dtype=np.int64)
+    labels = []
     for row in range(count):
         here = f"{where} row {row}"
         try:
@@ -68,7 +82,8 @@ def _rows(data: Any, where: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64
         same = (value.shape, value.dtype) == (inputs.shape[1:], inputs.dtype)
         must = f"must have shape and type of row 0, {inputs.shape[1:]} {inputs.dtype}"
         check(same, here, must, f"{value.shape} {value.dtype}", error=DataError)
-        inputs[row], labels[row] = value, _label(item[1], here)
+        inputs[row] = value
+        labels.append(as_label(item[1], here))
     assert inputs is not None, "there are rows"
     return inputs, labels
 

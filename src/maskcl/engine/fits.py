@@ -42,7 +42,7 @@ def check_spec(spec: Any) -> None:
         check(not (passes and policy.refills), "memory.policy",
               f"must not look at features with method '{method.key}', which has no network before the memory is there",
               memory.policy)  # fmt: skip
-    smallest = min(num_rows(spec, task) for task in range(num_tasks))
+    smallest = min((num_rows(spec, task) for task in _trained(scenario)), default=training.batch_size)
     check(training.batch_size <= smallest, "training.batch_size",
           f"must not be above the smallest task's {smallest} rows", training.batch_size)  # fmt: skip
     check(needs.label_smoothing or training.label_smoothing == 0, "training.label_smoothing",
@@ -51,7 +51,7 @@ def check_spec(spec: Any) -> None:
     check(not own or training.epochs == 1, "training.epochs",
           f"acts on nothing with method '{method.key}', whose phases have their own", training.epochs)  # fmt: skip
     first = needs.replay_from_task
-    check(first == 0 or first < num_tasks or num_tasks == 1, "method.replay_from_task",
+    check(first == 0 or first < num_tasks or num_tasks == 1 or scenario.open, "method.replay_from_task",
           f"must be below the number of tasks, {num_tasks}", first)  # fmt: skip
     looks = training.compile and (needs.features or overrides(method, "head"))
     check(not looks, "training.compile", f"must be left out with method '{method.key}', which looks into the network",
@@ -61,8 +61,13 @@ def check_spec(spec: Any) -> None:
     _check_mask(spec)
     cfgm = method.cfgm
     if cfgm is not None:
-        check(cfgm.from_task < num_tasks, "cfgm.from_task", f"must be below the number of tasks, {num_tasks}",
-              cfgm.from_task)  # fmt: skip
+        known = cfgm.from_task < num_tasks or scenario.open
+        check(known, "cfgm.from_task", f"must be below the number of tasks, {num_tasks}", cfgm.from_task)
+
+
+def _trained(scenario: Any) -> list[int]:
+    """Tasks that are trained: all, or in an open scenario those whose rows are there."""
+    return [t for t in range(scenario.num_tasks) if not scenario.open or len(scenario.train_rows[t])]
 
 
 def num_rows(spec: Any, task: int) -> int:
@@ -79,11 +84,13 @@ def _check_mask(spec: Any) -> None:
         return
     # A method that brings a mask of its own from the second task on may meet a stream of one task.
     own = mask == type(spec.method).__dataclass_fields__["mask"].default
-    check(mask.from_task == 0 or mask.from_task < len(tasks) or own, "mask.from_task",
+    known = mask.from_task < len(tasks) or spec.scenario.open
+    check(mask.from_task == 0 or known or own, "mask.from_task",
           f"must be below the number of tasks, {len(tasks)}", mask.from_task)  # fmt: skip
     if mask.removes_inactive:
         name, dial = ("value", mask.value) if mask.leak is None else ("leak", mask.leak)
-        for t, classes in enumerate(tasks):
+        for t in _trained(spec.scenario):
+            classes = tasks[t]
             compared = len(classes) > 1 or t < mask.from_task or (mask.keep_future and t < len(tasks) - 1)
             check(compared, f"mask.{name}",
                   f"must leave old classes in the softmax: task {t} has one class, and its loss would be 0", dial,

@@ -113,7 +113,7 @@ class Members:
         for places in by_scenario.values():
             own = [members[place] for place in places]
             memory = [None if memories is None else memories[place] for place in places]
-            predict = [self._predict(k, task, m) for k, m in zip(own, memory, strict=True)]
+            predict = [self.predictor(k, task, m) for k, m in zip(own, memory, strict=True)]
             evaluator = self.data.evaluator(self.specs[own[0]].scenario)
             some = self.parts.rows_at_once
             each = evaluator(predict, task, seen_only=seen_only, rows_at_once=some)
@@ -121,7 +121,7 @@ class Members:
         self.timings["evaluation"] += time.perf_counter() - began
         return [found[place] for place in range(len(members))]
 
-    def _predict(self, member: int, task: int, memory: MemoryState | None) -> Callable[[Tensor], Tensor]:
+    def predictor(self, member: int, task: int, memory: MemoryState | None = None) -> Callable[[Tensor], Tensor]:
         """Scores of one member."""
         method, state, forward = self.specs[member].method, self.own_state(member), self.model.one(member)
         if overrides(method, "before_evaluation"):

@@ -20,7 +20,7 @@ from maskcl.memory import MemoryState, draw_slots, fill_order, keep_order, plan_
 from maskcl.methods import Draw
 from maskcl.rng import generator
 
-__all__ = ["MemberPlan", "plan_member", "step_offsets"]
+__all__ = ["MemberPlan", "plan_member", "recent_classes", "step_offsets"]
 
 Ints = NDArray[np.int64]
 
@@ -131,7 +131,7 @@ def plan_member(
     found = [rows_in_slots(memory, slots, order, each, offsets[:-1]) for each in read if memory is not None]
     mask, active = spec.method.mask, None
     if mask is not None and mask.policy != "task":
-        active = _recent_classes(labels[order], offsets, mask, last_seen, position)
+        active = recent_classes(labels[order], offsets, mask, last_seen, position)
     return MemberPlan(
         order, offsets, np.repeat(np.arange(epochs), num_steps // epochs), slots, tuple(read), tuple(found), first,
         memory, after, active, _plan_made(spec, task, offsets) if makes else None,
@@ -166,7 +166,7 @@ def _plan_draws(
     return first, read
 
 
-def _recent_classes(labels: Ints, offsets: Ints, mask: Mask, last_seen: Ints, position: int) -> NDArray[np.bool_]:
+def recent_classes(labels: Ints, offsets: Ints, mask: Mask, last_seen: Ints, position: int) -> NDArray[np.bool_]:
     """Classes among the last `recent_rows` stream rows at each step, or among the step's own, bool [S, C]."""
     step = np.searchsorted(offsets, np.arange(len(labels)), side="right") - 1
     latest = np.full((len(offsets) - 1, len(last_seen)), -1)

@@ -154,14 +154,15 @@ class Population(Members):
                     on_evaluation(k, int(crew.state.steps[j]), task, found)
             evaluating += time.perf_counter() - paused
 
-        losses = crew._training(task, phase).run(chunk.steps, every=TICK if every is None else 1, tell=tell)
+        losses = crew.trainer(task, phase).run(chunk.steps, every=TICK if every is None else 1, tell=tell)
         self.loss_sum[members] += losses.cpu().double().reshape(-1)
         if crew is not self:
             self.state.put(members, crew.state)
             self.timings["evaluation"] += crew.timings["evaluation"]
         self.timings["training"] += time.perf_counter() - began - evaluating
 
-    def _training(self, task: int, phase: Phase) -> TaskTraining:
+    def trainer(self, task: int, phase: Phase) -> TaskTraining:
+        """What trains the members on steps of a phase."""
         masking = self.masking(task, phase.rows)
         return TaskTraining(
             self.method, self.model, self.state, self.data.train, masking,

@@ -62,17 +62,18 @@ class Table:
         # index_select is five times faster than indexing
         found = torch.index_select(self.stored, 0, rows, out=buffers[count])
         if views is None:
-            return self._finished(found).view(*leading, -1, *self.shape)
+            return self.finished(found).view(*leading, -1, *self.shape)
         changes = self.augment.is_random
-        made = [self._finished(A.crop_and_flip(self.augment, found, v) if changes else found) for v in views.unbind(1)]
+        made = [self.finished(A.crop_and_flip(self.augment, found, v) if changes else found) for v in views.unbind(1)]
         parts = [images.view(*leading, -1, *self.shape) for images in made]
         return parts[0] if len(parts) == 1 else torch.cat(parts, len(leading))
 
     def rows(self, rows: NDArray[np.int64] | Tensor) -> Tensor:
         """Rows as they are judged: not augmented, [n, *shape]."""
-        return self._finished(self.stored[torch.as_tensor(rows)])
+        return self.finished(self.stored[torch.as_tensor(rows)])
 
-    def _finished(self, found: Tensor) -> Tensor:
+    def finished(self, found: Tensor) -> Tensor:
+        """Stored rows [n, *shape] as networks take them: scaled and normalised."""
         if self._is_finished:
             return found
         if self.is_raw:

@@ -8,7 +8,7 @@ own loop.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +87,9 @@ class MemoryPolicy:
     `writes` decides by labels and chance, for a whole task at once. A policy that looks at features or logits overrides
     `refill`, which is called when a task has ended.
     """
+
+    fixed_classes: ClassVar[bool] = False
+    """Whether slots belong to classes, so that a class nobody knew of would find none."""
 
     @property
     def refills(self) -> bool:

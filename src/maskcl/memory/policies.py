@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from maskcl.errors import check
@@ -24,6 +26,8 @@ class Reservoir(MemoryPolicy):
 
 class Ring(MemoryPolicy):
     """The last rows of each class, which owns M // C slots."""
+
+    fixed_classes: ClassVar[bool] = True
 
     def least_size(self, num_classes: int) -> int:
         """A slot for each class."""
