@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Cfgm": "maskcl.cfgm",
+    "Learner": "maskcl.learner",
     "Mask": "maskcl.mask",
     "ReplayMemory": "maskcl.replay",
     "class_incremental": "maskcl.scenario",
@@ -23,6 +24,7 @@ _MODULES = ("data", "engine", "functional", "memory", "methods", "metrics", "net
 
 __all__ = [
     "Cfgm",
+    "Learner",
     "Mask",
     "ReplayMemory",
     "class_incremental",

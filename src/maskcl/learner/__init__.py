@@ -1,0 +1,5 @@
+"""`Learner`: one's own network and data, new classes as they come."""
+
+from maskcl.learner.learner import Learner
+
+__all__ = ["Learner"]

@@ -1,0 +1,90 @@
+"""Labels of any hashable kind, and the numbers that the engine has for them: in the order in which they came."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskcl.errors import DataError, check, message
+
+__all__ = ["Labels", "to_list"]
+
+
+class Labels:
+    """The classes so far.
+
+    Attributes:
+        names: Each class's label, in the order of the network's outputs.
+    """
+
+    def __init__(self, names: Iterable[Hashable] = ()) -> None:
+        self.names: list[Hashable] = list(names)
+        self._number = {_key(name): number for number, name in enumerate(self.names)}
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def with_new(self, labels: Sequence[Hashable]) -> Labels:
+        """Return the classes with those among `labels` that are new, sorted if they can be."""
+        new = list({_key(label): label for label in labels if _key(label) not in self._number}.values())
+        with suppress(TypeError):  # labels of different kinds stay in the order in which they came
+            new.sort(key=lambda label: label)  # type: ignore[arg-type, return-value]
+        return Labels([*self.names, *new]) if new else self
+
+    def numbers(self, labels: Sequence[Hashable], where: str) -> NDArray[np.int64]:
+        """Return the class of each label, int64 [n].
+
+        Raises:
+            DataError: One is not known.
+        """
+        try:
+            return np.array([self._number[_key(label)] for label in labels], np.int64)
+        except KeyError:
+            odd = next(label for label in labels if _key(label) not in self._number)
+            raise DataError(message(where, "must be classes that were fitted", odd)) from None
+
+    def array(self) -> NDArray[Any]:
+        """The labels as an array: of numbers or strings if they all are, of objects otherwise."""
+        kinds = {type(name) for name in self.names}
+        if len(kinds) == 1 and kinds <= {int, float, str, bool}:
+            return np.array(self.names)
+        found = np.empty(len(self.names), dtype=object)
+        found[:] = self.names
+        return found
+
+
+def to_list(labels: Any, where: str) -> list[Hashable]:
+    """Return labels as a list of hashable values: Python's own numbers and strings for those of arrays and tensors.
+
+    Args:
+        labels: Array, tensor, or any sequence with one label a row.
+        where: Their name in messages.
+
+    Raises:
+        DataError: No sequence, more than one value a row, NaN, or a label that cannot be hashed.
+    """
+    if hasattr(labels, "detach") and hasattr(labels, "cpu"):
+        labels = labels.detach().cpu().numpy()
+    if hasattr(labels, "to_numpy"):  # a column of a table
+        labels = labels.to_numpy()
+    if isinstance(labels, np.ndarray):
+        flat = labels.ndim == 1 or (labels.ndim == 2 and labels.shape[1] == 1)
+        check(flat, where, "must have one label a row, shape [n]", labels.shape, error=DataError)
+        found = labels.ravel().tolist()
+    else:
+        single = isinstance(labels, (str, bytes)) or not isinstance(labels, Iterable)
+        check(not single, where, "must be a sequence of labels, one a row", labels, error=DataError)
+        found = [label.item() if isinstance(label, np.generic) else label for label in labels]
+    for label in found:
+        good = isinstance(label, Hashable) and label == label  # nan equals nothing
+        check(good, where, "must be hashable labels that equal themselves", label, error=DataError)
+    return found
+
+
+def _key(label: Hashable) -> Hashable:
+    """What makes two labels one class: 1, 1.0 and True are equal in Python, and true and false are none of the two."""
+    return (type(label) is bool, label)

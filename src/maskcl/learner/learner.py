@@ -1,0 +1,300 @@
+"""`Learner`: a classifier that goes on learning new classes, in scikit-learn's manners."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from torch import nn
+
+from maskcl.data.checks import Inputs
+from maskcl.errors import DataError, check, is_whole, message
+from maskcl.learner.core import Core
+from maskcl.learner.files import read_file, write_file
+from maskcl.learner.labels import Labels, to_list
+from maskcl.learner.network import num_outputs
+from maskcl.learner.rows import Rows, read_inputs, read_labelled
+from maskcl.learner.settings import DEFAULT_SLOTS, read_settings
+from maskcl.learner.stream import check_streams
+
+__all__ = ["Learner"]
+
+
+class Learner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A classifier that learns new classes without forgetting the old ones, from data that may be gone afterwards.
+
+    Each `fit` learns a batch of data, new classes among it, and goes on from what was fitted before: other than
+    scikit-learn's estimators it does not start anew. `partial_fit` takes single steps, of a stream that has no tasks.
+    Settings have the names and forms of experiment files, e.g. `mask={"leak": 0.1}`.
+
+    Args:
+        network: An `nn.Module` that ends in a linear layer (copied, never changed), the name of a network ("mlp",
+            "resnet18", "timm/...") or a table of its settings, or factory(input_shape, num_classes).
+        method: Name of a method ("er", "derpp", "finetune", ...), or a table with a name and the method's settings.
+        memory: Rows kept for replay, or a table of settings, e.g. {"size": 500, "policy": "class_balanced"}; 0 for
+            methods without a memory.
+        mask: What new rows may do to old classes, e.g. {"leak": 0.1} or {"value": 0.0}; None: the method's own, which
+            for most is no mask.
+        cfgm: Samples of old classes made from new rows, e.g. {"weight": 1.0}: replay without a memory. None: not made.
+        lr: Learning rate; 0.05 where optimizer has none either.
+        optimizer: Table of the optimiser's settings, e.g. {"name": "adam", "lr": 0.001}.
+        batch_size: New rows a step.
+        training: Table of further settings of [training]: augment, label_smoothing, precision, dtype, ...
+        classes: All classes, where they are known beforehand; the network has an output for each from the start.
+        known: What the outputs of `network`, an `nn.Module` that is trained already, stand for, in their order.
+        input_range: Lowest and highest value that inputs can take; None: those of the rows so far. CFGM keeps to it.
+        image_size: Height and width that pictures of folders are brought to; None: they have one size.
+        device: "cpu", "cuda", "mps" or "auto".
+        seed: Initial weights and all chance in training depend on it alone.
+
+    Attributes:
+        classes_: Labels in the order of the network's outputs.
+        network_: The trained `nn.Module`, in evaluation mode: a copy.
+        n_features_in_: Columns of the first fit's rows, where they have one dimension.
+
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> def rows(label):
+    ...     return rng.normal(size=(100, 8)).astype(np.float32) + 4 * np.eye(8, dtype=np.float32)[label]
+    >>> learner = Learner("mlp", method="er", memory=50, mask={"leak": 0.1})
+    >>> _ = learner.fit(np.concatenate([rows(0), rows(1)]), ["cat"] * 100 + ["dog"] * 100, epochs=3)
+    >>> _ = learner.fit(rows(2), ["owl"] * 100, epochs=3)
+    >>> learner.predict(np.concatenate([rows(0)[:1], rows(2)[:1]])).tolist()
+    ['cat', 'owl']
+    """
+
+    def __init__(
+        self,
+        network: Any = "mlp",
+        *,
+        method: Any = "er",
+        memory: Any = DEFAULT_SLOTS,
+        mask: Any = None,
+        cfgm: Any = None,
+        lr: float | None = None,
+        optimizer: Mapping[str, Any] | None = None,
+        batch_size: int = 32,
+        training: Mapping[str, Any] | None = None,
+        classes: Iterable[Hashable] | None = None,
+        known: Iterable[Hashable] | None = None,
+        input_range: tuple[float, float] | None = None,
+        image_size: int | None = None,
+        device: str = "cpu",
+        seed: int = 0,
+    ) -> None:
+        self.network, self.method, self.memory, self.mask, self.cfgm = network, method, memory, mask, cfgm
+        self.lr, self.optimizer, self.batch_size, self.training = lr, optimizer, batch_size, training
+        self.classes, self.known, self.input_range, self.image_size = classes, known, input_range, image_size
+        self.device, self.seed = device, seed
+        self._settings()  # a slip is best told where it was made
+
+    def _settings(self) -> Any:
+        names = ("network", "method", "memory", "mask", "cfgm", "lr", "optimizer", "batch_size", "training", "device",
+                 "seed")  # fmt: skip
+        return read_settings(**{name: getattr(self, name) for name in names})
+
+    def fit(self, inputs: Any, labels: Any = None, *, epochs: int = 1) -> Learner:
+        """Learn a batch of data: usually all there is of some new classes.
+
+        Args:
+            inputs: Rows [n, ...], floating, or uint8 images [n, channels, height, width]: array, tensor, nested lists.
+                Without `labels`: a map-style torch Dataset or a DataLoader of pairs, a `maskcl.data.Dataset`, or a
+                folder with a folder of pictures for each class.
+            labels: One a row, anything hashable; classes that are new get an output.
+            epochs: Passes over the rows, 1 or more.
+
+        Returns:
+            The learner itself.
+
+        Raises:
+            DataError: Rows that cannot be learnt from, or a loss that is not finite; the learner is as it was before.
+            ConfigError: Settings that do not suit the rows.
+        """
+        good = is_whole(epochs) and epochs >= 1
+        check(good, "Learner.fit: epochs", "must be a whole number, 1 or more", epochs)
+        rows, core, names = self._taken(inputs, labels, "Learner.fit")
+        core.fit(rows.inputs, names.numbers(rows.labels, "labels"), epochs=epochs, num_classes=len(names))
+        return self._stand_on(core, names)
+
+    def partial_fit(self, inputs: Any, labels: Any = None, *, classes: Iterable[Hashable] | None = None) -> Learner:
+        """Take a step on each batch of rows, in their order, as they come from a stream that has no tasks.
+
+        Args:
+            inputs: As for `fit`.
+            labels: One a row.
+            classes: All classes, where they are known beforehand; in the first call only, and in place of the
+                argument of the same name.
+
+        Returns:
+            The learner itself.
+
+        Raises:
+            DataError: Rows that cannot be learnt from; or a loss that is not finite, the step that led there done.
+            ConfigError: Settings that need tasks which end: mask policy "task", herding, methods with an end of tasks.
+        """
+        if classes is not None:
+            given = to_list(list(classes), "Learner.partial_fit: classes")
+            fresh = not self._fitted or set(given) == set(self._names.names)
+            check(fresh, "Learner.partial_fit: classes", "must be those of the first call, or left out", given)
+        rows, core, names = self._taken(inputs, labels, "Learner.partial_fit", classes=classes)
+        check_streams(core)
+        numbers, size = names.numbers(rows.labels, "labels"), core.config.training.batch_size
+        for start in range(0, len(numbers), size):
+            part = slice(start, start + size)
+            core.step(rows.inputs[part], numbers[part], num_classes=len(names))
+            self._stand_on(core, names)
+        return self
+
+    def predict(self, inputs: Any) -> NDArray[Any]:
+        """Return the label of each row, [n]; of a folder, of all pictures below it in the order of their paths."""
+        return self.classes_[self._scores(inputs, "Learner.predict").argmax(1)]
+
+    def predict_proba(self, inputs: Any) -> NDArray[np.float64]:
+        """Return the probability of each class for each row, [n, C], in the order of `classes_`.
+
+        It is the softmax of what the method predicts by: logits, for most.
+        """
+        scores = self._scores(inputs, "Learner.predict_proba")
+        odds = np.exp(scores - scores.max(1, keepdims=True))
+        return odds / odds.sum(1, keepdims=True)
+
+    def decision_function(self, inputs: Any) -> NDArray[np.float64]:
+        """Return what the method predicts by, [n, C]; of two classes the difference, [n], as scikit-learn has it."""
+        scores = self._scores(inputs, "Learner.decision_function")
+        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
+
+    def score(self, inputs: Any, labels: Any = None, sample_weight: Any = None) -> float:
+        """Return the share of rows that are predicted right, 0 to 1; forms of data as for `fit`.
+
+        Args:
+            inputs: As for `fit`.
+            labels: One a row; a class that was never fitted counts as wrong.
+            sample_weight: Weight of each row; None: all alike.
+        """
+        rows = read_labelled(inputs, labels, "Learner.score", image_size=self.image_size)
+        found = self.predict(rows.inputs)
+        right = [guess == label for guess, label in zip(found.tolist(), rows.labels, strict=True)]
+        return float(np.average(right, weights=sample_weight))
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """Labels in the order of the network's outputs."""
+        self._check_fitted("Learner.classes_", AttributeError)
+        return self._names.array()
+
+    @property
+    def network_(self) -> nn.Module:
+        """A copy of the trained network, in evaluation mode, on the CPU."""
+        self._check_fitted("Learner.network_", AttributeError)
+        return self._core.population.network(0).cpu()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything that later fits and predictions depend on into one file, as a whole or not at all.
+
+        Raises:
+            ConfigError: Not fitted yet, labels that a file cannot tell apart, or a file that cannot be written.
+        """
+        self._check_fitted("Learner.save")
+        write_file(path, self.get_params(deep=False), self._names, self._core)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, network: Any = None, device: str | None = None) -> Learner:
+        """Return a learner that goes on where the one that was saved stood, to the last bit.
+
+        Args:
+            path: From `save`.
+            network: The module or factory, where it was one of one's own: a file runs no code. Its weights do not
+                matter, its structure has to be the same.
+            device: Where to go on; None: where it was.
+
+        Raises:
+            MissingDataError: There is no such file.
+            DataError: It is damaged, of another version, or no learner.
+            ConfigError: `network` is missing, or another one.
+        """
+        saved = read_file(path, network=network, device=device)
+        learner = cls(**saved.params)
+        return learner._stand_on(saved.core(learner._settings()), saved.names)
+
+    @property
+    def _fitted(self) -> bool:
+        return hasattr(self, "_core")
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Asked by scikit-learn's tools."""
+        return self._fitted
+
+    def _check_fitted(self, where: str, error: type[Exception] | None = None) -> None:
+        if self._fitted:
+            return
+        if error is not None:
+            raise error(message(where, "is there after the first fit"))
+        from sklearn.exceptions import NotFittedError
+
+        raise NotFittedError(message(where, "must come after the first fit"))
+
+    def _stand_on(self, core: Core, names: Labels) -> Learner:
+        """Take over what was learnt."""
+        self._core, self._names = core, names
+        if len(core.input_shape) == 1:
+            self.n_features_in_ = core.input_shape[0]
+        return self
+
+    def _taken(self, inputs: Any, labels: Any, where: str, *, classes: Any = None) -> tuple[Rows, Core, Labels]:
+        """Rows, what is to learn them, and the classes with the new ones."""
+        rows = read_labelled(inputs, labels, where, image_size=self.image_size)
+        if self._fitted:
+            self._check_kind(rows.inputs, where)
+            return rows, self._core, self._names.with_new(rows.labels)
+        return rows, *self._begun(rows, where, self.classes if classes is None else classes)
+
+    def _begun(self, rows: Rows, where: str, classes: Any) -> tuple[Core, Labels]:
+        """A core for the first rows."""
+        known, listed = (
+            [] if given is None else to_list(list(given), f"Learner: {name}")
+            for name, given in (("known", self.known), ("classes", classes))
+        )
+        for name, given in (("known", known), ("classes", listed)):
+            twice = next((label for label in given if given.count(label) > 1), None)
+            check(twice is None, f"Learner: {name}", "must name each class once", twice)
+        names = Labels([*known, *(label for label in listed if label not in known)]).with_new(rows.labels)
+        hint = "classes=[...] tells the others beforehand"
+        check(len(names) > 1, where, "must have two classes to tell apart", names.names, error=DataError, hint=hint)
+        if known:
+            trained = isinstance(self.network, nn.Module)
+            check(trained, "Learner: known", "must be left out unless network is a trained nn.Module", known)
+            width = num_outputs(self.network, rows.inputs.shape[1:])
+            must = f"must name the network's {width} outputs, two or more"
+            check(len(known) == width > 1, "Learner: known", must, len(known))
+        core = Core(
+            self._settings(), seed=self.seed, num_classes=len(known) or len(names), like=rows.inputs,
+            known=len(known), input_range=self.input_range,
+        )  # fmt: skip
+        return core, names
+
+    def _check_kind(self, inputs: Inputs, where: str) -> None:
+        """Refuse rows of another shape or type than those before."""
+        was, now = self._core.rows, inputs
+        if was.ndim == now.ndim == 2 and was.shape[1] != now.shape[1]:  # scikit-learn's own words
+            text = f"X has {now.shape[1]} features, but Learner is expecting {was.shape[1]} features as input"
+            raise DataError(f"{where}: {text}.")
+        must = f"must have the shape of the first fit's rows, {list(was.shape[1:])}"
+        check(now.shape[1:] == was.shape[1:], f"{where}: inputs", must, list(now.shape[1:]), error=DataError)
+        must = f"must have the type of the first fit's rows, {was.dtype}"
+        check(now.dtype == was.dtype, f"{where}: inputs", must, str(now.dtype), error=DataError)
+
+    def _scores(self, inputs: Any, where: str) -> NDArray[np.float64]:
+        self._check_fitted(where)
+        rows = read_inputs(inputs, where, image_size=self.image_size)
+        self._check_kind(rows, where)
+        return self._core.scores(rows).double().numpy()
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn should know."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags

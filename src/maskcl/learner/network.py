@@ -1,0 +1,90 @@
+"""A module of one's own as a network whose head can grow."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from torch import nn
+
+from maskcl.errors import ConfigError, MaskclError, check, message, raised
+from maskcl.networks import CosineLinear, Network, find_classifier, traced_classifier
+
+__all__ = ["GivenNetwork", "head_width", "num_outputs"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenNetwork(Network):
+    """A module with the weights that it has; for another number of classes its classifier is drawn anew.
+
+    Args:
+        module: The network; it is copied, and stays as it is.
+        classifier: Qualified name of the linear layer that gives the logits; None: found by a forward.
+    """
+
+    key: ClassVar[str] = "given"
+    fingerprinted: ClassVar[bool] = True
+
+    module: nn.Module = field(hash=False, compare=False)
+    classifier: str | None = None
+
+    @property
+    def classifier_name(self) -> str | None:
+        """The layer that was named."""
+        return self.classifier
+
+    def build(self, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+        """Return a copy with as many outputs."""
+        module = copy.deepcopy(self.module).requires_grad_(True)
+        name = self.classifier
+        if name is None:
+            name = traced_classifier(module, input_shape, name=None)
+        name = find_classifier(module, name)
+        layer = module.get_submodule(name)
+        if head_width(layer) == num_classes:
+            return module
+        new = _resized(layer, num_classes)
+        if name == "":
+            return new
+        parent, _, own = name.rpartition(".")
+        setattr(module.get_submodule(parent), own, new)
+        return module
+
+
+def num_outputs(module: nn.Module, input_shape: tuple[int, ...]) -> int:
+    """Return how many classes a module tells apart; raises ConfigError where it is none that could grow."""
+    trial = copy.deepcopy(module)
+    try:
+        name = traced_classifier(trial, input_shape, name=None)
+    except MaskclError:
+        raise
+    except Exception as error:  # whatever a foreign forward raises
+        must = f"must map inputs {[2, *input_shape]} to logits, and raised {raised(error)}"
+        raise ConfigError(message("Learner: network", must)) from error
+    return head_width(trial.get_submodule(name))
+
+
+def head_width(layer: nn.Module) -> int:
+    """Outputs of a linear layer.
+
+    Raises:
+        ConfigError: It is of another kind, which nobody knows how to widen.
+    """
+    known = isinstance(layer, (nn.Linear, CosineLinear))
+    must = "must end in a linear layer (nn.Linear, or maskcl's CosineLinear), which can grow"
+    check(known, "Learner: network", must, type(layer).__name__)
+    return int(layer.weight.shape[0])  # type: ignore[union-attr, index, arg-type]
+
+
+def _resized(layer: nn.Module, num_classes: int) -> nn.Module:
+    """A layer of the same kind for another number of classes, on the same device, with new weights."""
+    weight: Any = layer.weight
+    if isinstance(layer, CosineLinear):
+        new: nn.Module = CosineLinear(weight.shape[1], num_classes, layer.scale)
+    elif type(layer) in (nn.Linear, nn.modules.linear.NonDynamicallyQuantizableLinear):
+        new = nn.Linear(weight.shape[1], num_classes, bias=layer.bias is not None)
+    else:
+        must = "must end in a layer that is exactly an nn.Linear to grow, not one derived from it"
+        raise ConfigError(message("Learner: network", must, type(layer).__name__))
+    return new.to(device=weight.device, dtype=weight.dtype)

@@ -1,0 +1,137 @@
+"""What `fit` and `predict` take: arrays, tensors, torch Datasets, DataLoaders, our data sets, folders of pictures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from maskcl.data import Dataset
+from maskcl.data.build import decoded, other_size
+from maskcl.data.checks import Inputs, check_inputs, to_inputs
+from maskcl.data.picture_set import Entry, entry_of, files_below, folders_in
+from maskcl.data.source import expand, is_folder
+from maskcl.data.torch_dataset import read_rows
+from maskcl.errors import DataError, MissingDataError, check, message
+from maskcl.learner.labels import to_list
+
+__all__ = ["Rows", "pictures_in", "read_inputs", "read_labelled"]
+
+
+class Rows(NamedTuple):
+    """Inputs [n, ...], float32 or uint8 images, and the label of each."""
+
+    inputs: Inputs
+    labels: list[Hashable]
+
+
+def read_labelled(inputs: Any, labels: Any, where: str, *, image_size: int | None) -> Rows:
+    """Return what is to be learnt as arrays.
+
+    Args:
+        inputs: Array, tensor or nested lists [n, ...]; or, with `labels` left out, something that has both: a map-style
+            torch Dataset or a DataLoader of pairs, a `maskcl.data.Dataset` (its training rows), or a folder with a
+            folder of pictures for each class.
+        labels: One a row.
+        where: The call, for messages.
+        image_size: Pictures of a folder are brought to this height and width; None: all have one size.
+
+    Raises:
+        DataError: Anything that cannot be learnt from.
+    """
+    if labels is not None:
+        found = Rows(to_inputs(f"{where}: inputs", inputs), to_list(labels, f"{where}: labels"))
+    elif isinstance(inputs, (str, os.PathLike)):
+        found = _folder(Path(expand(str(inputs))), where, image_size)
+    elif isinstance(inputs, Dataset):
+        names: Sequence[Hashable] = inputs.class_names or range(inputs.num_classes)
+        found = Rows(inputs.train_inputs, [names[label] for label in inputs.train_labels.tolist()])
+    elif hasattr(inputs, "__len__") and hasattr(inputs, "__getitem__") and not _is_rows(inputs):
+        found = Rows(*read_rows(inputs, where, as_label=lambda label, here: to_list([label], here)[0]))
+    elif hasattr(inputs, "__iter__") and not _is_rows(inputs):
+        found = _loader(inputs, where)
+    else:
+        raise DataError(message(f"{where}: labels", "must be given with an array of inputs", None))
+    check_inputs(f"{where}: inputs", found.inputs)
+    same = len(found.inputs) == len(found.labels)
+    must = f"must be one for each of the {len(found.inputs)} rows"
+    check(same, f"{where}: labels", must, len(found.labels), error=DataError)
+    return found
+
+
+def read_inputs(inputs: Any, where: str, *, image_size: int | None) -> Inputs:
+    """Return rows without labels as an array; a folder's pictures are all below it, in the order of their paths."""
+    if isinstance(inputs, (str, os.PathLike)):
+        return _decoded(*pictures_in(Path(expand(str(inputs))), where), image_size)
+    if isinstance(inputs, Dataset):
+        return inputs.test_inputs
+    found = to_inputs(f"{where}: inputs", inputs)
+    check_inputs(f"{where}: inputs", found)
+    return found
+
+
+def _is_rows(inputs: Any) -> bool:
+    """Whether inputs are numbers, and no pairs of a row and a label."""
+    if hasattr(inputs, "dtype") or hasattr(inputs, "iloc"):
+        return True
+    first = inputs[0] if isinstance(inputs, (list, tuple)) and inputs else None
+    return isinstance(inputs, (list, tuple)) and not (isinstance(first, (tuple, list)) and _is_pair(first))
+
+
+def _is_pair(item: Any) -> bool:
+    return len(item) == 2 and (hasattr(item[0], "shape") or hasattr(item[0], "getbands"))
+
+
+def _loader(loader: Any, where: str) -> Rows:
+    """All batches of a DataLoader, read once."""
+    inputs, labels = [], []
+    for number, batch in enumerate(loader):
+        here = f"{where}: batch {number}"
+        pair = isinstance(batch, (tuple, list)) and len(batch) == 2
+        check(pair, here, "must be a pair of inputs and labels", type(batch).__name__, error=DataError)
+        inputs.append(to_inputs(f"{here} inputs", batch[0]))
+        labels += to_list(batch[1], f"{here} labels")
+        same = inputs[-1].shape[1:] == inputs[0].shape[1:] and inputs[-1].dtype == inputs[0].dtype
+        must = f"must have rows like the first batch's, {list(inputs[0].shape[1:])} {inputs[0].dtype}"
+        check(same, f"{here} inputs", must, f"{list(inputs[-1].shape[1:])} {inputs[-1].dtype}", error=DataError)
+    check(bool(labels), where, "must have rows", 0, error=DataError)
+    return Rows(np.concatenate(inputs), labels)  # type: ignore[arg-type]
+
+
+def _folder(folder: Path, where: str, image_size: int | None) -> Rows:
+    """A folder of pictures for each class."""
+    check(is_folder(folder), where, "must be a folder of pictures", str(folder), error=MissingDataError)
+    classes = [path.name for path in folders_in(folder)]
+    check(bool(classes), where, "must have a folder of pictures for each class", str(folder), error=DataError)
+    entries = []
+    for label, name in enumerate(classes):
+        own = files_below(folder / name, label, folder)
+        check(bool(own), str(folder / name), "must hold pictures, and holds none", error=DataError)
+        entries += own
+    return Rows(_decoded(folder, entries, image_size), [classes[entry.label] for entry in entries])
+
+
+def pictures_in(path: Path, where: str) -> tuple[Path, list[Entry]]:
+    """Return a folder, and all pictures below it in the order of their paths; or the one picture that `path` is."""
+    check(path.exists(), where, "must be a picture, or a folder of pictures", str(path), error=MissingDataError)
+    home = path if path.is_dir() else path.parent
+    entries = files_below(path, 0, path) if path.is_dir() else [entry_of(path, 0, home)]
+    check(bool(entries), where, "must hold pictures, and holds none", str(path), error=DataError)
+    return home, entries
+
+
+def _decoded(folder: Path, entries: Sequence[Entry], image_size: int | None) -> Inputs:
+    """Pictures of one size, uint8 [n, 3, height, width]."""
+    found: list[Any] = []
+    with closing(decoded(folder, entries, image_size)) as pairs:
+        for entry, picture in pairs:
+            if isinstance(picture, DataError):
+                raise picture
+            found.append(picture)
+            if picture.shape != found[0].shape:
+                raise other_size(folder, entry, picture.shape, entries[0], found[0].shape)
+    return np.stack(found)

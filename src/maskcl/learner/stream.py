@@ -1,0 +1,150 @@
+"""Steps of a stream without tasks: each one planned by itself, and made as the engine makes those of a task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from maskcl import augment as A
+from maskcl.data.checks import Inputs
+from maskcl.engine.plan import recent_classes
+from maskcl.engine.steps import StepPlan
+from maskcl.engine.synthesis import plan_old_labels
+from maskcl.errors import DataError, check
+from maskcl.memory import MemoryState, plan_writes
+from maskcl.methods import Draw, Phase
+from maskcl.methods.base import overrides
+from maskcl.rng import derive, generator
+
+if TYPE_CHECKING:
+    from maskcl.learner.core import Core
+
+__all__ = ["Stream", "check_streams"]
+
+Ints = NDArray[np.int64]
+
+
+class Stream:
+    """What makes steps on a core's resting population; made anew whenever that is."""
+
+    def __init__(self, core: Core) -> None:
+        self.core, self.population = core, core.population
+        self.spec, self.needs = self.population.specs[0], self.population.needs
+        self.policy = "" if self.spec.memory is None else str(self.spec.memory.policy)
+        self.task = max(0, len(core.tasks) - 1)
+        self.trainer = self.population.trainer(self.task, Phase())
+        self.old = [c for classes in core.tasks[: self.task] for c in classes]
+
+    def step(self, inputs: Inputs, labels: Ints) -> float:
+        """Learn from rows [n, *shape] of classes [n]: one step; returns its loss.
+
+        Raises:
+            DataError: The loss is not finite.
+        """
+        core, state, count = self.core, self.population.state, len(labels)
+        number, memory = int(state.steps[0]), state.memories[0]
+        new = core.num_slots + np.arange(count)
+        core.put(new, inputs)
+        ids, classes, sizes, read = [new], [labels], [count], []
+        slots = np.full(count, -1)
+        if memory is not None:
+            slots = plan_writes(self.policy, memory, labels, generator(core.seed, "memory", -1, number))
+            filled = np.flatnonzero(memory.rows >= 0)
+            if len(filled) and self.task >= self.needs.replay_from_task:
+                rng = generator(core.seed, "draws", -1, number)
+                for draw in self.needs.draws:
+                    picks = _drawn(draw, memory, filled, labels, rng)
+                    ids.append(picks)
+                    classes.append(memory.labels[picks])
+                    sizes.append(len(picks))
+                    read.append(torch.from_numpy(picks).to(self.population.device) if draw.stored_logits else None)
+        plan = StepPlan(
+            self._sent(np.concatenate(ids)), self._sent(np.concatenate(classes)), tuple(sizes), tuple(read),
+            written=self._written(slots), active=self._active(labels), made=self._made(count, number),
+            views=self._views(sum(sizes), number),
+        )  # fmt: skip
+        loss = float(self.trainer.run([plan], every=1, tell=lambda done: None))
+        check(np.isfinite(loss), "Learner.partial_fit", "must have a finite loss", loss, error=DataError,
+              hint="lower lr, or scale the inputs")  # fmt: skip
+        position = int(state.position[0])
+        np.maximum.at(state.last_seen[0], labels, position + np.arange(count))
+        state.position[0] += count
+        if memory is not None:
+            after = memory.after(slots, new, labels)
+            entered = np.flatnonzero(after.rows >= core.num_slots)
+            if len(entered):
+                core.put(entered, inputs[after.rows[entered] - core.num_slots])
+                after.rows[entered] = entered
+            state.memories[0] = after
+        return loss
+
+    def _sent(self, array: Ints) -> Tensor:
+        return torch.from_numpy(array).to(self.population.device)
+
+    def _written(self, slots: Ints) -> tuple[Tensor, Tensor] | None:
+        """Slots whose logits change and the rows they come from; a slot's last write wins."""
+        sources = np.flatnonzero(slots >= 0)[::-1]
+        if not self.needs.stores_logits or len(sources) == 0:
+            return None
+        into, last = np.unique(slots[sources], return_index=True)
+        return self._sent(into), self._sent(sources[last])
+
+    def _active(self, labels: Ints) -> Tensor | None:
+        mask, state = self.spec.method.mask, self.population.state
+        if mask is None or mask.policy == "task":
+            return None
+        offsets = np.array([0, len(labels)])
+        return torch.from_numpy(
+            recent_classes(labels, offsets, mask, state.last_seen[0], int(state.position[0]))
+        ).to(self.population.device)  # fmt: skip
+
+    def _made(self, count: int, number: int) -> Tensor | None:
+        cfgm = self.spec.method.cfgm
+        if cfgm is None or self.trainer.makes is None:
+            return None
+        seed = derive(self.core.seed, "stream", number)
+        return self._sent(
+            plan_old_labels(self.old, [count * cfgm.per_row], draw=cfgm.draw, seed=seed, task=self.task)
+        )  # fmt: skip
+
+    def _views(self, count: int, number: int) -> Tensor | None:
+        augment, views = self.spec.training.augment, self.needs.views
+        random = augment is not None and augment.is_random
+        if not random and views == 1:
+            return None
+        chosen = augment if random and augment is not None else A.Augment()
+        rng = generator(self.core.seed, "views", -1, number)
+        return self._sent(A.plan(chosen, count * views, rng).reshape(count, views, 3))
+
+
+def _drawn(draw: Draw, memory: MemoryState, filled: Ints, labels: Ints, rng: np.random.Generator) -> Ints:
+    """Slots of one draw: distinct ones, or with replacement while there are fewer."""
+    if draw.classes == "old":
+        others = filled[~np.isin(memory.labels[filled], labels)]
+        filled = others if len(others) else filled
+    return rng.choice(filled, draw.num_drawn, replace=len(filled) < draw.num_drawn)
+
+
+def check_streams(core: Core) -> None:
+    """Refuse settings that need tasks which end.
+
+    Raises:
+        ConfigError: In one sentence.
+    """
+    method, where = core.config.method, "Learner.partial_fit"
+    mask = method.mask
+    hint = "fit learns batches of new classes; policy 'batch' or 'recent' masks without tasks"
+    good = mask is None or mask.policy != "task"
+    check(good, f"{where}: mask.policy", "must be 'batch' or 'recent' in a stream without tasks", "task", hint=hint)
+    key = method.key
+    ends = overrides(method, "end_task") or any(phase != Phase() for phase in method.phases(0, 1))
+    check(not ends, f"{where}: method", f"must not need tasks that end, as {key!r} does", key,
+          hint="fit learns batches of new classes")  # fmt: skip
+    policy = core.population.policy
+    refills = policy is not None and policy.refills
+    name = core.population.specs[0].memory and core.population.specs[0].memory.policy
+    check(not refills, f"{where}: memory.policy", "must not choose its rows when tasks end", name)
