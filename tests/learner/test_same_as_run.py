@@ -47,7 +47,13 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "ewc": {"method": "ewc", "memory": 0},
     "si": {"method": "si", "memory": 0, "optimizer": {"lr": 0.03, "momentum": 0.5}},
     "lwf": {"method": "lwf", "memory": 0},
-    "zero memory": {"method": "finetune", "memory": 0, "mask": {"leak": 0.1}, "cfgm": {"step": 0.1}, "input_range": (0.0, 2.0)},
+    "zero memory": {
+        "method": "finetune",
+        "memory": 0,
+        "mask": {"leak": 0.1},
+        "cfgm": {"step": 0.1},
+        "input_range": (0.0, 2.0),
+    },
     "adam": {"method": "er", "optimizer": {"name": "adam", "lr": 0.01}, "training": {"label_smoothing": 0.1}},
     "float64": {"method": "er", "training": {"dtype": "float64", "schedule": {"name": "cosine"}}},
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -69,11 +70,16 @@ def to_list(labels: Any, where: str) -> list[Hashable]:
     """
     if hasattr(labels, "detach") and hasattr(labels, "cpu"):
         labels = labels.detach().cpu().numpy()
-    if hasattr(labels, "to_numpy"):  # a column of a table
-        labels = labels.to_numpy()
+    if hasattr(labels, "__array__"):  # a column of a table, too
+        labels = np.asarray(labels)
     if isinstance(labels, np.ndarray):
-        flat = labels.ndim == 1 or (labels.ndim == 2 and labels.shape[1] == 1)
-        check(flat, where, "must have one label a row, shape [n]", labels.shape, error=DataError)
+        column = labels.ndim == 2 and labels.shape[1] == 1
+        check(labels.ndim == 1 or column, where, "must have one label a row, shape [n]", labels.shape, error=DataError)
+        if column:
+            from sklearn.exceptions import DataConversionWarning
+
+            text = "A column-vector y was passed when a 1d array was expected; it is taken as one."
+            warnings.warn(text, DataConversionWarning, stacklevel=3)
         found = labels.ravel().tolist()
     else:
         single = isinstance(labels, (str, bytes)) or not isinstance(labels, Iterable)
@@ -82,6 +88,10 @@ def to_list(labels: Any, where: str) -> list[Hashable]:
     for label in found:
         good = isinstance(label, Hashable) and label == label  # nan equals nothing
         check(good, where, "must be hashable labels that equal themselves", label, error=DataError)
+    measured = all(type(label) is float for label in found) and any(label % 1 for label in found)
+    few = len(set(found)) <= max(2, len(found) // 2)
+    must = "must be classes, most of which come more than once; Unknown label type: continuous"
+    check(few or not measured, where, must, found[:3], error=DataError)
     return found
 
 

@@ -151,7 +151,8 @@ class Learner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, inputs: Any) -> NDArray[Any]:
         """Return the label of each row, [n]; of a folder, of all pictures below it in the order of their paths."""
-        return self.classes_[self._scores(inputs, "Learner.predict").argmax(1)]
+        best = self._scores(inputs, "Learner.predict").argmax(1)
+        return self.classes_[best]
 
     def predict_proba(self, inputs: Any) -> NDArray[np.float64]:
         """Return the probability of each class for each row, [n, C], in the order of `classes_`.
@@ -263,7 +264,8 @@ class Learner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             check(twice is None, f"Learner: {name}", "must name each class once", twice)
         names = Labels([*known, *(label for label in listed if label not in known)]).with_new(rows.labels)
         hint = "classes=[...] tells the others beforehand"
-        check(len(names) > 1, where, "must have two classes to tell apart", names.names, error=DataError, hint=hint)
+        must = "must have two classes to tell apart, and has one class"
+        check(len(names) > 1, where, must, names.names, error=DataError, hint=hint)
         if known:
             trained = isinstance(self.network, nn.Module)
             check(trained, "Learner: known", "must be left out unless network is a trained nn.Module", known)

@@ -12,7 +12,7 @@ import numpy as np
 
 from maskcl.data import Dataset
 from maskcl.data.build import decoded, other_size
-from maskcl.data.checks import Inputs, check_inputs, to_inputs
+from maskcl.data.checks import Inputs, to_inputs
 from maskcl.data.picture_set import Entry, entry_of, files_below, folders_in
 from maskcl.data.source import expand, is_folder
 from maskcl.data.torch_dataset import read_rows
@@ -44,7 +44,7 @@ def read_labelled(inputs: Any, labels: Any, where: str, *, image_size: int | Non
         DataError: Anything that cannot be learnt from.
     """
     if labels is not None:
-        found = Rows(to_inputs(f"{where}: inputs", inputs), to_list(labels, f"{where}: labels"))
+        found = Rows(_numbers(inputs, where), to_list(labels, f"{where}: labels"))
     elif isinstance(inputs, (str, os.PathLike)):
         found = _folder(Path(expand(str(inputs))), where, image_size)
     elif isinstance(inputs, Dataset):
@@ -55,8 +55,9 @@ def read_labelled(inputs: Any, labels: Any, where: str, *, image_size: int | Non
     elif hasattr(inputs, "__iter__") and not _is_rows(inputs):
         found = _loader(inputs, where)
     else:
-        raise DataError(message(f"{where}: labels", "must be given with an array of inputs", None))
-    check_inputs(f"{where}: inputs", found.inputs)
+        must = f"must be given with an array: {where} requires y to be passed, but the target y is None"
+        raise DataError(message(f"{where}: labels", must))  # the words that scikit-learn looks for
+    _check_finite(found.inputs, where)
     same = len(found.inputs) == len(found.labels)
     must = f"must be one for each of the {len(found.inputs)} rows"
     check(same, f"{where}: labels", must, len(found.labels), error=DataError)
@@ -69,9 +70,41 @@ def read_inputs(inputs: Any, where: str, *, image_size: int | None) -> Inputs:
         return _decoded(*pictures_in(Path(expand(str(inputs))), where), image_size)
     if isinstance(inputs, Dataset):
         return inputs.test_inputs
-    found = to_inputs(f"{where}: inputs", inputs)
-    check_inputs(f"{where}: inputs", found)
+    found = _numbers(inputs, where)
+    _check_finite(found, where)
     return found
+
+
+def _numbers(values: Any, where: str) -> Inputs:
+    """Values as float32 rows, or 8-bit images as they are; columns of whole numbers are numbers as well."""
+    name = f"{where}: inputs"
+    check(not hasattr(values, "toarray"), name, "must not be sparse", type(values).__name__, error=DataError,
+          hint="inputs.toarray()")  # fmt: skip
+    if hasattr(values, "to_numpy"):  # a table
+        values = values.to_numpy()
+    if not hasattr(values, "detach"):
+        try:
+            values = np.asarray(values)
+            if values.dtype.kind == "O" or (values.dtype.kind in "iub" and values.ndim == 2):
+                values = values.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise DataError(message(name, f"must be numbers ({error})")) from error
+        check(values.dtype.kind != "c", name, "must be real numbers: Complex data not supported", error=DataError)
+    return to_inputs(name, values)
+
+
+def _check_finite(inputs: Inputs, where: str) -> None:
+    """Refuse rows that are none, in the words that scikit-learn's tests look for."""
+    name, shape = f"{where}: inputs", inputs.shape
+    hint = "one row has shape [1, ...]: Reshape your data with inputs[None]"
+    check(len(shape) > 1, name, "must have shape [rows, ...]", shape, error=DataError, hint=hint)
+    check(shape[0] > 0, name, "must have rows, and has 0", error=DataError)
+    few = f"must have values in a row, and has 0 feature(s) (shape={shape}) while a minimum of 1 is required"
+    check(inputs.size > 0, name, few, error=DataError)
+    if inputs.dtype == np.float32 and not np.isfinite(inputs.sum(dtype=np.float64)):  # one pass; then which row it is
+        bad = ~np.isfinite(inputs.reshape(shape[0], -1)).all(1)
+        check(not bad.any(), name, f"must be finite in float32, and row {int(bad.argmax())} has NaN or inf",
+              error=DataError)  # fmt: skip
 
 
 def _is_rows(inputs: Any) -> bool:
