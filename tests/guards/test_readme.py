@@ -43,7 +43,15 @@ def words_after(program: str) -> list[list[str]]:
     return [words[1:] for words in split if words and Path(words[0]).name == program]
 
 
-def test_python_blocks_run_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def printed(text: str) -> list[tuple[str, list[float]]]:
+    """What a table printed: each row's mask and numbers."""
+    rows = re.findall(r"^ER +(no mask|\S+) +(.*)$", text, re.MULTILINE)
+    return [(mask, [float(n.replace("−", "-")) for n in re.findall(r"[+−]?\d+\.\d", rest)]) for mask, rest in rows]
+
+
+def test_python_blocks_run_one_after_the_other_and_print_what_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
     monkeypatch.chdir(tmp_path)  # what they write must not land in the checkout
     module = ModuleType("readme")  # dataclasses look up the module that they are defined in
@@ -56,6 +64,13 @@ def test_python_blocks_run_one_after_the_other(tmp_path: Path, monkeypatch: pyte
         for registry, keys in before:
             for key in set(registry) - keys:
                 registry.remove(key)
+    shown = printed("".join(text for _, text in blocks("text")))
+    found = printed(capsys.readouterr().out)
+    assert [mask for mask, _ in found] == [mask for mask, _ in shown] == ["no mask", "leak=0.1", "m=-inf"]
+    for (_, ours), (_, theirs) in zip(found, shown, strict=True):
+        assert ours == pytest.approx(theirs, abs=1.0)  # in points: machines round differently
+    gains = [numbers[-2:] for _, numbers in shown[1:]]
+    assert all(gain > half for gain, half in gains)
 
 
 @pytest.mark.parametrize("words", words_after("make"), ids=" ".join)

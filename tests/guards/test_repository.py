@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from maskcl.data.mnist_small import SHA256
 from maskcl.experiment import plan
 from maskcl.methods import REGISTRY, describe
 
@@ -43,6 +44,14 @@ def test_no_file_holds_a_path_of_one_machine() -> None:
 def test_source_files_are_short() -> None:
     lengths = {path.relative_to(ROOT): len(path.read_text().splitlines()) for path in (ROOT / "src").rglob("*.py")}
     assert {str(path): length for path, length in lengths.items() if length > MOST_LINES} == {}
+
+
+def test_the_images_of_the_package_are_tracked_and_so_packed_into_the_wheel() -> None:
+    names = {f"{file}.gz" for file in SHA256} | {"NOTICE.md"}
+    folder = ROOT / "src" / "maskcl" / "data" / "mnist_small"
+    assert {path.name for path in tracked_files() if path.parent == folder} == names
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]["targets"]
+    assert wheel["wheel"]["packages"] == ["src/maskcl"]
 
 
 @pytest.mark.parametrize("key", REGISTRY)

@@ -31,7 +31,7 @@ def demo(
     from maskcl.experiment import plan, shipped
 
     _check_executor(executor)
-    planned = plan(shipped("digits_masks.toml"), out=out, seeds=seeds)
+    planned = plan(shipped("demo.toml"), out=out, seeds=seeds)
     _execute(planned, out, executor=executor, quiet=quiet, command=_command(ctx))
 
 

@@ -11,6 +11,7 @@ from maskcl.data.base import Dataset
 from maskcl.data.cifar import CIFAR10, CIFAR100
 from maskcl.data.digits import load_digits
 from maskcl.data.idx_set import FASHION_MNIST, MNIST
+from maskcl.data.mnist_small import load_mnist_small
 from maskcl.data.source import DownloadedFile, FileState, Presence, Progress, Source, data_root
 from maskcl.data.tiny_imagenet import TINY_IMAGENET
 from maskcl.errors import DataError, MaskclError, check, check_choice, message, raised
@@ -45,6 +46,7 @@ class DatasetInfo:
         num_train: Training rows.
         num_test: Test rows.
         source: Its files; None for data without files that maskcl knows.
+        inside: Loads what comes with an installed package and needs no files; None for all other data.
         own: What was registered, a data set or a function that loads one; None for those that come with maskcl.
     """
 
@@ -55,12 +57,13 @@ class DatasetInfo:
     num_train: int | None = None
     num_test: int | None = None
     source: Source | None = None
+    inside: Callable[[], Dataset] | None = field(default=None, repr=False)
     own: Dataset | Loader | None = field(default=None, repr=False)
 
     @property
     def built_in(self) -> bool:
         """Whether it comes with an installed package and needs no files."""
-        return self.source is None and self.own is None
+        return self.inside is not None
 
     @property
     def says_it_all(self) -> bool:
@@ -71,8 +74,9 @@ class DatasetInfo:
         """Load it from the folder of data sets (see `data_root`)."""
         if self.source is not None:
             return self.source.load(root, on_progress=on_progress)
-        if self.own is None:
-            return load_digits()
+        if self.inside is not None:
+            return self.inside()
+        assert self.own is not None, "data come from files, from a package, or are someone's own"
         return self.own if isinstance(self.own, Dataset) else _loaded(self.name, self.own, data_root(root))
 
 
@@ -137,7 +141,8 @@ DATASETS: Registry[DatasetInfo] = Registry(
 """Data sets by name."""
 
 for _info in (
-    DatasetInfo("digits", "8x8 handwritten digits, from scikit-learn", 10, (1, 8, 8), 1346, 451),
+    DatasetInfo("digits", "8x8 handwritten digits, from scikit-learn", 10, (1, 8, 8), 1346, 451, inside=load_digits),
+    DatasetInfo("mnist_small", "7,000 of MNIST's images", 10, (1, 28, 28), 5_000, 2_000, inside=load_mnist_small),
     DatasetInfo("mnist", "28x28 handwritten digits", 10, (1, 28, 28), 60_000, 10_000, MNIST),
     DatasetInfo("fashion_mnist", "28x28 pictures of clothes", 10, (1, 28, 28), 60_000, 10_000, FASHION_MNIST),
     DatasetInfo("cifar10", "32x32 photographs of 10 things", 10, (3, 32, 32), 50_000, 10_000, CIFAR10),
