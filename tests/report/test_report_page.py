@@ -67,7 +67,7 @@ def test_write_makes_page_table_and_figures_and_nothing_half_written(tmp_path):
     names = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*") if p.is_file()}
     figures = {f"figures/{name}.png" for name in ("plane", "dial", "accuracy", "confidence")}
     assert path == tmp_path / "out" / "report.html"
-    assert names == {"report.html", "table.csv"} | figures
+    assert names == {"report.html", "table.csv", "runs.csv"} | figures
     html = path.read_text(encoding="utf-8")
     check_page(html)
     assert html.count("data:image/png;base64,") == 4
