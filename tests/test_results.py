@@ -324,7 +324,7 @@ def test_cfgm_is_a_column_by_its_name_where_some_have_none():
     runs = fabricate(methods=("er",), masks=[None, {"leak": 0.1}], num_seeds=1)
     runs[0]["config"]["cfgm"], runs[1]["config"]["cfgm"] = {"step": 6.0, "clamp": True}, None
     found = {row["mask"]: row["cfgm"] for row in Results(runs).rows()}
-    assert found == {"no mask": "cfgm step=6 clamp", "leak=0.1": "no cfgm"}
+    assert found == {"no mask": "cfgm step=6 clamp=True", "leak=0.1": "no cfgm"}
 
 
 def test_rows_have_the_same_keys_where_a_metric_is_missing():

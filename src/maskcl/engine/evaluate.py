@@ -31,9 +31,9 @@ class Evaluation:
         task_incremental: Accuracy with the argmax within the row's own task, [T].
         confidence: Mean softmax probability of the true class over visible classes, [T].
         newest_share: Share of the rows of tasks 0..t that are predicted as a class of task t.
-        confusion: After the last task "by", "class" or "task", and "counts": rows of class i that are predicted as class
-            j (class_incremental), int64, [C, C]; or the same of tasks in their order, [T, T], where C > MOST_CLASSES
-            and predictions of classes in no task are left out. None before.
+        confusion: After the last task "by", "class" or "task", and "counts": rows of class i that are predicted as
+            class j (class_incremental), int64, [C, C]; or the same of tasks in their order, [T, T], where
+            C > MOST_CLASSES and predictions of classes in no task are left out. None before.
     """
 
     class_incremental: NDArray[np.float64]

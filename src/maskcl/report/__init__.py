@@ -59,6 +59,7 @@ def write(folder: str | os.PathLike[str], results: Runs, *, command: str | None 
     html = page(results, figures, command=command)
     for figure in figures:
         write_atomically(folder / "figures" / f"{figure.name}.png", figure.png)
+        write_atomically(folder / "figures" / f"{figure.name}.svg", figure.svg)
     write_atomically(folder / "table.csv", to_csv(results).encode())
     write_atomically(folder / "runs.csv", runs_to_csv(results).encode())
     write_atomically(folder / "report.html", html.encode())

@@ -32,7 +32,7 @@ _LATEX = {
 
 
 def rich_table(table: Table) -> RichTable:
-    """Return the table for a `rich` console: the best of each family bold, clear differences in colour."""
+    """Return the table for a `rich` console: the clearly best of each family bold, clear differences in colour."""
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -126,7 +126,7 @@ def _cell(value: Any) -> Any:
 
 
 def markdown(table: Table) -> str:
-    """Return a GitHub-flavoured table, the best of each family bold, with its notes below."""
+    """Return a GitHub-flavoured table, the clearly best of each family bold, with its notes below."""
 
     def line(cells: Any) -> str:
         return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
@@ -139,7 +139,7 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    """Return a booktabs table, the best of each family bold, its notes as the caption."""
+    """Return a booktabs table, the clearly best of each family bold, its notes as the caption."""
 
     def escape(text: str) -> str:
         plain = "".join(_LATEX.get(character, character) for character in text)

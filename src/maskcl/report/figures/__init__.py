@@ -1,4 +1,4 @@
-"""The figures of a report, as PNG bytes with what to read in them."""
+"""The figures of a report, as PNG and SVG, with what to read in them."""
 
 from __future__ import annotations
 
@@ -17,20 +17,25 @@ __all__ = ["Drawn", "draw"]
 _PLANE = (
     "How well each task is learnt when it comes (up is better) against how much of it is forgotten later (left is "
     "better): a mask trades one for the other. Dotted lines: about equal final accuracy, rising to the upper left. "
-    "Star: no mask; triangles: leak; circles: m; square: m = −∞."
+    "Star: no mask; triangles: leak; circles: m; square: m = −∞. Dots: single runs."
 )
 _DIAL = (
     "Final accuracy (up is better) and forgetting (down is better) as the mask gets stronger from left to right. "
-    "Dotted: the level of no mask."
+    "Dotted: the level of no mask. Dots: single runs."
 )
 _ACCURACY = (
     "Each line is a task, from the moment it was learnt; dashed: the mean over the tasks met so far. "
-    "Shown without a mask and with the mask of the highest final accuracy."
+    "Shown without a mask and with the mask of the highest final accuracy. Dots: single runs."
 )
 _CONFIDENCE = (
     "Mean softmax probability of the true class on test rows of old tasks. Each stretch starts just before a switch "
     "and follows those tasks through the next one: how far it falls is the confidence collapse. Then the task just "
-    "learnt counts as old too, and the line jumps."
+    "learnt counts as old too, and the line jumps. Dots: single runs, at the tasks' ends."
+)
+_CONFUSION = (
+    "What the network says after the last task (to the right) of the test rows of each class (downwards): the share of "
+    "the row's class in %, over all seeds. On the diagonal is what is right; a dark column at the right is a bias to "
+    "the newest task."
 )
 
 _SAMPLES = (
@@ -48,17 +53,24 @@ class Drawn(NamedTuple):
         name: File name without suffix.
         title: What it shows.
         caption: How to read it.
-        png: The picture.
+        png: The picture, on white.
+        svg: The same as lines and letters, on nothing.
+        width: Inches.
+        photo: Whether it shows images, whose brightness means something.
     """
 
     name: str
     title: str
     caption: str
     png: bytes
+    svg: bytes
+    width: float
+    photo: bool = False
 
 
 def draw(results: Results) -> list[Drawn]:
     """Draw every figure that the results have data for."""
+    from maskcl.report.figures.confusion import confusion
     from maskcl.report.figures.dial import dial
     from maskcl.report.figures.over_time import accuracy_over_time, confidence_over_time
     from maskcl.report.figures.plane import plane
@@ -67,13 +79,14 @@ def draw(results: Results) -> list[Drawn]:
     bars = max(s.num_finished for s in results.settings) > 1
     error_bars = " Bars: 95 % intervals over seeds." if bars else " One seed: no intervals."
     bands = " Bands: 95 % intervals over seeds." if bars else ""
-    others = " Grey: the other panels' points." if len(results.families) > 1 else ""
+    others = " Grey: the other settings." if len(results.families) > 1 else ""
     left_out = style.left_out(results.families)
     plan: list[tuple[str, Callable[[Results], Figure | None], str, str]] = [
         ("plane", plane, "Stability and plasticity", f"{_PLANE}{others}{error_bars}{left_out}"),
         ("dial", dial, "The dial from no mask to m = −∞", f"{_DIAL}{error_bars}"),
         ("accuracy", accuracy_over_time, "Accuracy of each task over time", f"{_ACCURACY}{bands}{left_out}"),
         ("confidence", confidence_over_time, "Confidence in old classes", f"{_CONFIDENCE}{bands}{left_out}"),
+        ("confusion", confusion, "What is taken for what in the end", _CONFUSION),
         ("samples", samples, "What CFGM makes", _SAMPLES),
     ]
     drawn = []
@@ -81,5 +94,6 @@ def draw(results: Results) -> list[Drawn]:
         for name, function, title, caption in plan:
             figure = function(results)
             if figure is not None:
-                drawn.append(Drawn(name, title, caption, style.png(figure)))
+                width, photo = float(figure.get_figwidth()), name == "samples"
+                drawn.append(Drawn(name, title, caption, style.png(figure), style.svg(figure), width, photo))
     return drawn
