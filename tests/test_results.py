@@ -390,6 +390,20 @@ def test_table_shows_percent_with_interval_and_marks_the_best(many):
     assert [row.cells[5] for row in table.rows if row.first] == ["reference"] * 2
 
 
+def test_nothing_is_bold_whose_gain_may_be_chance():
+    runs = fabricate(methods=("er",), masks=[None, {"leak": 0.1}], num_seeds=3)
+    for run in runs:
+        masked = run["config"]["mask"] is not None
+        run["metrics"]["final_accuracy"] = 0.5 + masked * (0.1 + 0.2 * (run["seed"] - 1))
+    table = Results(runs).table()
+    assert not any(row.best for row in table.rows)
+    assert table.key == ()
+    for run in runs:
+        if run["config"]["mask"] is None:
+            run["metrics"]["final_accuracy"] = 0.9 + 0.01 * run["seed"]  # clearly better without: nor is that a gain
+    assert [(row.best, row.clear) for row in Results(runs).table().rows] == [(False, False), (False, False)]
+
+
 def test_table_of_one_seed_has_no_interval_and_says_so():
     table = Results(fabricate(masks=[None, {"leak": 0.1}], num_seeds=1)).table()
     assert "±" not in "".join(cell for row in table.rows for cell in row.cells)

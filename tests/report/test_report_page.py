@@ -12,8 +12,10 @@ import pytest
 from report.fabricate import MASKS, fabricate
 
 from maskcl import report
+from maskcl.report import grids
 from maskcl.report.figures import draw, style
 from maskcl.report.figures.placement import place_labels
+from maskcl.report.provenance import how_it_ran
 from maskcl.results import Results
 
 VOID = {"meta", "img", "br", "link", "hr", "input", "wbr"}
@@ -95,6 +97,37 @@ def test_populations_that_differ_in_their_size_alone_are_one_line():
     assert "loop, groups of 1, 1 worker, 2 threads (asked for); stack, groups of 7 to 13, 2" in report.render(
         runs, "html"
     )
+
+
+def test_how_it_was_run_is_told_by_the_files():
+    runs = fabricate(methods=("er",), masks=[None], num_seeds=3)
+    for run, day in zip(runs, (3, 1, 2), strict=True):
+        command = f"maskcl run experiments/a.toml --seeds {1 + (day > 1)}"
+        run["origin"] = {"file": "experiments/a.toml", "command": command, "date": f"2026-05-0{day}T10:00:00+00:00"}
+    told = dict(how_it_ran(Results(runs), None))
+    assert told["Command"] == ["maskcl run experiments/a.toml --seeds 1", "maskcl run experiments/a.toml --seeds 2"]
+    assert told["Experiment file"] == ["experiments/a.toml"]
+    assert told["Date"] == ["2026-05-01 to 2026-05-03 (UTC)"]
+    assert told["Versions"] == ["maskcl 0.1.0, python 3.11.9, torch 2.13.0+cpu, numpy 2.4.6, cpus 2"]
+    for run in runs:
+        run["origin"] = {"file": None, "command": None, "date": None}
+    assert {"Command", "Experiment file", "Date"}.isdisjoint(dict(how_it_ran(Results(runs), None)))
+
+
+def test_executors_are_a_line_whatever_was_measured_for_each():
+    runs = fabricate(methods=("er",), masks=[None], num_seeds=9)
+    for run in runs:
+        run["executor"] = {"name": "stack", "group_size": 9, "workers": 2, "threads": 1, "reason": f"{run['seed']} ms"}
+    assert dict(how_it_ran(Results(runs), None))["Executor"] == ["stack, groups of 9, 2 workers, 1 thread"]
+
+
+def test_what_varies_is_a_column_of_both_tables():
+    runs = [r for size in (50, 200) for r in fabricate(methods=("er",), masks=[None], memory_size=size, num_seeds=2)]
+    for grid in (grids.settings(Results(runs)), grids.further(Results(runs))):
+        names = [column["name"] for column in grid["columns"]]
+        assert names[:3] == ["Method", "Mask", "memory.size"]
+        assert [row["cells"][2]["text"] for row in grid["rows"]] == ["50", "200"]
+        assert {len(row["cells"]) for row in grid["rows"]} == {len(names)}
 
 
 def test_the_same_results_give_the_same_page():

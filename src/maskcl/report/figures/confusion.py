@@ -90,4 +90,5 @@ def _panel(axes: Axes, names: list[str], shares: Any, edges: list[int]) -> None:
         for (i, j), share in np.ndenumerate(shares):
             if share >= 0.005:
                 ink = "white" if share > 0.55 else style.INK
-                axes.text(j, i, f"{100 * share:.0f}", ha="center", va="center", fontsize=7.5, color=ink)
+                number = axes.text(j, i, f"{100 * share:.0f}", ha="center", va="center", fontsize=7.5, color=ink)
+                number.set_in_layout(False)  # inside its panel, and asking each takes half of the time
