@@ -162,3 +162,12 @@ def test_names_are_drawn_as_they_are_in_any_script():
         html = report.render(runs, "html")
     assert "$\\frac 学习 _&lt;b&gt;" in html
     assert "<b>" not in html.replace("<b>What", "").replace("<figcaption><b>", "").replace('"><b>', "")
+
+
+def test_panels_that_have_no_other_beside_them_stand_in_pairs():
+    runs = [r for size in (50, 100, 200) for r in fabricate(methods=("er",), masks=[None], memory_size=size)]
+    with style.look():
+        drawn = accuracy_over_time(Results(runs))
+        drawn.draw_without_rendering()
+    places = [axes.get_position() for axes in drawn.axes if axes.get_visible()]
+    assert [round(place.y0, 3) == round(places[0].y0, 3) for place in places] == [True, True, False]

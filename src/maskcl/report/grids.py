@@ -32,6 +32,7 @@ Grid = dict[str, Any]
 def settings(results: Results) -> Grid:
     """Return the table of all settings, the same numbers and the same order as in every other format."""
     table, in_order = results.table(), _in_order(results)
+    compares = any(family.plain is not None and family.masked for family in results.families)
     rows = []
     for row, (s, plain) in zip(table.rows, in_order, strict=True):
         *numbers, against, count = row.cells[table.num_names :]
@@ -41,10 +42,14 @@ def settings(results: Results) -> Grid:
         for metric, text in zip(HEADLINE, numbers, strict=True):
             cells.append(_cell(text, _mean(s.interval(metric)), bold=row.best and metric == "final_accuracy"))
         kind = ("up" if against.startswith("+") else "down") if row.clear else ""
-        cells += [_cell(against, "" if change is None else _mean(change), kind), _cell(count, s.num_finished)]
+        if compares:
+            cells.append(_cell(against, "" if change is None else _mean(change), kind))
+        cells.append(_cell(count, s.num_finished))
         rows.append({"first": row.first, "cells": cells})
     coloured = ["Coloured differences: the 95 % interval excludes zero."] if any(r.clear for r in table.rows) else []
-    columns = _columns(results) + [{"name": name, "text": False} for name in table.header[table.num_names :]]
+    metrics = table.header[table.num_names : -2]
+    others = [*metrics, *(["vs no mask"] if compares else []), "Seeds"]
+    columns = _columns(results) + [{"name": name, "text": False} for name in others]
     return _grid("All settings", columns, rows, [*table.notes, *table.key, *coloured])
 
 

@@ -17,20 +17,20 @@ __all__ = ["Drawn", "draw"]
 _PLANE = (
     "How well each task is learnt when it comes (up is better) against how much of it is forgotten later (left is "
     "better): a mask trades one for the other. Dotted lines: about equal final accuracy, rising to the upper left. "
-    "Star: no mask; triangles: leak; circles: m; square: m = −∞. Dots: single runs."
+    "Star: no mask; triangles: leak; circles: m; square: m = −∞."
 )
 _DIAL = (
     "Final accuracy (up is better) and forgetting (down is better) as the mask gets stronger from left to right. "
-    "Dotted: the level of no mask. Dots: single runs."
+    "Dotted: the level of no mask."
 )
 _ACCURACY = (
     "Each line is a task, from the moment it was learnt; dashed: the mean over the tasks met so far. "
-    "Shown without a mask and with the mask of the highest final accuracy. Dots: single runs."
+    "Shown without a mask and with the mask of the highest final accuracy."
 )
 _CONFIDENCE = (
     "Mean softmax probability of the true class on test rows of old tasks. Each stretch starts just before a switch "
     "and follows those tasks through the next one: how far it falls is the confidence collapse. Then the task just "
-    "learnt counts as old too, and the line jumps. Dots: single runs, at the tasks' ends."
+    "learnt counts as old too, and the line jumps."
 )
 _CONFUSION = (
     "What the network says after the last task (to the right) of the test rows of each class (downwards): the share of "
@@ -77,8 +77,8 @@ def draw(results: Results) -> list[Drawn]:
     from maskcl.report.figures.samples import samples
 
     bars = max(s.num_finished for s in results.settings) > 1
-    error_bars = " Bars: 95 % intervals over seeds." if bars else " One seed: no intervals."
-    bands = " Bands: 95 % intervals over seeds." if bars else ""
+    error_bars = " Dots: single runs. Bars: 95 % intervals over seeds." if bars else " One seed: no intervals."
+    bands = " Dots: single runs. Bands: 95 % intervals over seeds." if bars else ""
     others = " Grey: the other settings." if len(results.families) > 1 else ""
     left_out = style.left_out(results.families)
     plan: list[tuple[str, Callable[[Results], Figure | None], str, str]] = [

@@ -26,7 +26,7 @@ def confusion(results: Results) -> Figure | None:
     """Draw families below each other, without a mask and with the best one; None where nothing was counted."""
     rows = [[s for s in (family.plain, family.best) if s is not None] for family in results.families]
     found = [[(s, counts) for s in row if (counts := _counts(s)) is not None] for row in rows]
-    found = [row for row in found if row][:MOST_FAMILIES]
+    found = style.in_pairs([row for row in found if row][:MOST_FAMILIES])
     if not found:
         return None
     columns = max(map(len, found))

@@ -23,13 +23,12 @@ FEW = 10
 
 def accuracy_over_time(results: Results) -> Figure | None:
     """Draw each task's accuracy after every task, families below each other, without a mask and with the best one."""
-    rows = [(family, _compared(family)) for family in results.families]
-    rows = [(family, found) for family, found in rows if found][: style.MOST_PANELS]
+    rows = style.in_pairs([found for family in results.families if (found := _compared(family))][: style.MOST_PANELS])
     if not rows:
         return None
-    columns = max(len(found) for _, found in rows)
+    columns = max(map(len, rows))
     figure, grid = style.canvas(len(rows), columns, size=(4.3 * columns + 1.0, 2.75 * len(rows) + 0.3), sharey=True)
-    for line, (_, found) in zip(grid, rows, strict=True):
+    for line, found in zip(grid, rows, strict=True):
         for axes, setting in zip(line, found, strict=False):
             _tasks(axes, setting)
             style.title(axes, f"{setting.title}, {short_name(setting.dial)}", setting.varies, width=3.2)

@@ -7,7 +7,7 @@ import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -25,6 +25,7 @@ __all__ = [
     "canvas",
     "colours",
     "empty_canvas",
+    "in_pairs",
     "inside",
     "left_out",
     "look",
@@ -36,6 +37,7 @@ __all__ = [
     "title",
 ]
 
+_Panel = TypeVar("_Panel")
 DPI = 170
 MOST_PANELS = 12
 """Families that get a panel of their own; more make a figure that nobody scrolls through."""
@@ -151,6 +153,18 @@ def inside(means: Any, halves: Any, low: Any, high: Any) -> Any:
 def colours(families: Sequence[Family]) -> dict[str, str]:
     """One colour for each family name, the same in every figure."""
     return {family.name: _PALETTE[i % len(_PALETTE)] for i, family in enumerate(families)}
+
+
+def in_pairs(rows: list[list[_Panel]]) -> list[list[_Panel]]:
+    """Rows of panels; if each has one alone, two of them stand side by side.
+
+    >>> in_pairs([["a"], ["b"], ["c"]]), in_pairs([["a", "b"], ["c"]])
+    ([['a', 'b'], ['c']], [['a', 'b'], ['c']])
+    """
+    if any(len(row) > 1 for row in rows):
+        return rows
+    panels = [panel for row in rows for panel in row]
+    return [panels[i : i + 2] for i in range(0, len(panels), 2)]
 
 
 def left_out(families: Sequence[Family]) -> str:
