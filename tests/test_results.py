@@ -274,8 +274,13 @@ def test_frame_without_pandas_says_what_to_do(many, monkeypatch):
 
 
 def test_frame_holds_the_rows(many):
-    pytest.importorskip("pandas")
-    assert many.frame().to_dict("records") == many.rows()
+    pandas = pytest.importorskip("pandas")
+    frame, rows = many.frame(), many.rows()
+    assert list(frame.columns) == list(rows[0])
+    for found, row in zip(frame.to_dict("records"), rows, strict=True):
+        assert all(
+            found[name] == value or (pandas.isna(value) and pandas.isna(found[name])) for name, value in row.items()
+        )
 
 
 def test_frame_has_a_column_for_what_varies(monkeypatch):
