@@ -42,7 +42,7 @@ _SAMPLES = (
     "At the end of the last task, with the CFGM setting of the highest final accuracy: a row x of the new task, the "
     "sample x_c made from it for each old class, and the difference (red: brighter). Below, means over 64 rows and all "
     "seeds: how sure the frozen previous network is of the class, and how far x and x_c lie from the mean of its "
-    "training rows."
+    "training rows. Dots: single runs."
 )
 
 
