@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,21 @@ def test_without_out_nothing_is_written(tmp_path: Path, monkeypatch: pytest.Monk
         ("er leak=0.1", 1),
     ]
     assert files(tmp_path) == []
+
+
+def test_results_tell_where_they_come_from_and_the_class_order_that_a_seed_made(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text('name = "own"\nmethod = "finetune"\n[randomness]\nclass_order = "seed"\n')
+    first, second = run(tmp_path / "own.toml", seeds=2).runs
+    orders = [[c for task in found["tasks"] for c in task] for found in (first, second)]
+    assert [sorted(order) for order in orders] == [list(range(10))] * 2
+    assert orders[0] != orders[1]
+    assert [len(task) for task in first["tasks"]] == [2] * 5
+    assert (first["origin"]["file"], first["origin"]["command"]) == ("own.toml", None)
+    assert abs(datetime.now(timezone.utc) - datetime.fromisoformat(first["origin"]["date"])) < timedelta(minutes=5)
+    counts = first["confusion"]["counts"]
+    right = counts.diagonal() / counts.sum(1)
+    accuracy = [np.average(right[task], weights=counts.sum(1)[task]) for task in first["tasks"]]
+    assert accuracy == pytest.approx(first["class_incremental"][-1])
 
 
 def test_result_files_say_all_of_a_run(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -268,13 +269,97 @@ def test_summary_is_mean_interval_and_paired_difference(many):
 
 def test_frame_without_pandas_says_what_to_do(many, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(MaskclError, match="pip install pandas"):
+    with pytest.raises(MaskclError, match=r"the extra 'pandas'.*\nhint: pip install 'maskcl\[pandas\]'"):
         many.frame()
 
 
 def test_frame_holds_the_rows(many):
-    pytest.importorskip("pandas")
-    assert many.frame().to_dict("records") == many.rows()
+    pandas = pytest.importorskip("pandas")
+    frame, rows = many.frame(), many.rows()
+    assert list(frame.columns) == list(rows[0])
+    for found, row in zip(frame.to_dict("records"), rows, strict=True):
+        assert all(
+            found[name] == value or (pandas.isna(value) and pandas.isna(found[name])) for name, value in row.items()
+        )
+
+
+def test_frame_has_a_column_for_what_varies(monkeypatch):
+    """Pandas is an extra: what is handed to it is what counts."""
+    handed = []
+    monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=handed.append))
+    Results(grid()).frame()
+    assert {row["memory.size"] for row in handed[0]} == {50, 200}
+    assert [len(handed), len(handed[0])] == [1, 16]
+
+
+# -- what varies ------------------------------------------------------------------------------------------------------
+
+
+def grid():
+    """Memory sizes 50 and 200 with learning rates of their own, ER and DER++, with and without a mask, two seeds."""
+    runs = [run for size in (50, 200) for run in fabricate(masks=[None, {"leak": 0.1}], memory_size=size, num_seeds=2)]
+    for run in runs:
+        run["config"]["optimizer"]["lr"] *= run["config"]["memory"]["size"]
+        run["config_hash"] = config_hash(run["config"])
+    return runs
+
+
+def test_every_setting_that_varies_is_a_column_of_rows_and_no_other_is():
+    rows = Results(grid()).rows()
+    assert len({tuple(row) for row in rows}) == 1
+    varied = [name for name in rows[0] if "." in name]
+    assert varied == ["mask.leak", "memory.size", "optimizer.lr"]
+    for row in rows:
+        rate = {"er": 0.1, "derpp": 0.03}[row["method"]] * row["memory.size"]
+        assert row["optimizer.lr"] == pytest.approx(rate)
+        assert row["mask.leak"] == (0.1 if row["mask"] == "leak=0.1" else None)
+
+
+def test_a_part_that_a_method_lacks_is_none_in_its_column():
+    runs = fabricate(methods=("er", "finetune"), masks=[None], num_seeds=1)
+    runs[1]["config"]["memory"] = None
+    runs[1]["config"]["network"]["hidden"] = [50]
+    rows = {row["method"]: row for row in Results(runs).rows()}
+    assert (rows["er"]["memory.size"], rows["finetune"]["memory.size"]) == (50, None)
+    assert (rows["er"]["network.hidden"], rows["finetune"]["network.hidden"]) == ((100, 100), (50,))
+    assert "method.replay_batch" not in rows["er"]  # what one method has alone does not vary
+
+
+def test_cfgm_is_a_column_by_its_name_where_some_have_none():
+    runs = fabricate(methods=("er",), masks=[None, {"leak": 0.1}], num_seeds=1)
+    runs[0]["config"]["cfgm"], runs[1]["config"]["cfgm"] = {"step": 6.0, "clamp": True}, None
+    found = {row["mask"]: row["cfgm"] for row in Results(runs).rows()}
+    assert found == {"no mask": "cfgm step=6 clamp=True", "leak=0.1": "no cfgm"}
+
+
+def test_rows_have_the_same_keys_where_a_metric_is_missing():
+    runs = fabricate(methods=("er",), masks=[None], num_seeds=2)
+    del runs[1]["metrics"]["stability"]
+    first, second = Results(runs).rows()
+    assert first.keys() == second.keys()
+    assert math.isnan(second["stability"])
+
+
+# -- keys that came later ---------------------------------------------------------------------------------------------
+
+
+def test_counts_come_back_as_whole_numbers_and_files_without_them_are_read(tmp_path):
+    old, new = fabricate(methods=("er",), masks=[None], num_seeds=2)
+    new["confusion"] = {"by": "class", "counts": np.arange(4).reshape(2, 2)}
+    new["tasks"], new["origin"] = [[1], [0]], {"file": "a.toml", "command": None, "date": "2026-01-01T00:00:00+00:00"}
+    save(tmp_path, [old, new])
+    back = load_results(tmp_path)
+    assert "confusion" not in back[0]
+    assert back[1]["confusion"]["counts"].dtype == np.int64
+    np.testing.assert_array_equal(back[1]["confusion"]["counts"], [[0, 1], [2, 3]])
+    assert (back[1]["tasks"], back[1]["origin"]) == (new["tasks"], new["origin"])
+
+
+@pytest.mark.parametrize("confusion", [[[1]], {"by": "row", "counts": [[1]]}, {"by": "class", "counts": [[1, 2]]}, {}])
+def test_counts_of_another_form_are_refused_by_name(tmp_path, confusion):
+    write_result(tmp_path / "a.json", {**_valid(), "confusion": confusion})
+    with pytest.raises(DataError, match="its 'confusion' is no square matrix of counts"):
+        read_result(tmp_path / "a.json")
 
 
 def test_results_need_runs():
@@ -308,6 +393,20 @@ def test_table_shows_percent_with_interval_and_marks_the_best(many):
     best = {row.cells[0]: row.cells[1] for row in table.rows if row.best}
     assert best == {f.name: f.best.mask for f in many.families}
     assert [row.cells[5] for row in table.rows if row.first] == ["reference"] * 2
+
+
+def test_nothing_is_bold_whose_gain_may_be_chance():
+    runs = fabricate(methods=("er",), masks=[None, {"leak": 0.1}], num_seeds=3)
+    for run in runs:
+        masked = run["config"]["mask"] is not None
+        run["metrics"]["final_accuracy"] = 0.5 + masked * (0.1 + 0.2 * (run["seed"] - 1))
+    table = Results(runs).table()
+    assert not any(row.best for row in table.rows)
+    assert table.key == ()
+    for run in runs:
+        if run["config"]["mask"] is None:
+            run["metrics"]["final_accuracy"] = 0.9 + 0.01 * run["seed"]  # clearly better without: nor is that a gain
+    assert [(row.best, row.clear) for row in Results(runs).table().rows] == [(False, False), (False, False)]
 
 
 def test_table_of_one_seed_has_no_interval_and_says_so():

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from maskcl import class_incremental, from_arrays
-from maskcl.engine.evaluate import Evaluation, Evaluator
+from maskcl.engine.evaluate import MOST_CLASSES, Evaluation, Evaluator
 from maskcl.engine.model import MOST_ROWS
 from maskcl.engine.table import Table
 from maskcl.scenario import Scenario
@@ -52,6 +52,32 @@ def test_invisible_classes_are_neither_predicted_nor_believed_in() -> None:
     assert found.newest_share == 1.0
 
 
+def test_what_is_predicted_for_what_is_counted_after_the_last_task() -> None:
+    assert _evaluate(0).confusion is None
+    confusion = _evaluate(1).confusion
+    assert confusion is not None
+    assert confusion["by"] == "class"
+    assert confusion["counts"].tolist() == [[1, 0, 0], [1, 0, 1], [1, 0, 1]]
+    hidden = _evaluate(0, seen_only=True, scenario=class_incremental(DATA, tasks=[[0, 1]])).confusion
+    assert hidden is not None
+    assert hidden["counts"].tolist() == [[1, 0, 0], [1, 1, 0], [0, 0, 0]]
+
+
+def test_of_many_classes_what_is_predicted_is_counted_by_task_in_their_order() -> None:
+    """Row i is of class i, and its own class is predicted but for the first: it goes to class 1."""
+    inputs = np.eye(MOST_CLASSES + 1, dtype=np.float32)
+    inputs[0, 1] = 2.0
+    labels = np.arange(MOST_CLASSES + 1)
+    data = from_arrays(inputs, labels, inputs, labels)
+    counted = _evaluate(1, scenario=class_incremental(data, tasks=[labels[1:].tolist(), [0]])).confusion
+    assert counted is not None
+    assert counted["by"] == "task"
+    assert counted["counts"].tolist() == [[MOST_CLASSES, 0], [1, 0]]
+    left_out = _evaluate(0, scenario=class_incremental(data, tasks=[[0, 2]])).confusion
+    assert left_out is not None
+    assert left_out["counts"].tolist() == [[1]]  # class 1 is in no task
+
+
 def test_many_rows_go_in_pieces_and_count_once() -> None:
     copies = MOST_ROWS // 2
     inputs, labels = np.tile(INPUTS, (copies, 1)), np.tile(LABELS, copies)
@@ -67,6 +93,8 @@ def test_many_rows_go_in_pieces_and_count_once() -> None:
     assert max(sizes) == MOST_ROWS
     assert found.class_incremental.tolist() == pytest.approx([1 / 3, 1 / 2])
     assert found.newest_share == pytest.approx(2 / 5)
+    assert found.confusion is not None
+    assert found.confusion["counts"].sum() == 5 * copies
 
 
 def test_classes_in_no_task_can_be_predicted_but_are_in_no_tasks_own_choice() -> None:

@@ -12,11 +12,13 @@ import pytest
 from report.fabricate import MASKS, fabricate
 
 from maskcl import report
+from maskcl.report import grids
 from maskcl.report.figures import draw, style
 from maskcl.report.figures.placement import place_labels
+from maskcl.report.provenance import how_it_ran
 from maskcl.results import Results
 
-VOID = {"meta", "img", "br", "link", "hr", "input"}
+VOID = {"meta", "img", "br", "link", "hr", "input", "wbr"}
 
 
 class Checker(HTMLParser):
@@ -29,7 +31,7 @@ class Checker(HTMLParser):
     def handle_starttag(self, tag, attributes):
         for name, value in attributes:
             assert name not in ("src", "srcset") or value.startswith("data:"), value
-        assert tag not in ("script", "link", "iframe")
+        assert tag not in ("link", "iframe")
         if tag not in VOID:
             self.open.append(tag)
 
@@ -65,12 +67,13 @@ def test_write_makes_page_table_and_figures_and_nothing_half_written(tmp_path):
     runs = fabricate(masks=[None, {"value": "-inf"}, {"leak": 0.1}], num_seeds=3, anytime=True, diverge={("er", 2, 0)})
     path = report.write(tmp_path / "out", runs, command="maskcl run a.toml --set 'x=<1>'")
     names = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*") if p.is_file()}
-    figures = {f"figures/{name}.png" for name in ("plane", "dial", "accuracy", "confidence")}
+    shown = ("plane", "dial", "accuracy", "confidence")
+    figures = {f"figures/{name}.{kind}" for name in shown for kind in ("png", "svg")}
     assert path == tmp_path / "out" / "report.html"
-    assert names == {"report.html", "table.csv"} | figures
+    assert names == {"report.html", "table.csv", "runs.csv"} | figures
     html = path.read_text(encoding="utf-8")
     check_page(html)
-    assert html.count("data:image/png;base64,") == 4
+    assert html.count("data:image/png;base64,") == html.count('src="data:image/svg+xml;base64,') == 4
     for words in (
         "digits_masks",
         "learnt digits",
@@ -80,7 +83,8 @@ def test_write_makes_page_table_and_figures_and_nothing_half_written(tmp_path):
     ):
         assert words in html
     for name in figures:
-        assert (tmp_path / "out" / name).read_bytes().startswith(b"\x89PNG")
+        start = b"\x89PNG" if name.endswith("png") else b"<?xml"
+        assert (tmp_path / "out" / name).read_bytes().startswith(start)
 
 
 def test_populations_that_differ_in_their_size_alone_are_one_line():
@@ -95,6 +99,37 @@ def test_populations_that_differ_in_their_size_alone_are_one_line():
     )
 
 
+def test_how_it_was_run_is_told_by_the_files():
+    runs = fabricate(methods=("er",), masks=[None], num_seeds=3)
+    for run, day in zip(runs, (3, 1, 2), strict=True):
+        command = f"maskcl run experiments/a.toml --seeds {1 + (day > 1)}"
+        run["origin"] = {"file": "experiments/a.toml", "command": command, "date": f"2026-05-0{day}T10:00:00+00:00"}
+    told = dict(how_it_ran(Results(runs), None))
+    assert told["Command"] == ["maskcl run experiments/a.toml --seeds 1", "maskcl run experiments/a.toml --seeds 2"]
+    assert told["Experiment file"] == ["experiments/a.toml"]
+    assert told["Date"] == ["2026-05-01 to 2026-05-03 (UTC)"]
+    assert told["Versions"] == ["maskcl 0.1.0, python 3.11.9, torch 2.13.0+cpu, numpy 2.4.6, cpus 2"]
+    for run in runs:
+        run["origin"] = {"file": None, "command": None, "date": None}
+    assert {"Command", "Experiment file", "Date"}.isdisjoint(dict(how_it_ran(Results(runs), None)))
+
+
+def test_executors_are_a_line_whatever_was_measured_for_each():
+    runs = fabricate(methods=("er",), masks=[None], num_seeds=9)
+    for run in runs:
+        run["executor"] = {"name": "stack", "group_size": 9, "workers": 2, "threads": 1, "reason": f"{run['seed']} ms"}
+    assert dict(how_it_ran(Results(runs), None))["Executor"] == ["stack, groups of 9, 2 workers, 1 thread"]
+
+
+def test_what_varies_is_a_column_of_both_tables():
+    runs = [r for size in (50, 200) for r in fabricate(methods=("er",), masks=[None], memory_size=size, num_seeds=2)]
+    for grid in (grids.settings(Results(runs)), grids.further(Results(runs))):
+        names = [column["name"] for column in grid["columns"]]
+        assert names[:3] == ["Method", "Mask", "memory.size"]
+        assert [row["cells"][2]["text"] for row in grid["rows"]] == ["50", "200"]
+        assert {len(row["cells"]) for row in grid["rows"]} == {len(names)}
+
+
 def test_the_same_results_give_the_same_page():
     runs = fabricate(methods=("er",), masks=[None, {"leak": 0.1}], num_seeds=2)
     assert report.render(runs, "html") == report.render(runs, "html")
@@ -104,7 +139,7 @@ def test_figures_appear_only_where_there_is_something_to_show():
     def names(runs):
         return [figure.name for figure in draw(Results(runs))]
 
-    assert names(fabricate(methods=("er",), masks=[None], num_seeds=1)) == ["plane", "accuracy", "confidence"]
+    assert names(fabricate(methods=("er",), masks=[None], num_seeds=1)) == ["accuracy", "confidence"]
     assert names(fabricate(methods=("er",), masks=[None], num_tasks=1)) == []
     joint = fabricate(methods=("joint",), masks=[None], num_seeds=2)
     for run in joint:

@@ -54,6 +54,11 @@ def pictures_of(figure):
     return [axes for axes in figure.axes if axes.images]
 
 
+def means(axes):
+    """The lines of means, without the points of single runs."""
+    return [line for line in axes.lines if line.get_marker() != "."]
+
+
 def drawn(runs):
     with style.look():
         figure = samples(Results(runs))
@@ -100,7 +105,7 @@ def test_numbers_are_means_over_seeds_before_and_after():
     runs = with_samples(num_classes=6, num_seeds=3)
     figure = drawn(runs)
     for axes, name, scale in ((figure.axes[-2], "confidence", 100), (figure.axes[-1], "distance", 1)):
-        for line, when in zip(axes.lines, ("before", "after"), strict=True):
+        for line, when in zip(means(axes), ("before", "after"), strict=True):
             expected = scale * np.mean([run["samples"][-1][f"{name}_{when}"] for run in runs], 0)
             np.testing.assert_allclose(line.get_ydata(), expected)
         assert [text.get_text() for text in axes.get_legend().get_texts()] == ["x", "x_c"]
@@ -133,7 +138,7 @@ def test_diverged_runs_are_left_out():
         runs[0]["samples"][-1][name] = [None] * 8
     figure = drawn(runs)
     expected = 100 * np.mean([run["samples"][-1]["confidence_after"] for run in runs[1:]], 0)
-    np.testing.assert_allclose(figure.axes[-2].lines[1].get_ydata(), expected)
+    np.testing.assert_allclose(means(figure.axes[-2])[1].get_ydata(), expected)
     everything = {("finetune", 0, seed) for seed in range(2)}
     assert drawn(with_samples(num_seeds=2, diverge=everything)) is None
 

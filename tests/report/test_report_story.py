@@ -151,3 +151,18 @@ def test_many_families_are_cut_short_in_the_first_paragraph():
     assert text.count("points with") == story.MOST_NAMED
     assert "2 more, listed below" in text
     assert "several values of memory.size" in story.compared(Results(runs))
+
+
+def test_what_else_was_changed_is_named_beside_the_mask():
+    """Where CFGM came with the mask, a gain is not said to be the mask's."""
+    runs = shifted(flat(masks=[None, {"leak": 0.1}]), 0.05)
+    for run in runs:
+        run["config"]["cfgm"] = {"step": 2.0} if run["config"]["mask"] else None
+    results = Results(runs)
+    (finding,) = findings(results)
+    assert finding.family.name == "ER"
+    assert "Masking raised" not in story.answer(results)
+    assert "Against no mask final accuracy rose: for ER" in story.answer(results)
+    assert "leak\u00a0=\u00a00.1 and cfgm (from" in story.answer(results)
+    assert "leak\u00a0=\u00a00.1 and cfgm, with" in finding.sentences[0]
+    assert "with and without CFGM" in story.compared(results)

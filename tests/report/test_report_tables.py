@@ -53,6 +53,20 @@ def test_csv_has_one_row_a_setting_in_percent_and_is_empty_where_undefined(resul
     assert "final_accuracy_task_incremental_percent" in row
 
 
+def test_csv_files_have_a_column_for_each_setting_that_varies():
+    runs = [r for size in (50, 200) for r in fabricate(methods=("er",), masks=[None], memory_size=size, num_seeds=3)]
+    for run in runs:
+        run["config"]["network"]["hidden"] = [run["config"]["memory"]["size"]]
+    results = Results(runs)
+    settings, seeds = (list(csv.DictReader(io.StringIO(f(results)))) for f in (tables.to_csv, tables.runs_to_csv))
+    assert [row["memory.size"] for row in settings] == ["50", "200"]
+    assert [row["network.hidden"] for row in settings] == ["[50]", "[200]"]
+    assert [(row["memory.size"], row["seed"]) for row in seeds] == [(m, s) for m in ("50", "200") for s in "012"]
+    by_hand = [100 * r["metrics"]["final_accuracy"] for s in results.settings for r in s.runs]
+    assert [float(row["final_accuracy_percent"]) for row in seeds] == pytest.approx(by_hand, abs=1e-4)
+    assert seeds[0]["seconds"] == "0.31"
+
+
 def test_markdown_has_as_many_cells_in_every_line(results):
     lines = [line for line in report.render(results, "markdown").splitlines() if line.startswith("|")]
     assert len(lines) == 2 + 20

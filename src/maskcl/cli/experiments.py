@@ -122,7 +122,7 @@ def _execute(planned: Plan, out: Path, *, executor: str, quiet: bool, command: s
         note(f"{done} of {len(planned.runs)} runs are finished already")
     try:
         with progress(planned.name, len(planned.pending), "runs", quiet=quiet) as advance:
-            results = execute(planned, executor=executor, on_progress=advance)
+            results = execute(planned, executor=executor, on_progress=advance, command=command)
     except KeyboardInterrupt:
         note(f"stopped: what was finished is kept in {out}, and the same command goes on from there")
         raise typer.Exit(130) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,10 @@ from maskcl.engine.spec import RunSpec
 from maskcl.engine.table import Table
 from maskcl.scenario import Scenario
 
-__all__ = ["Data", "Evaluation", "Evaluator"]
+__all__ = ["MOST_CLASSES", "Data", "Evaluation", "Evaluator"]
+
+MOST_CLASSES = 20
+"""Classes up to which predictions are counted class by class; of more, task by task: results stay small."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +31,16 @@ class Evaluation:
         task_incremental: Accuracy with the argmax within the row's own task, [T].
         confidence: Mean softmax probability of the true class over visible classes, [T].
         newest_share: Share of the rows of tasks 0..t that are predicted as a class of task t.
+        confusion: After the last task "by", "class" or "task", and "counts": rows of class i that are predicted as
+            class j (class_incremental), int64, [C, C]; or the same of tasks in their order, [T, T], where
+            C > MOST_CLASSES and predictions of classes in no task are left out. None before.
     """
 
     class_incremental: NDArray[np.float64]
     task_incremental: NDArray[np.float64]
     confidence: NDArray[np.float64]
     newest_share: float
+    confusion: dict[str, Any] | None = None
 
 
 class Evaluator:
@@ -49,6 +57,10 @@ class Evaluator:
         self.labels = torch.from_numpy(scenario.eval_labels[rows])
         self.task_of_row = torch.repeat_interleave(torch.arange(self.num_tasks), torch.tensor(sizes))
         self.task_of_class = torch.from_numpy(scenario.task_of_class)
+        few = scenario.num_classes <= MOST_CLASSES
+        self.counted_by = "class" if few else "task"
+        self.group_of_class = torch.arange(scenario.num_classes) if few else self.task_of_class
+        self.num_groups = scenario.num_classes if few else self.num_tasks
 
     @torch.no_grad()
     def __call__(
@@ -69,6 +81,8 @@ class Evaluator:
         """
         sums = torch.zeros(len(predict), 3, self.num_tasks, dtype=torch.float64)
         newest = np.zeros(len(predict), np.int64)
+        last = task == self.num_tasks - 1
+        counts = np.zeros((len(predict), self.num_groups, self.num_groups), np.int64)
         device = self.table.stored.device
         hidden = ~((self.task_of_class >= 0) & (self.task_of_class <= task)).to(device)
         for start in range(0, len(self.labels), rows_at_once):
@@ -85,9 +99,19 @@ class Evaluator:
                 for row, values in zip(sums[k], (chosen == labels, chosen_within == labels, sure), strict=True):
                     row.index_add_(0, tasks, values.double())
                 newest[k] += int(((self.task_of_class[chosen] == task) & (tasks <= task)).sum())
+                if last:
+                    counts[k] += self._confusion(labels, chosen)
         means = sums.numpy() / self.sizes
         met = int(self.sizes[: task + 1].sum())
-        return [Evaluation(a, b, c, share / met) for (a, b, c), share in zip(means, newest.tolist(), strict=True)]
+        confusion = [{"by": self.counted_by, "counts": found} if last else None for found in counts]
+        every = zip(means, newest.tolist(), confusion, strict=True)
+        return [Evaluation(a, b, c, share / met, pairs) for (a, b, c), share, pairs in every]
+
+    def _confusion(self, labels: Tensor, chosen: Tensor) -> NDArray[np.int64]:
+        """How many rows of group i are predicted as one of group j, [G, G]."""
+        true, found, size = self.group_of_class[labels], self.group_of_class[chosen], self.num_groups
+        pairs = (true * size + found)[found >= 0]
+        return torch.bincount(pairs, minlength=size**2).reshape(size, size).numpy()
 
 
 class Data:

@@ -25,12 +25,14 @@ class Record:
         self.newest_share = np.full(num_tasks, np.nan)
         self.anytime: list[tuple[int, int, np.ndarray, np.ndarray]] = []
         self.samples: list[dict[str, Any]] = []
+        self.confusion: dict[str, Any] | None = None
 
     def add(self, task: int, evaluation: Evaluation) -> None:
         """Take an evaluation at a task's end."""
         for name, matrix in self.matrices.items():
             matrix[task] = getattr(evaluation, name)
         self.newest_share[task] = evaluation.newest_share
+        self.confusion = evaluation.confusion
 
     def add_anytime(self, step: int, task: int, evaluation: Evaluation) -> None:
         """Take an evaluation within a task."""
@@ -63,6 +65,7 @@ class Record:
                 "task_incremental": self.untrained.task_incremental,
             },
             anytime=anytime,
+            confusion=self.confusion,
             seconds=seconds,
             timings=timings,
             executor=executor,

@@ -149,6 +149,8 @@ class Outcome:
         newest_share: Share of predictions that fall on the newest task's classes, over tasks met so far, [T].
         untrained: Both accuracies of the untrained network by task, [T] each.
         anytime: None, or steps [E], tasks [E], class_incremental [E, T] and confidence [E, T].
+        confusion: What was predicted for what after the last task (`maskcl.engine.evaluate.Evaluation`); None if it did
+            not come to that.
         seconds: This run's share of the wall time.
         timings: Its parts: planning, training, evaluation.
         executor: What ran it, and why.
@@ -173,4 +175,5 @@ class Outcome:
     num_parameters: int
     memory_bytes: int
     samples: list[dict[str, Any]] | None = None
+    confusion: dict[str, Any] | None = None
     network: nn.Module | None = None

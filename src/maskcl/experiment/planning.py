@@ -51,10 +51,17 @@ class Planned:
 
 @dataclass(frozen=True)
 class Plan:
-    """All runs of an experiment, in the order of its file."""
+    """All runs of an experiment, in the order of its file.
+
+    Attributes:
+        name: Of the experiment.
+        runs: All of them.
+        file: The file it was read from, as results tell it; None for a dict.
+    """
 
     name: str
     runs: tuple[Planned, ...]
+    file: str | None = None
 
     @property
     def pending(self) -> tuple[Planned, ...]:
@@ -129,7 +136,7 @@ def plan(
         check(Path(data_root).is_dir(), "data root", "must be a folder", str(data_root))
     with blaming(where):
         _check_fit(runs)
-    return Plan(configs[0].experiment, tuple(runs))
+    return Plan(configs[0].experiment, tuple(runs), _told_path(source))
 
 
 def _check_fit(runs: Sequence[Planned]) -> None:
@@ -141,6 +148,14 @@ def _check_fit(runs: Sequence[Planned]) -> None:
         specs.setdefault((id(spec.scenario), spec.structure), spec)
     check_fits(list(specs.values()))
     check_passes([run.spec for run in runs if run.done is None])
+
+
+def _told_path(source: Source) -> str | None:
+    """A relative path as it was given; of others the name alone, for the rest is this machine's."""
+    if isinstance(source, Mapping):
+        return None
+    path = Path(source)
+    return path.name if path.is_absolute() else path.as_posix()
 
 
 def _is_told(key: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timezone
 from importlib.metadata import version
 from typing import Any
 
@@ -102,17 +103,23 @@ def execute(
     executor: str = "auto",
     threads: int | None = None,
     on_progress: Callable[[float], None] | None = None,
+    command: str | None = None,
 ) -> Results:
-    """Run what a plan has pending, and return all its results; arguments as for `run`."""
+    """Run what a plan has pending, and return all its results; arguments as for `run`.
+
+    `command` is what was typed to have it run, which results tell.
+    """
     pending = {id(run.spec): run for run in planned.pending}
     found: dict[int, dict[str, Any]] = {}
     about = environment()
 
     def keep(outcome: Outcome) -> None:
         run = pending[id(outcome.spec)]
+        date = datetime.now(timezone.utc).isoformat(timespec="seconds")
         result = document(
-            outcome, experiment=planned.name, label=run.label, seed=run.seed, config=run.config, environment=about
-        )
+            outcome, experiment=planned.name, label=run.label, seed=run.seed, config=run.config, environment=about,
+            origin={"file": planned.file, "command": command, "date": date},
+        )  # fmt: skip
         if run.path is not None:
             save_weights(run.path, outcome, result)  # first, so that no result lacks its weights
             write_result(run.path, result)

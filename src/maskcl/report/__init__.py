@@ -40,7 +40,7 @@ def render(results: Runs, format: str = "table", *, command: str | None = None) 
 
 
 def write(folder: str | os.PathLike[str], results: Runs, *, command: str | None = None) -> Path:
-    """Write report.html, table.csv and figures/*.png; each file appears whole or not at all.
+    """Write report.html, table.csv (a line a setting), runs.csv (a line a run) and figures/*; each whole or not at all.
 
     Args:
         folder: Where; made if missing.
@@ -52,14 +52,16 @@ def write(folder: str | os.PathLike[str], results: Runs, *, command: str | None 
     """
     from maskcl.report.figures import draw
     from maskcl.report.page import page
-    from maskcl.report.tables import to_csv
+    from maskcl.report.tables import runs_to_csv, to_csv
 
     results, folder = _as_results(results), Path(folder)
     figures = draw(results)
     html = page(results, figures, command=command)
     for figure in figures:
         write_atomically(folder / "figures" / f"{figure.name}.png", figure.png)
+        write_atomically(folder / "figures" / f"{figure.name}.svg", figure.svg)
     write_atomically(folder / "table.csv", to_csv(results).encode())
+    write_atomically(folder / "runs.csv", runs_to_csv(results).encode())
     write_atomically(folder / "report.html", html.encode())
     return folder / "report.html"
 

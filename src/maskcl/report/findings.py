@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskcl.report.names import amount, pretty
+from maskcl.report.names import amount, mask_and_more, pretty
 from maskcl.results import Family, Results, Setting, difference, percent
 
 __all__ = ["BADGES", "Finding", "clearly", "findings"]
@@ -72,7 +72,7 @@ def _finding(family: Family) -> Finding:
     change = difference(best, plain, "final_accuracy")
     which = "Best mask" if len(family.masked) > 1 else "Mask"
     parts = [_instead(best, plain, metric) for metric in ("final_accuracy", "forgetting", "learning_accuracy")]
-    sentences = [f"{which}: {pretty(best.mask)}, with {'; '.join(part for part in parts if part)}."]
+    sentences = [f"{which}: {mask_and_more(best, family)}, with {'; '.join(part for part in parts if part)}."]
     if np.isnan(change.half):
         verdict = ONE_SEED
     else:
@@ -107,7 +107,7 @@ def _least_forgetting(family: Family, best: Setting, plain: Setting) -> Iterable
         return
     least = min(known, key=lambda s: float(s.interval("forgetting").mean))
     if least is not best and least.interval("forgetting").mean < plain.interval("forgetting").mean:
-        yield f"{pretty(least.mask)} forgets least: {_levels(least)}."
+        yield f"{mask_and_more(least, family)} forgets least: {_levels(least)}."
 
 
 def _instead(setting: Setting, plain: Setting, metric: str) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from maskcl.results import Dial
+from maskcl.results import Dial, Family, Setting
 
-__all__ = ["amount", "joined", "pretty", "short_name", "symbol"]
+__all__ = ["amount", "apart", "joined", "mask_and_more", "pretty", "short_name", "symbol"]
 
 
 def symbol(dial: Dial) -> str:
@@ -33,6 +33,17 @@ def short_name(dial: Dial) -> str:
     return f"{name} ({dial.extras})" if dial.extras else name
 
 
+def apart(setting: Setting, family: Family) -> str:
+    """What else than the mask tells a setting from the one without a mask that it is held against; mostly nothing."""
+    return "" if family.plain is None or setting.varies == family.plain.varies else setting.varies
+
+
+def mask_and_more(setting: Setting, family: Family) -> str:
+    """A mask for sentences, with what else was changed against no mask."""
+    more = apart(setting, family)
+    return pretty(setting.mask) + (f" and {more}" if more else "")
+
+
 def pretty(text: str) -> str:
     """Set dials and amounts for reading: "m=-inf" becomes "m = −∞"; neither breaks at a line's end.
 
@@ -44,6 +55,7 @@ def pretty(text: str) -> str:
         return f"{found[1]}\u00a0=\u00a0{found[2].replace('inf', '∞').replace('-', '−')}"
 
     text = re.sub(r"\b(m|leak|mass)=(-?(?:inf|[\d.]+(?:e-?\d+)?))", set_one, text)
+    text = text.replace("m = −∞", "m\u00a0=\u00a0−∞")
     return text.replace(" ± ", "\u00a0±\u00a0").replace(" %", "\u00a0%")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from maskcl.report.findings import COST, HELPED, LOST, ONE_SEED, UNCLEAR, Finding, clearly, findings
-from maskcl.report.names import amount, joined, pretty
+from maskcl.report.names import amount, apart, joined, mask_and_more, pretty
 from maskcl.results import Family, Results, Setting, difference, divergences, percent
 
 __all__ = ["answer", "cautions", "compared"]
@@ -51,7 +51,9 @@ def answer(results: Results) -> str:
     if helped:
         named = [_by(family) for family in helped[:MOST_NAMED]] + _rest(len(helped))
         proof = "The 95 % interval excludes zero." if len(helped) == 1 else "The 95 % intervals exclude zero."
-        parts.append(f"Masking raised final accuracy: {joined(named)}. {proof}")
+        alone = not any(apart(family.best, family) for family in helped[:MOST_NAMED] if family.best is not None)
+        start = "Masking raised final accuracy" if alone else "Against no mask final accuracy rose"
+        parts.append(f"{start}: {joined(named)}. {proof}")
     parts += others[:MOST_NAMED] + [f"{text.capitalize()}." for text in _rest(len(others))]
     if not parts:
         leader = _leader(results.settings)
@@ -116,7 +118,7 @@ def _otherwise(finding: Finding) -> str:
     family, best = finding.family, finding.family.best
     if best is None or family.plain is None or finding.verdict not in (UNCLEAR, COST, ONE_SEED):
         return ""
-    change, mask = difference(best, family.plain, "final_accuracy"), pretty(best.mask)
+    change, mask = difference(best, family.plain, "final_accuracy"), mask_and_more(best, family)
     size, many = percent(change._replace(mean=np.abs(change.mean))), len(family.masked) > 1
     if finding.verdict == ONE_SEED:
         name = f"the {'best ' * many}mask, {mask},"
@@ -153,7 +155,7 @@ def _by(family: Family) -> str:
     assert family.best is not None
     change = difference(family.best, family.plain, "final_accuracy")
     levels = [percent(s.interval("final_accuracy")).split(" ")[0] for s in (family.plain, family.best)]
-    with_what = f"with {pretty(family.best.mask)} (from {levels[0]} % to {levels[1]} %)"
+    with_what = f"with {mask_and_more(family.best, family)} (from {levels[0]} % to {levels[1]} %)"
     return f"for {family.name} by {percent(change)} points {with_what}"
 
 
@@ -178,7 +180,7 @@ def _contenders(families: tuple[Family, ...]) -> str:
         dials = ["without a mask"] if plain else []
         dials += [f"with {amount(masked, 'mask')}"] if masked else []
         parts.append(f"{joined(list(titles))},{' each' if len(titles) > 1 else ''} {joined(dials)}")
-    varied = sorted(
-        {part.split("=")[0] for f in families for s in f.settings for part in s.varies.split() if "=" in part}
-    )
-    return "; ".join(parts) + (f" and several values of {joined(varied)}" if varied else "") + ","
+    words = {word for f in families for s in f.settings for word in s.varies.split()}
+    varied = sorted({word.split("=")[0] for word in words if "=" in word and "." in word.split("=")[0]})
+    several = f" and several values of {joined(varied)}" if varied else ""
+    return "; ".join(parts) + several + (", with and without CFGM" if "cfgm" in words else "") + ","

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import re
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from maskcl.results import HEADLINE, Results, Table
@@ -14,7 +16,7 @@ from maskcl.results import HEADLINE, Results, Table
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
-__all__ = ["latex", "markdown", "rich_table", "terminal", "to_csv"]
+__all__ = ["latex", "markdown", "rich_table", "runs_to_csv", "terminal", "to_csv"]
 
 _NAMES = ("label", "config_hash", "method", "mask", "seeds", "diverged")
 _LATEX = {
@@ -30,7 +32,7 @@ _LATEX = {
 
 
 def rich_table(table: Table) -> RichTable:
-    """Return the table for a `rich` console: the best of each family bold, clear differences in colour."""
+    """Return the table for a `rich` console: the clearly best of each family bold, clear differences in colour."""
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -79,27 +81,52 @@ def terminal(table: Table, *, width: int | None = None, colour: bool | None = No
 def to_csv(results: Results) -> str:
     """Return every metric of every setting in percent; empty where undefined.
 
-    Columns: names, then for each metric `x_percent` and `x_percent_interval` (half the 95 % interval); for those of
-    the table also `x_percent_difference` (to no mask, paired by seed) and `x_percent_difference_interval`.
+    Columns: names, what varies between settings (e.g. `memory.size`), then for each metric `x_percent` and
+    `x_percent_interval` (half the 95 % interval); for those of the table also `x_percent_difference` (to no mask,
+    paired by seed) and `x_percent_difference_interval`.
     """
     headline = {f"{metric}{suffix}" for metric in HEADLINE for suffix in ("_difference", "_difference_interval")}
-    rows = [
+    names = {*_NAMES, *results.varied[0]}
+    return _csv(
         {
-            name if name in _NAMES else _percent_name(name): value if name in _NAMES else _percent_value(value)
+            name if name in names else _percent_name(name): _cell(value) if name in names else _percent_value(value)
             for name, value in row.items()
             if "_difference" not in name or name in headline
         }
         for row in results.summary()
-    ]
-    text = io.StringIO()
+    )
+
+
+def runs_to_csv(results: Results) -> str:
+    """Return `results.rows()`, a line a run: names, what varies, seed, status, seconds, every metric in percent."""
+    return _csv(
+        {
+            f"{name}_percent" if name in results.metrics else name: _percent_value(value)
+            if name in results.metrics
+            else _cell(value)
+            for name, value in row.items()
+        }
+        for row in results.rows()
+    )
+
+
+def _csv(lines: Iterable[dict[str, Any]]) -> str:
+    rows, text = list(lines), io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
 
 
+def _cell(value: Any) -> Any:
+    """A setting as a cell: lists as TOML has them, nothing for none."""
+    if isinstance(value, float) and math.isnan(value):
+        return ""
+    return json.dumps(value) if isinstance(value, tuple) else value
+
+
 def markdown(table: Table) -> str:
-    """Return a GitHub-flavoured table, the best of each family bold, with its notes below."""
+    """Return a GitHub-flavoured table, the clearly best of each family bold, with its notes below."""
 
     def line(cells: Any) -> str:
         return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
@@ -112,7 +139,7 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    """Return a booktabs table, the best of each family bold, its notes as the caption."""
+    """Return a booktabs table, the clearly best of each family bold, its notes as the caption."""
 
     def escape(text: str) -> str:
         plain = "".join(_LATEX.get(character, character) for character in text)

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from maskcl.errors import MaskclError, check
+from maskcl.errors import MaskclError, check, message
 from maskcl.files import write_atomically
 from maskcl.metrics import interval
+from maskcl.results.columns import varied_columns
 from maskcl.results.files import (
     config_hash,
     document,
@@ -76,8 +77,17 @@ class Results:
         """The settings that differ in their mask alone, together."""
         return families(self.settings)
 
+    @cached_property
+    def varied(self) -> tuple[dict[str, Any], ...]:
+        """What varies between the settings, by dotted name, e.g. "memory.size": a dict for each of `settings`."""
+        return tuple(varied_columns(self.settings))
+
     def rows(self) -> list[dict[str, Any]]:
-        """One flat dict a run: names, seed, status, seconds, and every metric as a fraction."""
+        """One flat dict a run: names, what varies between settings, seed, status, seconds, every metric as a fraction.
+
+        Every dict has the same keys: None for a setting that a method does not have, NaN for a metric that a run lacks.
+        """
+        empty = dict.fromkeys(self.metrics, float("nan"))
         return [
             {
                 "experiment": run["experiment"],
@@ -85,42 +95,47 @@ class Results:
                 "config_hash": s.config_hash,
                 "method": s.method,
                 "mask": s.mask,
+                **varied,
                 "seed": run["seed"],
                 "status": run["status"],
                 "seconds": run.get("seconds", float("nan")),
+                **empty,
                 **run["metrics"],
             }
-            for s in self.settings
+            for s, varied in zip(self.settings, self.varied, strict=True)
             for run in s.runs
         ]
 
     def frame(self) -> pandas.DataFrame:
-        """`rows()` as a pandas DataFrame.
+        """`rows()` as a pandas DataFrame: a row a run, a column for each name.
 
         Raises:
-            MaskclError: If pandas is not installed; it is an extra.
+            MaskclError: If pandas is not installed; the extra "pandas" brings it.
         """
         try:
             import pandas
         except ImportError:
-            hint = "pip install pandas, or use .rows(), a list of dicts with the same content"
-            raise MaskclError(f"Results.frame: needs pandas, which is not installed.\nhint: {hint}") from None
+            hint = "pip install 'maskcl[pandas]', or use .rows(), a list of dicts with the same content"
+            must = "needs 'pandas', which is not installed; it comes with the extra 'pandas'"
+            raise MaskclError(message("Results.frame", must, hint=hint)) from None
         return pandas.DataFrame(self.rows())
 
     def summary(self) -> list[dict[str, Any]]:
-        """One flat dict a setting: for each metric its mean, half interval, and paired difference to no mask.
+        """One flat dict a setting: what varies; for each metric mean, half interval, paired difference to no mask.
 
         Fractions: `x`, `x_interval`, `x_difference`, `x_difference_interval`; NaN where undefined. `seeds` is how many
         runs finished, `diverged` how many did not.
         """
-        return [self._summary(setting, family.plain) for family in self.families for setting in family.settings]
+        own = {id(s): varied for s, varied in zip(self.settings, self.varied, strict=True)}
+        return [self._summary(s, family.plain, own[id(s)]) for family in self.families for s in family.settings]
 
-    def _summary(self, setting: Setting, plain: Setting | None) -> dict[str, Any]:
+    def _summary(self, setting: Setting, plain: Setting | None, varied: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = {
             "label": setting.label,
             "config_hash": setting.config_hash,
             "method": setting.method,
             "mask": setting.mask,
+            **varied,
             "seeds": setting.num_finished,
             "diverged": len(setting.diverged),
         }

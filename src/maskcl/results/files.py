@@ -56,6 +56,7 @@ def document(
     seed: int,
     config: Mapping[str, Any],
     environment: Mapping[str, Any],
+    origin: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the document of one run, its metrics computed.
 
@@ -66,6 +67,7 @@ def document(
         seed: The run's seed, which pairs it with the same seed of other settings.
         config: The whole configuration as plain values, "seeds" included.
         environment: Versions and machine.
+        origin: Where it comes from, as far as is known: "file", "command", "date".
     """
     sizes = [len(rows) for rows in outcome.spec.scenario.eval_rows]
     return {
@@ -79,6 +81,8 @@ def document(
         "config": dict(config),
         "config_hash": config_hash(config),
         "environment": dict(environment),
+        "origin": dict(origin or {}),
+        "tasks": [list(classes) for classes in outcome.spec.scenario.tasks],
         "executor": outcome.executor,
         "seconds": outcome.seconds,
         "timings": outcome.timings,
@@ -97,6 +101,7 @@ def document(
         "newest_share": outcome.newest_share,
         "untrained": outcome.untrained,
         "anytime": outcome.anytime,
+        "confusion": outcome.confusion,
         "samples": outcome.samples,
         "num_parameters": outcome.num_parameters,
         "memory_bytes": outcome.memory_bytes,
@@ -199,6 +204,11 @@ def _problem(raw: Any) -> str | None:
     for name in _MATRICES:
         if raw.get(name) is not None and not _is_square(raw[name]):
             return f"its {name!r} is not a square matrix of numbers"
+    confusion = raw.get("confusion")
+    if confusion is not None and not (
+        isinstance(confusion, dict) and confusion.get("by") in ("class", "task") and _is_square(confusion.get("counts"))
+    ):
+        return "its 'confusion' is no square matrix of counts by class or task"
     return None
 
 
@@ -238,6 +248,8 @@ def _decode(raw: dict[str, Any]) -> dict[str, Any]:
                 key: np.array(part, dtype=np.int64 if key in ("step", "task") else np.float64)
                 for key, part in raw[name].items()
             }
+    if raw.get("confusion") is not None:
+        result["confusion"] = {**raw["confusion"], "counts": np.array(raw["confusion"]["counts"], dtype=np.int64)}
     return result
 
 

@@ -106,7 +106,7 @@ class Family:
     """The settings that differ in their mask alone.
 
     Attributes:
-        name: Method, and what else varies.
+        name: Method, and what else varies but is the same for all of them.
         plain: The one without a mask, if it ran.
         masked: The others, from the weakest mask to the strongest.
     """
@@ -155,7 +155,8 @@ def families(settings: Sequence[Setting]) -> tuple[Family, ...]:
     for key, members in kin.items():
         plain = key if isinstance(key, Setting) else None
         first = plain or members[0]
-        name = f"{first.title} ({first.varies})" if first.varies else first.title
+        alike = first.varies if len({s.varies for s in members}) == 1 else ""
+        name = f"{first.title} ({alike})" if alike else first.title
         found.append(Family(name, plain, tuple(s for s in members if s is not plain)))
     return tuple(found)
 

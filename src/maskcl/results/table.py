@@ -32,7 +32,7 @@ class Row:
     Attributes:
         cells: Text by column.
         first: Whether a new family starts here.
-        best: Whether it has the highest mean final accuracy of its family.
+        best: Whether it has the highest mean final accuracy of its family, and its gain over no mask excludes zero.
         clear: Whether the interval of its difference to no mask excludes zero.
     """
 
@@ -61,7 +61,8 @@ class Table:
     @property
     def key(self) -> tuple[str, ...]:
         """What bold means, if any cell is bold; for formats that show it."""
-        return ("Bold: the highest mean final accuracy of each method.",) if any(row.best for row in self.rows) else ()
+        text = "Bold: the highest mean final accuracy of each method, where its gain over no mask excludes 0."
+        return (text,) if any(row.best for row in self.rows) else ()
 
     def is_bold(self, row: Row, column: int) -> bool:
         """Whether a cell is to stand out: mask and final accuracy of the best setting."""
@@ -91,7 +92,7 @@ def build(results: Results) -> Table:
             against, clear = _against(s, family.plain)
             names = (s.title, s.mask, *((s.varies,) if varied else ()))
             numbers = tuple(percent(s.interval(metric)) for metric in HEADLINE)
-            best = len(family.settings) > 1 and means[id(s)] == top
+            best = clear and against.startswith("+") and means[id(s)] == top
             rows.append(Row((*names, *numbers, against, _seeds(s)), i == 0, best, clear))
     return Table(header, tuple(rows), 3 if varied else 2, tuple(_notes(results)))
 

@@ -1,4 +1,4 @@
-"""The figures of a report, as PNG bytes with what to read in them."""
+"""The figures of a report, as PNG and SVG, with what to read in them."""
 
 from __future__ import annotations
 
@@ -32,12 +32,17 @@ _CONFIDENCE = (
     "and follows those tasks through the next one: how far it falls is the confidence collapse. Then the task just "
     "learnt counts as old too, and the line jumps."
 )
+_CONFUSION = (
+    "What the network says after the last task (to the right) of the test rows of each class (downwards): the share of "
+    "the row's class in %, over all seeds. On the diagonal is what is right; a dark column at the right is a bias to "
+    "the newest task."
+)
 
 _SAMPLES = (
     "At the end of the last task, with the CFGM setting of the highest final accuracy: a row x of the new task, the "
     "sample x_c made from it for each old class, and the difference (red: brighter). Below, means over 64 rows and all "
     "seeds: how sure the frozen previous network is of the class, and how far x and x_c lie from the mean of its "
-    "training rows."
+    "training rows. Dots: single runs."
 )
 
 
@@ -48,32 +53,40 @@ class Drawn(NamedTuple):
         name: File name without suffix.
         title: What it shows.
         caption: How to read it.
-        png: The picture.
+        png: The picture, on white.
+        svg: The same as lines and letters, on nothing.
+        width: Inches.
+        photo: Whether it shows images, whose brightness means something.
     """
 
     name: str
     title: str
     caption: str
     png: bytes
+    svg: bytes
+    width: float
+    photo: bool = False
 
 
 def draw(results: Results) -> list[Drawn]:
     """Draw every figure that the results have data for."""
+    from maskcl.report.figures.confusion import confusion
     from maskcl.report.figures.dial import dial
     from maskcl.report.figures.over_time import accuracy_over_time, confidence_over_time
     from maskcl.report.figures.plane import plane
     from maskcl.report.figures.samples import samples
 
     bars = max(s.num_finished for s in results.settings) > 1
-    error_bars = " Bars: 95 % intervals over seeds." if bars else " One seed: no intervals."
-    bands = " Bands: 95 % intervals over seeds." if bars else ""
-    others = " Grey: the other panels' points." if len(results.families) > 1 else ""
+    error_bars = " Dots: single runs. Bars: 95 % intervals over seeds." if bars else " One seed: no intervals."
+    bands = " Dots: single runs. Bands: 95 % intervals over seeds." if bars else ""
+    others = " Grey: the other settings." if len(results.families) > 1 else ""
     left_out = style.left_out(results.families)
     plan: list[tuple[str, Callable[[Results], Figure | None], str, str]] = [
         ("plane", plane, "Stability and plasticity", f"{_PLANE}{others}{error_bars}{left_out}"),
         ("dial", dial, "The dial from no mask to m = −∞", f"{_DIAL}{error_bars}"),
         ("accuracy", accuracy_over_time, "Accuracy of each task over time", f"{_ACCURACY}{bands}{left_out}"),
         ("confidence", confidence_over_time, "Confidence in old classes", f"{_CONFIDENCE}{bands}{left_out}"),
+        ("confusion", confusion, "What is taken for what in the end", _CONFUSION),
         ("samples", samples, "What CFGM makes", _SAMPLES),
     ]
     drawn = []
@@ -81,5 +94,6 @@ def draw(results: Results) -> list[Drawn]:
         for name, function, title, caption in plan:
             figure = function(results)
             if figure is not None:
-                drawn.append(Drawn(name, title, caption, style.png(figure)))
+                width, photo = float(figure.get_figwidth()), name == "samples"
+                drawn.append(Drawn(name, title, caption, style.png(figure), style.svg(figure), width, photo))
     return drawn

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from maskcl.report.figures import style
-from maskcl.report.names import symbol
+from maskcl.report.names import apart, symbol
 from maskcl.results import Dial, Family, Results, Setting
 
 if TYPE_CHECKING:
@@ -18,6 +16,7 @@ __all__ = ["dial"]
 
 KINDS = {"leak": "leak", "value": "m", "mass": "mass"}
 METRICS = {"final_accuracy": "Final accuracy, %", "forgetting": "Forgetting, %"}
+RANGES = {"final_accuracy": (0.0, 1.0), "forgetting": (-1.0, 1.0)}
 _STYLES = ("-", "--", ":", "-.")
 
 
@@ -40,7 +39,8 @@ def dial(results: Results) -> Figure | None:
         axes.set_xlabel(f"{KINDS[kind]}  (stronger mask to the right)")
     named = {name: line for axes in grid[0] for line, name in zip(*axes.get_legend_handles_labels(), strict=True)}
     labels = list(named)
-    figure.legend(named.values(), labels, loc="outside upper left", ncols=max(1, min(4, len(labels))))
+    fitting = int(size[0] * 72 / (40 + 5.6 * max(map(len, labels))))  # points of a handle, and of a letter
+    figure.legend(named.values(), labels, loc="outside upper left", ncols=max(1, min(4, len(labels), fitting)))
     return figure
 
 
@@ -59,12 +59,13 @@ def _place(setting: Setting) -> tuple[str, str]:
 
 
 def _lines(results: Results, kind: str) -> list[tuple[Family, str, list[Setting]]]:
-    """Each family's settings of this kind; those that differ from the default mask in more than the dial, apart."""
+    """Each family's settings of this kind; those that differ from no mask in more than the dial, apart."""
     found = []
     for family in results.families:
         known = [s for s in family.settings if _belongs(s, kind)]
-        for extras in sorted({s.dial.extras for s in known if s.dial.kind != "none"}):
-            line = [s for s in known if s.dial.kind == "none" or s.dial.extras == extras]
+        more = {id(s): " ".join(filter(None, (s.dial.extras, apart(s, family)))) for s in known}
+        for extras in sorted({more[id(s)] for s in known if s.dial.kind != "none"}):
+            line = [s for s in known if s.dial.kind == "none" or more[id(s)] == extras]
             found.append((family, extras, line))
     return found
 
@@ -77,9 +78,13 @@ def _panel(axes: Axes, results: Results, kind: str, ticks: list[Dial], metric: s
         shift = min(0.07, 0.4 / len(lines)) * (i - (len(lines) - 1) / 2)  # so that error bars stand side by side
         at = [places[_place(s)] + shift for s in line]
         found = [s.interval(metric) for s in line]
-        means, halves = [float(f.mean) for f in found], np.nan_to_num([float(f.half) for f in found])
+        means = [float(f.mean) for f in found]
+        halves = style.inside(means, [float(f.half) for f in found], *RANGES[metric])
         number = [e for f, e, _ in lines if f is family].index(extras)
         name, colour = f"{family.name} ({extras})" if extras else family.name, colours[family.name]
+        for place, s in zip(at, line, strict=True):
+            if s.num_finished > 1:
+                style.seeds(axes, [place] * len(s.runs), s.values(metric), colour, beside=4.5)
         axes.plot(at, means, _STYLES[number % len(_STYLES)], color=colour, linewidth=1.6, label=name, zorder=2)
         axes.errorbar(at, means, halves, fmt="o", color=colour, markersize=5.5, markeredgecolor="white",
                       markeredgewidth=0.8, elinewidth=1.2, capsize=2.5, zorder=3)  # fmt: skip

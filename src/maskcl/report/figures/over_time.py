@@ -8,7 +8,7 @@ import numpy as np
 
 from maskcl import metrics
 from maskcl.report.figures import style
-from maskcl.report.names import short_name
+from maskcl.report.names import apart, short_name
 from maskcl.results import Family, Results, Setting
 
 if TYPE_CHECKING:
@@ -23,16 +23,15 @@ FEW = 10
 
 def accuracy_over_time(results: Results) -> Figure | None:
     """Draw each task's accuracy after every task, families below each other, without a mask and with the best one."""
-    rows = [(family, _compared(family)) for family in results.families]
-    rows = [(family, found) for family, found in rows if found][: style.MOST_PANELS]
+    rows = style.in_pairs([found for family in results.families if (found := _compared(family))][: style.MOST_PANELS])
     if not rows:
         return None
-    columns = max(len(found) for _, found in rows)
+    columns = max(map(len, rows))
     figure, grid = style.canvas(len(rows), columns, size=(4.3 * columns + 1.0, 2.75 * len(rows) + 0.3), sharey=True)
-    for line, (family, found) in zip(grid, rows, strict=True):
+    for line, found in zip(grid, rows, strict=True):
         for axes, setting in zip(line, found, strict=False):
             _tasks(axes, setting)
-            axes.set_title(f"{family.name}, {short_name(setting.dial)}")
+            style.title(axes, f"{setting.title}, {short_name(setting.dial)}", setting.varies, width=3.2)
         for axes in line[len(found) :]:
             axes.set_visible(False)
         line[0].set_ylabel("Accuracy, %")
@@ -55,7 +54,8 @@ def confidence_over_time(results: Results) -> Figure | None:
     colours = style.colours(results.families)
     for axes, (family, found) in zip(grid.flat, rows, strict=False):
         _saws(axes, family, found, colours[family.name])
-        axes.set_title(family.name)
+        below = "" if any(apart(s, family) for s in found) else found[0].varies
+        style.title(axes, found[0].title, below, width=3.6)
         axes.set_xlabel("After task")
     for axes in grid[:, 0]:
         axes.set_ylabel("Confidence in old classes, %")
@@ -88,7 +88,7 @@ def _tasks(axes: Axes, setting: Setting) -> None:
     found = _complete(setting, "class_incremental")
     num_tasks = found.shape[-1]
     after = np.arange(num_tasks) + 1
-    shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.88, num_tasks))
+    shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.8, num_tasks))
     mean, half, _ = metrics.interval(np.moveaxis(found, 0, -1))
     few = num_tasks <= FEW
     for u, shade in enumerate(shades):
@@ -97,12 +97,19 @@ def _tasks(axes: Axes, setting: Setting) -> None:
             after[u:], mean[u:, u], "o-" if dots else "-", color=shade, linewidth=1.5 if few else 0.8, markersize=3.5
         )
         if few:
-            low, high = mean[u:, u] - half[u:, u], mean[u:, u] + half[u:, u]
-            axes.fill_between(after[u:], low, high, color=shade, alpha=0.15, linewidth=0)
+            _band(axes, after[u:], mean[u:, u], half[u:, u], shade)
+            if len(found) > 1:
+                style.seeds(axes, np.tile(after[u:], len(found)), found[:, u:, u].ravel(), shade)
     met = [float(np.mean(mean[t, : t + 1])) for t in range(num_tasks)]
     axes.plot(after, met, color=style.INK, linewidth=2.2, linestyle=(0, (4, 1.6)), zorder=4)
     _ends(axes, num_tasks, [*(mean[-1] if few else mean[-1, [0, -1]]), met[-1]], shades, few)
     _task_axis(axes, num_tasks)
+
+
+def _band(axes: Axes, places: Any, mean: Any, half: Any, colour: Any) -> None:
+    """An interval around a line, as far as fractions go."""
+    below, above = style.inside(mean, half, 0.0, 1.0)
+    axes.fill_between(places, mean - below, mean + above, color=colour, alpha=0.1, linewidth=0)
 
 
 def _ends(axes: Axes, num_tasks: int, values: list[float], shades: Any, few: bool) -> None:
@@ -163,9 +170,12 @@ def _saws(axes: Axes, family: Family, settings: list[Setting], colour: str) -> N
         lines = _drops(s)
         for i, (places, values) in enumerate(lines):
             mean, half, _ = metrics.interval(values)
-            name = short_name(s.dial) + (" (best)" if s is family.best and family.plain is not None else "")
+            best = " (best)" if s is family.best and family.plain is not None else ""
+            name = ", ".join(filter(None, (short_name(s.dial), apart(s, family)))) + best
             axes.plot(places, mean, dash, color=ink, linewidth=1.8, label=name if i == 0 else None)
-            axes.fill_between(places, mean - half, mean + half, color=ink, alpha=0.13, linewidth=0)
+            _band(axes, places, mean, half, ink)
+            if len(values[0]) > 1:
+                style.seeds(axes, np.repeat(places[[0, -1]], len(values[0])), np.concatenate(values[[0, -1]]), ink)
             if i:
                 axes.plot(
                     [places[0]] * 2,
@@ -175,7 +185,7 @@ def _saws(axes: Axes, family: Family, settings: list[Setting], colour: str) -> N
                     alpha=0.5,
                     linestyle="-",
                 )
-    axes.legend(loc="lower left", fontsize=8)
+    axes.legend(loc="best", fontsize=8)
     _task_axis(axes, len(_drops(settings[0])) + 1)
 
 

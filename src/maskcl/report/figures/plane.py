@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from maskcl.report.figures import style
 from maskcl.report.figures.placement import place_labels
-from maskcl.report.names import short_name
-from maskcl.results import Family, Results
+from maskcl.report.names import apart, short_name
+from maskcl.results import Results, Setting
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,54 +18,99 @@ if TYPE_CHECKING:
 __all__ = ["plane"]
 
 COLUMNS = 2
+METRICS = ("forgetting", "learning_accuracy")
+LOW, HIGH = np.array([-1.0, 0.0]), np.array([1.0, 1.0])
+"""Ends of what the two metrics can be."""
+
+
+class _Panel(NamedTuple):
+    """Settings [N] with their names and colours."""
+
+    title: str
+    varies: str
+    settings: list[Setting]
+    names: list[str]
+    colours: list[str]
+
+    @property
+    def means(self) -> Any:
+        """Forgetting and learning accuracy, [N, 2]."""
+        return np.array([[float(s.interval(metric).mean) for metric in METRICS] for s in self.settings])
+
+    @property
+    def bars(self) -> Any:
+        """Error bars downwards and upwards, [2, N, 2]."""
+        halves = [[float(s.interval(metric).half) for metric in METRICS] for s in self.settings]
+        return style.inside(self.means, halves, LOW, HIGH)
+
+    @property
+    def runs(self) -> Any:
+        """Each run by itself, [M, 2]."""
+        return np.concatenate([np.stack([s.values(metric) for metric in METRICS], 1) for s in self.settings])
 
 
 def plane(results: Results) -> Figure | None:
-    """Draw learning accuracy against forgetting, a panel a family; None if no setting has both."""
-    shown = [family for family in results.families if len(_points(family)[0])][: style.MOST_PANELS]
-    if not shown:
+    """Draw learning accuracy against forgetting, a panel a family; None unless two settings have both.
+
+    Families of one setting share one panel if there are no others; beside others they are grey points.
+    """
+    panels = _panels(results)
+    if not panels:
         return None
-    columns = min(COLUMNS, len(shown))
-    rows = -(-len(shown) // columns)
-    size = (4.6 * columns + (1.4 if columns == 1 else 0), 4.3 * rows)
-    figure, grid = style.canvas(rows, columns, size=size, sharex=True, sharey=True)
-    every = [_points(family) for family in shown]
-    _limits(grid[0, 0], every)
-    for axes in grid.flat[len(shown) :]:
+    every = [_known(family.settings) for family in results.families]
+    everything = _Panel("", "", [s for known in every for s in known], [], [])
+    columns = min(COLUMNS, len(panels))
+    rows = -(-len(panels) // columns)
+    width = 4.6 if columns > 1 else 6.4
+    figure, grid = style.canvas(rows, columns, size=(width * columns, 4.4 * rows), sharex=True, sharey=True)
+    _limits(grid[0, 0], everything)
+    for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
-    for axes, family in zip(grid.flat, shown, strict=False):
+    for axes, panel in zip(grid.flat, panels, strict=False):
         _equal_accuracy(axes, results)
-        for others in every:
-            axes.scatter(*others[0].T, s=14, color=style.LIGHT, zorder=1)
-        _scatter(axes, family, style.colours(results.families)[family.name])
-        axes.set_title(family.name, pad=16)
+        axes.scatter(*everything.means.T, s=14, color=style.LIGHT, zorder=1)
+        _scatter(axes, panel)
+        style.title(axes, panel.title, panel.varies, width=width - 0.9, pad=16)
         _axes_names(axes, at_left=axes in grid[:, 0], at_bottom=True)
     figure.draw_without_rendering()  # fixes the layout, so that labels can be measured
     figure.set_layout_engine("none")
-    for axes, family in zip(grid.flat, shown, strict=False):
-        points, halves, settings = _points(family)
-        colour = style.colours(results.families)[family.name]
-        colours = [style.INK if s.dial.kind == "none" else colour for s in settings]
-        names = [short_name(s.dial) for s in settings]
-        all_points = np.concatenate([means for means, _, _ in every])
-        place_labels(axes, points, names, colours, bars=halves, keep_off=all_points, fontsize=8.5)
+    for axes, panel in zip(grid.flat, panels, strict=False):
+        bars = panel.bars.max(0)
+        off = everything.means
+        place_labels(axes, panel.means, panel.names, panel.colours, bars=bars, keep_off=off, fontsize=8.5)
     return figure
 
 
-def _points(family: Family) -> tuple[Any, Any, list[Any]]:
-    """Means [N, 2] and half intervals [N, 2] of forgetting and learning accuracy, and the settings that have both."""
-    found = [(s, [s.interval(metric) for metric in ("forgetting", "learning_accuracy")]) for s in family.settings]
-    kept = [(s, pair) for s, pair in found if not any(np.isnan(i.mean) for i in pair)]
-    means = np.array([[float(i.mean) for i in pair] for _, pair in kept]).reshape(-1, 2)
-    halves = np.array([[float(i.half) for i in pair] for _, pair in kept]).reshape(-1, 2)
-    return means, halves, [s for s, _ in kept]
+def _panels(results: Results) -> list[_Panel]:
+    colours = style.colours(results.families)
+    known = [(family, _known(family.settings)) for family in results.families]
+    panels = [
+        _Panel(
+            settings[0].title,
+            "" if any(apart(s, family) for s in settings) else settings[0].varies,
+            settings,
+            [", ".join(filter(None, (short_name(s.dial), apart(s, family)))) for s in settings],
+            [style.INK if s.dial.kind == "none" else colours[family.name] for s in settings],
+        )
+        for family, settings in known
+        if len(settings) > 1
+    ]
+    if panels or sum(len(settings) for _, settings in known) < 2:
+        return panels[: style.MOST_PANELS]
+    alone = [(family, settings[0]) for family, settings in known if settings]
+    names = [family.name if s.dial.kind == "none" else f"{family.name}, {short_name(s.dial)}" for family, s in alone]
+    return [_Panel("", "", [s for _, s in alone], names, [colours[family.name] for family, _ in alone])]
 
 
-def _limits(axes: Axes, every: list[tuple[Any, Any, list[Any]]]) -> None:
-    """Room for points, error bars and labels around them."""
-    means = np.concatenate([means for means, _, _ in every])
-    halves = np.nan_to_num(np.concatenate([halves for _, halves, _ in every]))
-    low, high = (means - halves).min(0), (means + halves).max(0)
+def _known(settings: tuple[Setting, ...]) -> list[Setting]:
+    """Those that have both metrics."""
+    return [s for s in settings if not any(np.isnan(s.interval(metric).mean) for metric in METRICS)]
+
+
+def _limits(axes: Axes, panel: _Panel) -> None:
+    """Room for all runs and labels around them; bars may go on beyond, for those of two seeds would leave nothing."""
+    shown = panel.runs
+    low, high = np.nanmin(shown, 0), np.nanmax(shown, 0)
     margin = np.maximum(0.14 * (high - low), 0.01)
     axes.set_xlim(low[0] - margin[0], high[0] + margin[0])
     axes.set_ylim(low[1] - margin[1], high[1] + margin[1])
@@ -96,20 +141,22 @@ def _equal_accuracy(axes: Axes, results: Results) -> None:
         note: Any = {"ha": "center", "va": "bottom"} if at_top else {"ha": "left", "va": "center"}
         note |= {"xytext": (0, 2) if at_top else (2, 0), "textcoords": "offset points", "annotation_clip": False}
         axes.annotate(f"{100 * level:.3g} %", (end, level + slope * end), fontsize=7, color=style.GREY, **note)
-    axes.text(0.985, 0.02, "dotted: final accuracy", transform=axes.transAxes, ha="right", fontsize=7, color=style.GREY)
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
     axes.grid(visible=False)
 
 
-def _scatter(axes: Axes, family: Family, colour: str) -> None:
-    for s, (x, y), (dx, dy) in zip(*[_points(family)[i] for i in (2, 0, 1)], strict=True):
+def _scatter(axes: Axes, panel: _Panel) -> None:
+    for s, (x, y), (dx, dy), colour in zip(
+        panel.settings, panel.means, np.moveaxis(panel.bars, 0, 2), panel.colours, strict=True
+    ):
         plain = s.dial.kind == "none"
-        bars = {"xerr": np.nan_to_num(dx), "yerr": np.nan_to_num(dy), "elinewidth": 0.9, "ecolor": colour}
+        bars: Any = {"xerr": dx[:, None], "yerr": dy[:, None], "elinewidth": 0.9, "ecolor": colour}
         axes.errorbar(x, y, fmt="none", alpha=0.35, zorder=2, **bars)
-        face = style.INK if plain else colour
+        if s.num_finished > 1:
+            style.seeds(axes, s.values(METRICS[0]), s.values(METRICS[1]), colour)
         size = 11 if plain else 6.5
-        axes.plot(x, y, style.marker(s.dial), color=face, markersize=size, markeredgecolor="white", zorder=3)
+        axes.plot(x, y, style.marker(s.dial), color=colour, markersize=size, markeredgecolor="white", zorder=3)
 
 
 def _axes_names(axes: Axes, *, at_left: bool, at_bottom: bool) -> None:

@@ -71,11 +71,13 @@ def _before_and_after(axes: Axes, records: list[dict[str, Any]], name: str, labe
     classes = records[0]["classes"]
     for when, colour, marker in (("before", style.GREY, "o"), ("after", "#0072b2", "^")):
         values = scale * np.array([record[f"{name}_{when}"] for record in records])
+        if len(values) > 1:
+            style.seeds(axes, np.tile(np.arange(len(classes)), len(values)), values.ravel(), colour, beside=4.5)
         axes.plot(
             range(len(classes)), values.mean(0), marker, color=colour, label={"before": "x", "after": "x_c"}[when]
         )
     axes.set_xticks(range(len(classes)), [str(c) for c in classes])
     axes.set_xlabel("old class")
     axes.set_title(label, fontsize=9)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.08 * axes.dataLim.y1)  # marks at the top are whole
     axes.legend(loc="best", fontsize=8)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
+import textwrap
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
 
 from maskcl.results import Dial, Family
 
@@ -21,13 +25,19 @@ __all__ = [
     "canvas",
     "colours",
     "empty_canvas",
+    "in_pairs",
+    "inside",
     "left_out",
     "look",
     "marker",
     "percent_axis",
     "png",
+    "seeds",
+    "svg",
+    "title",
 ]
 
+_Panel = TypeVar("_Panel")
 DPI = 170
 MOST_PANELS = 12
 """Families that get a panel of their own; more make a figure that nobody scrolls through."""
@@ -66,8 +76,11 @@ def look() -> Iterator[None]:
         "legend.frameon": False,
         "axes.unicode_minus": True,
         "lines.solid_capstyle": "round",
+        "text.parse_math": False,  # names may hold a $
+        "svg.hashsalt": "maskcl",  # the same numbers give the same file
     }
-    with mpl.rc_context():
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)  # names in any script: a box
         mpl.rcdefaults()  # whatever the user's own configuration says
         mpl.rcParams.update(settings)
         yield
@@ -83,22 +96,75 @@ def empty_canvas(size: tuple[float, float]) -> Figure:
     """Return a figure without axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=size, layout="constrained", dpi=DPI)
+    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(h_pad=0.09), dpi=DPI)
     FigureCanvasAgg(figure)
     return figure
 
 
 def png(figure: Figure) -> bytes:
-    """Draw a figure; the same numbers give the same bytes."""
+    """Lay a figure out and draw it; the same numbers give the same bytes."""
     content = io.BytesIO()
     figure.savefig(content, format="png", metadata={"Software": None})
+    figure.set_layout_engine("none")  # laid out: doing it again for another format takes as long as drawing
     return content.getvalue()
+
+
+def svg(figure: Figure) -> bytes:
+    """Draw a figure that `png` has laid out as SVG, on nothing, so that it fits light and dark pages."""
+    content = io.BytesIO()
+    figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+    return content.getvalue()
+
+
+def title(axes: Axes, text: str, below: str = "", *, width: float, pad: float = 5.0) -> None:
+    """Set a panel's title, in as many lines as it needs to stay above its own panel.
+
+    Args:
+        axes: The panel.
+        text: The title.
+        below: What stands below it, smaller.
+        width: Of the panel, inches.
+        pad: Points between panel and text.
+    """
+    lines = textwrap.wrap(below, max(12, int(width * 72 / 5.2)))  # points a letter, at its size
+    note: Any = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom", "annotation_clip": False}
+    if lines:
+        axes.annotate("\n".join(lines), (0, 1), xytext=(0, pad), fontsize=8.5, color=GREY, **note)
+        pad += 3.0 + 11.5 * len(lines)
+    axes.set_title("\n".join(textwrap.wrap(text, max(12, int(width * 72 / 7.2)))), pad=pad)
+
+
+def seeds(axes: Axes, x: Any, y: Any, colour: Any, *, beside: float = 0.0) -> None:
+    """One faint point a run, behind what they come to together, or so many points of length beside it."""
+    from matplotlib.transforms import ScaledTranslation
+
+    aside = axes.transData + ScaledTranslation(beside / 72, 0, axes.figure.dpi_scale_trans)
+    axes.plot(x, y, ".", color=colour, markersize=4.5, markeredgewidth=0, alpha=0.45, zorder=1.8, transform=aside)
+
+
+def inside(means: Any, halves: Any, low: Any, high: Any) -> Any:
+    """Lengths of error bars downwards and upwards, [2, ...], that end where a metric does; none where unknown."""
+    means, halves = np.asarray(means, float), np.nan_to_num(np.asarray(halves, float))
+    return np.clip(np.stack([np.minimum(halves, means - low), np.minimum(halves, high - means)]), 0, None)
 
 
 def colours(families: Sequence[Family]) -> dict[str, str]:
     """One colour for each family name, the same in every figure."""
     return {family.name: _PALETTE[i % len(_PALETTE)] for i, family in enumerate(families)}
+
+
+def in_pairs(rows: list[list[_Panel]]) -> list[list[_Panel]]:
+    """Rows of panels; if each has one alone, two of them stand side by side.
+
+    >>> in_pairs([["a"], ["b"], ["c"]]), in_pairs([["a", "b"], ["c"]])
+    ([['a', 'b'], ['c']], [['a', 'b'], ['c']])
+    """
+    if any(len(row) > 1 for row in rows):
+        return rows
+    panels = [panel for row in rows for panel in row]
+    return [panels[i : i + 2] for i in range(0, len(panels), 2)]
 
 
 def left_out(families: Sequence[Family]) -> str:
