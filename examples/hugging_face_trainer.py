@@ -4,9 +4,9 @@
     python examples/hugging_face_trainer.py
 
 Ten digits come two by two, in another order for each seed, one `Trainer.train` for each two; 20 rows are kept. Nothing
-is downloaded: the model is a small module of PyTorch. Prints final accuracy and forgetting without and with the mask, the
-difference with its 95 % interval over seeds (another number of seeds: the script's argument), and whether a task that is
-continued from one of the Trainer's checkpoints ends in the same weights.
+is downloaded: the model is a small module of PyTorch. Prints final accuracy and forgetting without and with the mask,
+the difference with its 95 % interval over seeds (another number of seeds: the script's argument), and whether a task
+that is continued from one of the Trainer's checkpoints ends in the same weights.
 """
 
 import sys

@@ -5,7 +5,7 @@
 Ten digits come two by two, in another order for each seed; 20 rows are kept for replay. What maskcl adds to an ordinary
 loop are the lines marked with "# <-". Prints final accuracy and forgetting without and with the mask, the difference
 with its 95 % interval over seeds (another number of seeds: the script's argument), and whether a run that stopped
-half-way and went on from its file ends in the same weights. Settings were chosen on validation rows; these are test rows.
+half-way and went on from its file ends in the same weights. Settings were chosen on validation rows of other seeds.
 """
 
 import sys
