@@ -36,7 +36,11 @@ DIGITS = maskcl.data.load("digits")
 
 
 class MaskedSoftmax(SupervisedPlugin):
-    """A criterion whose softmax weighs old classes by `leak` in the loss of new rows; leak=1 is cross-entropy."""
+    """A criterion whose softmax weighs old classes by `leak` in the loss of new rows; leak=1 is cross-entropy.
+
+    Avalanche joins new and replayed rows without saying which is which: a row is new if its class is. Where a class
+    comes back in a later experience, its replayed rows are masked too.
+    """
 
     def __init__(self, leak):
         super().__init__()

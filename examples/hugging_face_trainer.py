@@ -97,7 +97,7 @@ def learn(seed, leak, folder):
     for task in range(5):
         trainer(model, memory, scenario, task, seed=seed, leak=leak, folder=folder).train()
         with torch.no_grad():
-            guesses = model.cpu()(torch.from_numpy(DIGITS.test_inputs))["logits"].argmax(1).numpy()
+            guesses = model.cpu().eval()(torch.from_numpy(DIGITS.test_inputs))["logits"].argmax(1).numpy()
         accuracies.append([(guesses == DIGITS.test_labels)[rows].mean() for rows in scenario.eval_rows])
     return accuracies
 
