@@ -68,6 +68,10 @@ def test_the_gain_in_accuracy_excludes_zero_with_ten_seeds(tmp_path: Path) -> No
     found = figures(python(str(FOLDER / "plain_pytorch.py"), folder=tmp_path))
     assert found["final accuracy"][2] > found["final accuracy"][3]
     assert found["forgetting"][2] < -found["forgetting"][3]
+    shown = figures((FOLDER / "README.md").read_text(encoding="utf-8"))
+    assert shown.keys() == found.keys()
+    for metric, numbers in shown.items():
+        assert numbers == pytest.approx(found[metric], abs=1.5)  # another machine rounds otherwise
 
 
 def test_avalanches_rows_are_masked_where_they_are_new_and_in_training_alone(tmp_path: Path) -> None:
