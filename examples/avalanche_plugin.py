@@ -30,7 +30,7 @@ from avalanche.training import Naive
 from avalanche.training.determinism.rng_manager import RNGManager
 from avalanche.training.plugins import EvaluationPlugin, ReplayPlugin, SupervisedPlugin
 
-SEEDS, EPOCHS, BATCH, LEAK = range(int(sys.argv[1]) if len(sys.argv) > 1 else 5), 3, 10, 0.1
+SEEDS, EPOCHS, BATCH, LEAK = range(int(sys.argv[1]) if len(sys.argv) > 1 else 10), 3, 10, 0.1
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 DIGITS = maskcl.data.load("digits")
 

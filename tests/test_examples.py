@@ -64,10 +64,17 @@ def test_the_mask_lessens_forgetting_and_a_checkpoint_goes_on_to_the_same_weight
 
 
 @pytest.mark.slow
-def test_the_gain_in_accuracy_excludes_zero_with_ten_seeds(tmp_path: Path) -> None:
-    found = figures(python(str(FOLDER / "plain_pytorch.py"), folder=tmp_path))
+@pytest.mark.parametrize("name", ["plain_pytorch", "avalanche_plugin"])
+def test_the_gain_in_accuracy_excludes_zero_with_ten_seeds(name: str, tmp_path: Path) -> None:
+    need(*NEEDS[name])
+    found = figures(python(str(FOLDER / f"{name}.py"), folder=tmp_path))
     assert found["final accuracy"][2] > found["final accuracy"][3]
     assert found["forgetting"][2] < -found["forgetting"][3]
+
+
+@pytest.mark.slow
+def test_the_index_shows_what_the_first_example_prints(tmp_path: Path) -> None:
+    found = figures(python(str(FOLDER / "plain_pytorch.py"), folder=tmp_path))
     shown = figures((FOLDER / "README.md").read_text(encoding="utf-8"))
     assert shown.keys() == found.keys()
     for metric, numbers in shown.items():
