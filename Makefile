@@ -22,7 +22,7 @@ test: $(INSTALLED) ## the fast tests, doctests included
 	$(PYTEST) -m "not slow"
 
 examples: $(VENV)/installed-examples ## run the files of examples/ and test what they print; installs Lightning, transformers, Avalanche
-	$(PYTEST) tests/test_examples.py
+	$(PYTEST) -m "not slow" tests/test_examples.py
 
 test-slow: $(INSTALLED) ## the tests that take minutes: published figures
 	$(PYTEST) -m slow
