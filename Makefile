@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check mutants bench clean
+.PHONY: help demo test examples test-slow check mutants bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ demo: $(INSTALLED) ## what masking does to ER and DER++ on built-in data; report
 
 test: $(INSTALLED) ## the fast tests, doctests included
 	$(PYTEST) -m "not slow"
+
+examples: $(VENV)/installed-examples ## run the files of examples/ and test what they print; installs Lightning, transformers, Avalanche
+	$(PYTEST) -m "not slow" tests/test_examples.py
 
 test-slow: $(INSTALLED) ## the tests that take minutes: published figures
 	$(PYTEST) -m slow
@@ -45,4 +48,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV), PyTorch among it: minutes the first time" >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(VENV)/installed-examples: $(INSTALLED)
+	@echo "installing what the examples need into $(VENV): two minutes the first time" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[examples]'
 	@touch $@

@@ -5,6 +5,8 @@ To have them beside a CPU build of PyTorch: `pip install timm "torch==2.13.0"` w
 
 from __future__ import annotations
 
+import importlib
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from maskcl.data import Dataset, from_arrays
 from maskcl.errors import ConfigError, MaskclWarning
 from maskcl.experiment import run
 from maskcl.methods import find as find_method
-from maskcl.networks import Network, build_network, find, find_classifier, fingerprint, num_features
+from maskcl.networks import Network, build_network, find, find_classifier, fingerprint, import_torchvision, num_features
 from maskcl.networks.libraries import library
 from maskcl.testing import Trial, small
 from maskcl.weights import load_network
@@ -47,6 +49,14 @@ def network(key: str) -> Network:
     except ConfigError as error:
         pytest.skip(str(error).splitlines()[0])
     return find(key)(**TINY[key])
+
+
+def test_torchvision_is_imported_for_others_too_and_none_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    network("torchvision/shufflenet_v2_x0_5")
+    found = import_torchvision()
+    assert found is sys.modules["torchvision"] is importlib.import_module("torchvision")
+    monkeypatch.setitem(sys.modules, "torchvision", None)  # as if it were not installed
+    assert import_torchvision() is None
 
 
 @pytest.mark.parametrize("key", TINY)

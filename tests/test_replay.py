@@ -10,6 +10,7 @@ from scipy import stats
 from torch import Tensor
 
 from maskcl import ReplayMemory
+from maskcl.errors import ShapeError
 
 
 def _rows(start: int, count: int, num_classes: int = 3) -> tuple[Tensor, Tensor]:
@@ -174,6 +175,21 @@ def test_a_state_is_a_copy_both_ways() -> None:
         resumed.add(inputs, labels, logits=inputs.expand(8, 3))
     assert torch.equal(_everything(memory), rows)
     assert torch.equal(state["slots"]["inputs"], memory.state_dict()["slots"]["inputs"])
+
+
+def test_rows_follow_to_a_device_and_those_that_come_must_be_there() -> None:
+    """On "meta", a device without values that every machine has."""
+    memory = ReplayMemory(4)
+    assert memory.to("meta") is memory  # nothing to move yet: rows of any device are taken
+    memory.add(torch.ones(3, 2), torch.tensor([0, 1, 2]), logits=torch.ones(3, 5))
+    before = memory.state_dict()
+    drawn = memory.to(torch.device("meta")).draw(2)
+    assert {x.device.type for x in (drawn.inputs, drawn.labels, drawn.logits)} == {"meta"}
+    assert (len(memory), memory.num_bytes) == (3, 4 * (2 * 4 + 8 + 5 * 4))
+    with pytest.raises(ShapeError, match=r"add: inputs: must have rows like the first call's, \[2\] float32 on meta"):
+        memory.add(torch.ones(1, 2), torch.tensor([0]), logits=torch.ones(1, 5))
+    memory.load_state_dict(before)
+    assert torch.equal(memory.to("cpu").draw(3).inputs, torch.ones(3, 2))
 
 
 def test_a_replay_pickles() -> None:

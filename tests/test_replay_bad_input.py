@@ -82,6 +82,14 @@ def test_a_field_must_not_go_missing() -> None:
         memory.add(X, Y)
 
 
+@pytest.mark.parametrize("device", ["cdua", "cuda:99", 3.5, ""])
+def test_a_device_that_is_not_there_is_refused_and_moves_nothing(device: Any) -> None:
+    memory = _filled()
+    with pytest.raises(ConfigError, match=r"^ReplayMemory\.to: device: must be a device that PyTorch has here, got "):
+        memory.to(device)
+    assert memory.draw(2).inputs.device.type == "cpu"
+
+
 def test_an_empty_memory_gives_nothing() -> None:
     with pytest.raises(DataError, match="draw: needs rows in the memory, got 0"):
         ReplayMemory(4).draw(1)

@@ -15,7 +15,7 @@ import torch
 
 from maskcl.errors import ConfigError, message, nearest, raised
 
-__all__ = ["check_known", "library"]
+__all__ = ["check_known", "import_torchvision", "library"]
 
 _LOCK = RLock()
 _KEPT: list[Any] = []
@@ -31,7 +31,7 @@ def library(name: str) -> Any:
     hint = f"pip install 'maskcl[{name}]'"
     try:
         with _LOCK:
-            _import_torchvision()  # timm imports it too
+            import_torchvision()  # timm imports it too
             return import_module(name)
     except ModuleNotFoundError as error:
         missing = (error.name or "").split(".")[0]
@@ -44,12 +44,18 @@ def library(name: str) -> Any:
         raise ConfigError(message("network.name", must, hint=hint)) from error
 
 
-def _import_torchvision() -> ModuleType | None:
+def import_torchvision() -> ModuleType | None:
     """Import torchvision if it is there, also where its compiled operators do not load.
 
     Its wheels are built for CUDA: beside a CPU build of PyTorch the operators do not load, which torchvision passes
     over, and then it fails at describing two of them to the compiler. No network uses those two. Declared, without
-    code, they let everything else work.
+    code, they let everything else work: for maskcl's own networks, and for any library that imports torchvision later.
+
+    Returns:
+        The module; None where torchvision is not installed.
+
+    Raises:
+        RuntimeError: It does not fit this PyTorch in another way.
     """
     try:
         return import_module("torchvision")

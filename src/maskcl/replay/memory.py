@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maskcl.errors import ConfigError, message
 from maskcl.memory import MemoryState, plan_writes
 from maskcl.replay.checks import check_draw, check_rows, check_settings, read_state
 from maskcl.rng import generator
@@ -158,6 +159,26 @@ class ReplayMemory:
         rows = {name: slots.index_select(0, index.to(slots.device)) for name, slots in self._slots.items()}
         return Replay(rows.pop("inputs"), rows.pop("labels"), rows)
 
+    def to(self, device: str | torch.device) -> ReplayMemory:
+        """Move the rows to a device, where those added from now on must be; an empty memory takes rows of any.
+
+        Args:
+            device: "cpu", "cuda", "cuda:1", ...
+
+        Returns:
+            The memory itself.
+
+        Raises:
+            ConfigError: PyTorch has no such device here.
+        """
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, TypeError, AssertionError) as error:  # an assertion where PyTorch was built without CUDA
+            must = "must be a device that PyTorch has here"
+            raise ConfigError(message("ReplayMemory.to: device", must, device)) from error
+        self._slots = {name: slots.to(device) for name, slots in self._slots.items()}
+        return self
+
     def state_dict(self) -> dict[str, Any]:
         """Everything that later draws depend on: numbers, strings and copies of tensors."""
         return self._plan() | {"slots": {name: tensor.clone() for name, tensor in self._slots.items()}}
@@ -166,7 +187,7 @@ class ReplayMemory:
         """Go on where another memory of the same size, policy and classes was, its seed included.
 
         Args:
-            state: From `state_dict`; tensors stay on the device they are on.
+            state: From `state_dict`; tensors stay on the device they are on, `to` moves them.
 
         Raises:
             ConfigError: It is the state of another kind of memory, or not one at all.
