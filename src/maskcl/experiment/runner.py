@@ -57,7 +57,8 @@ def run(
             What Dropout layers draw depends on the run's seed alone, with any executor, and the global random state is
             neither used nor changed; networks that draw in another way (functional dropout) are refused.
         executor: "auto", "stack" or "loop".
-        threads: Cores to use; None: those that are free.
+        threads: Cores to use; None: those that are free, and for a convolutional run those that this process may use
+            (its affinity, OMP_NUM_THREADS), for their number changes last bits.
         on_progress: Told how much more is done, in runs.
 
     Returns:
