@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from maskcl.errors import DataError, MaskclWarning, MissingDataError, check, message
+from maskcl.files import file_digest
 
 __all__ = ["digest", "fitting", "read_tensors"]
 
@@ -29,11 +30,7 @@ def digest(path: str | os.PathLike[str]) -> str:
     Raises:
         MissingDataError: There is no such file.
     """
-    found = hashlib.blake2b(digest_size=8)
-    with _there(path).open("rb") as file:
-        while part := file.read(2**20):
-            found.update(part)
-    return found.hexdigest()
+    return file_digest(_there(path), hashlib.blake2b(digest_size=8))
 
 
 def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
