@@ -20,6 +20,10 @@ INDEXED = {"index", "index_put_", "index_put", "_index_put_impl_", "copy_", "_to
 """Operations that take tensors of the host beside those of a device, on CUDA as well."""
 
 
+UNREPEATABLE = {"index_add", "index_add_", "bincount", "histc", "cumsum", "scatter_reduce", "put_"}
+"""Operations that CUDA may do in the order in which its threads come."""
+
+
 class FarTensor(Tensor):
     """A tensor of that device, around the one of the host that has its values."""
 
@@ -90,6 +94,8 @@ def _run(func: Any, args: Any, kwargs: Any) -> Any:
     name = func.overloadpacket.__name__
     if any(far) and name not in INDEXED and any(not f and t.ndim for t, f in zip(given, far, strict=True)):
         raise RuntimeError(f"{func}: expected all tensors to be on the same device")
+    if any(far) and name in UNREPEATABLE:
+        raise RuntimeError(f"{func}: gives other last bits each time")
     assert all(f or t.device != FAR for t, f in zip(given, far, strict=True)), f"{func}: made past the watch"
     place = kwargs.get("device")
     if place is not None:

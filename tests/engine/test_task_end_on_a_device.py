@@ -12,6 +12,7 @@ from maskcl.augment import Augment
 from maskcl.cfgm import Cfgm
 from maskcl.engine import Population
 from maskcl.engine.state import named_tensors
+from maskcl.functional.prototypes import class_means
 from maskcl.memory import MemoryConfig
 from maskcl.methods import REGISTRY
 from maskcl.networks import ConvNet
@@ -56,3 +57,15 @@ def test_the_far_device_refuses_what_cuda_refuses() -> None:
             np.asarray(there)
         with pytest.raises(RuntimeError, match="same device"):
             there + torch.ones(3)
+        with pytest.raises(RuntimeError, match="other last bits"):
+            there.index_add_(0, torch.tensor([0, 0]).to(FAR), torch.ones(2).to(FAR))
+
+
+def test_class_means_are_the_same_where_they_are_a_product() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(50, 7, generator=generator, dtype=torch.float64)
+    labels = torch.randint(0, 4, (50,), generator=generator)
+    with FarAway():
+        found = class_means(features.to(FAR), labels.to(FAR), 6).cpu()
+    torch.testing.assert_close(found, class_means(features, labels, 6), rtol=0, atol=1e-14)
+    assert found[4:].abs().sum() == 0, "classes without rows"

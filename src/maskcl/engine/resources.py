@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -37,16 +38,34 @@ def check_fits(specs: Sequence[RunSpec], sketches: Sketches | None = None) -> No
     Raises:
         ConfigError: The message names the setting; of memory, the one that is furthest from what is usual.
     """
-    sketches = sketches or Sketches()
+    sketches, tables = sketches or Sketches(), _table_bytes(specs)
     for spec in specs:
         training, sketch = spec.training, sketches(spec)
         check_device(training.device, dtype=training.dtype, precision=training.precision)
         check(not training.channels_last or sketch.is_convolutional, "training.channels_last",
               "must be left out with a network that has no convolutions", True)  # fmt: skip
-        free, total = free_bytes(find_device(training.device)), sum(_parts(spec, sketch).values())
-        if total > free:
-            must = f"must fit into the {free / 1e9:.3g} GB that are free, and a run needs about {total / 1e9:.3g} GB"
-            raise ConfigError(message(_largest(spec, sketch.network), must))
+        device = find_device(training.device)
+        free, own, shared = free_bytes(device), sum(_parts(spec, sketch).values()), tables.get(device, 0)
+        if own + shared > free:
+            must = f"must fit into the {free / 1e9:.3g} GB that are free, and a run needs about {own / 1e9:.3g} GB"
+            must += f" beside {shared / 1e9:.3g} GB of rows" if shared > free / 100 else ""
+            rows = f"scenario.dataset {spec.scenario.dataset.name!r}"
+            raise ConfigError(message(rows if shared > own else _largest(spec, sketch.network), must))
+
+
+def _table_bytes(specs: Sequence[RunSpec]) -> dict[torch.device, int]:
+    """Bytes of rows that have to be copied, by where they will lie; on the CPU those of the right type lie there."""
+    each: dict[tuple[int, tuple[int, ...], str, torch.device], int] = {}
+    for spec in specs:
+        scenario, device = spec.scenario, find_device(spec.training.device)
+        for rows in (scenario.dataset.train_inputs, scenario.eval_inputs):
+            kind = str(rows.dtype) if rows.dtype == np.uint8 else spec.training.dtype
+            if device.type != "cpu" or kind != str(rows.dtype):
+                each[id(scenario.dataset), rows.shape, kind, device] = rows.size * np.dtype(kind).itemsize
+    found: dict[torch.device, int] = {}
+    for (*_, device), size in each.items():
+        found[device] = found.get(device, 0) + size
+    return found
 
 
 def _parts(spec: RunSpec, sketch: Sketch) -> dict[str, int]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import maskcl
 from maskcl.data import Dataset
+from maskcl.devices import arithmetic
 from maskcl.engine import Outcome, run_population
 from maskcl.errors import check, check_choice
 from maskcl.experiment.files import Source
@@ -135,4 +136,5 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(terse=True),
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
+        **arithmetic(),
     }
