@@ -21,8 +21,8 @@ __all__ = ["LossScale", "Precision", "gradient"]
 START, GROW_AFTER = 2.0**16, 2000
 """Those of `torch.amp.GradScaler`."""
 LEAST = 2.0**-14
-"""The smallest number that float16 has all its bits for. Without a floor 170 steps left out make the scale 0, and 0 / 0 is
-no gradient of any later step: the run would stand still to its end."""
+"""The smallest number that float16 has all its bits for. Without a floor 166 steps left out make the scale 0, and 0 / 0
+is no gradient of any later step: the run would stand still to its end."""
 
 
 class Precision:
