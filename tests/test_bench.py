@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import weakref
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
@@ -143,6 +144,48 @@ def test_a_gpu_is_not_measured_where_there_is_none(
     out, err = capsys.readouterr()
     assert out == "", "refused before anything is measured"
     assert "maskcl bench gpu: must be run on a machine with a CUDA device, and there is none." in err
+
+
+def test_each_row_of_the_gpus_table_has_its_own_peak_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a stand-in that counts what is alive: earlier peaks are forgotten, and the bare loop is gone after its row."""
+    from maskcl.bench import gpu
+
+    alive: weakref.WeakSet[Any] = weakref.WeakSet()
+    peak = [999]
+
+    class Holder:
+        def __init__(self, size: int) -> None:
+            self.size, self.me = size, self  # a circle, as networks with hooks have
+            alive.add(self)
+            peak[0] = max(peak[0], sum(held.size for held in alive))
+
+    class Run(Holder):
+        num_tasks = 2
+
+        def __init__(self, specs: Any, *, stacked: bool) -> None:
+            super().__init__(30 + len(specs))
+            self.timings, self.state = {"training": 0.0}, SimpleNamespace(steps=[0])
+
+        def fit_task(self, task: int) -> None:
+            self.timings["training"] += 1
+            self.state.steps[0] += 1
+
+    def bare_steps(*_: Any) -> Any:
+        held = Holder(100)
+        return lambda: held.size
+
+    for name, fake in {"bare_steps": bare_steps, "Population": Run, "MEMBERS": (1, 2), "ROUNDS": 2}.items():
+        monkeypatch.setattr(gpu, name, fake)
+    for name, fake in {
+        "is_available": lambda: True,
+        "get_device_name": lambda: "Some GPU",
+        "synchronize": lambda: None,
+        "reset_peak_memory_stats": lambda: peak.__setitem__(0, sum(held.size for held in alive)),
+        "max_memory_allocated": lambda: peak[0] * 2**20,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, fake)
+    table = gpu.bench_gpu(say=lambda text: None)
+    assert list(table.columns[-1].cells) == ["100", "31", "31", "32"]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and there is none")

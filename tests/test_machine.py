@@ -32,3 +32,19 @@ def test_a_container_limits_memory_and_its_file_cache_is_free(tmp_path: Path, mo
 def test_a_machine_that_does_not_say_is_taken_as_idle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "Path", lambda name: tmp_path / "nothing")
     assert machine.free_cores() >= 1
+
+
+@pytest.mark.parametrize(
+    ("said", "cores"), [("", 6), ("3", 3), (" 2 ", 2), ("4,2", 4), ("16", 6), ("0", 6), ("many", 6), ("-1", 6)]
+)
+def test_usable_cores_are_those_that_one_may_use_whatever_the_load(
+    said: str, cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda pid: set(range(6)), raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    assert machine.usable_cores() == cores
+    monkeypatch.delattr(machine.os, "sched_getaffinity")
+    monkeypatch.setattr(machine.os, "cpu_count", lambda: 6)
+    assert machine.usable_cores() == cores
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert machine.usable_cores() == 6

@@ -9,7 +9,8 @@ from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from maskcl.errors import ConfigError
-from maskcl.networks import ConvNet, CosineLinear, Mlp, Network, ResNet18, build_network
+from maskcl.networks import ConvNet, CosineLinear, Mlp, Network, ResNet18, build_network, seeded
+from maskcl.rng import derive
 
 
 def _weights(network: nn.Module) -> torch.Tensor:
@@ -147,3 +148,21 @@ def test_stacked_resnets_give_what_each_gives_alone() -> None:
     for k, network in enumerate(networks):
         torch.testing.assert_close(together[k], network(x[k]), rtol=0, atol=1e-12)
         torch.testing.assert_close(buffers["bn1.running_var"][k], network.bn1.running_var, rtol=0, atol=1e-12)
+
+
+def test_seeding_leaves_other_devices_alone_and_gives_what_torch_manual_seed_would(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a GPU's or MPS's generator no state is kept, so none could be restored."""
+    touched: list[str] = []
+    for module, name in ((torch.cuda, "manual_seed_all"), (torch.mps, "manual_seed"), (torch.xpu, "manual_seed_all")):
+        monkeypatch.setattr(module, name, lambda seed, module=module: touched.append(module.__name__))
+    with seeded(3, "initialisation", 1):
+        drawn = torch.randn(7), nn.Linear(3, 2).weight
+    assert touched == []
+    state = torch.get_rng_state()
+    torch.manual_seed(derive(3, "initialisation", 1))
+    assert touched != []
+    assert torch.equal(drawn[0], torch.randn(7))
+    assert torch.equal(drawn[1], nn.Linear(3, 2).weight)
+    torch.set_rng_state(state)

@@ -60,6 +60,18 @@ class Twice(Small):
         return (out, out) if self.training else out
 
 
+class Distilled(Small):
+    """Has two heads, whose mean the logits are in evaluation mode, as timm's deit_*_distilled_* have."""
+
+    def __init__(self, channels: int, num_classes: int, width: int = 4) -> None:
+        super().__init__(channels, num_classes, width)
+        self.head_dist = nn.Linear(width, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        seen = self.norm(self.stem(images)).mean((2, 3)) + 0 * self.aside.weight.sum()
+        return (self.head(seen) + self.head_dist(seen)) / 2
+
+
 class Several(Small):
     def forward(self, images: Tensor) -> Any:
         return {"logits": super().forward(images)}
@@ -70,7 +82,7 @@ class Wider(Small):
         return super().forward(images).repeat(1, 2)
 
 
-PLAIN = {"small": Small, "twice": Twice, "several": Several, "wider": Wider}
+PLAIN = {"small": Small, "distilled": Distilled, "twice": Twice, "several": Several, "wider": Wider}
 CALLS: list[dict[str, Any]] = []
 
 
@@ -95,7 +107,9 @@ def _stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     names = [*PLAIN, "patches"]
     timm, torchvision = ModuleType("timm"), ModuleType("torchvision")
     timm.create_model, timm.list_models = create_model, lambda: names  # type: ignore[attr-defined]
-    timm.get_pretrained_cfg = lambda name: SimpleNamespace(classifier="head")  # type: ignore[attr-defined]
+    heads = {"distilled": ("head", "head_dist")}
+    told = lambda name: SimpleNamespace(classifier=heads.get(name, "head"))  # noqa: E731
+    timm.get_pretrained_cfg = told  # type: ignore[attr-defined]
     models = SimpleNamespace(get_model=get_model)
     models.list_models = lambda module: names if module is models else [*names, "detector"]
     torchvision.models = models  # type: ignore[attr-defined]
@@ -184,7 +198,7 @@ def test_the_patch_size_is_an_option_where_there_is_one() -> None:
 
 
 REFUSED: dict[str, tuple[str, str]] = {
-    "another name": ("LIB/smal", "must be 'LIB/NAME' with one of LIB's 5 networks .*, got 'LIB/smal'. Did you mean 'LIB/small'"),
+    "another name": ("LIB/smal", "must be 'LIB/NAME' with one of LIB's 6 networks .*, got 'LIB/smal'. Did you mean 'LIB/small'"),
     "nothing like it": ("LIB/qqqqqqqqqqqq", r"got 'LIB/qqqqqqqqqqqq'\.$"),
     "no name": ("LIB/", "got 'LIB/'"),
     "no library": ("LIBX/small", "must be one of mlp, convnet, resnet18, timm/NAME, torchvision/NAME, got 'LIBX/small'. Did you mean 'LIB/small'"),
@@ -316,6 +330,31 @@ def test_weights_start_a_run_and_are_told_by_name_and_content(tmp_path: Path) ->
     assert not torch.equal(ten[0].head.weight, ten[1].head.weight)
     with pytest.raises(DataError, match=r"must fit Small, whose 'stem.weight' is \[4, 3, 3, 3\], got \[4, 1, 3, 3\]"):
         plan(TRAINED, network=find("torchvision/small")(weights=str(tmp_path / "a.pth")))
+
+
+def test_of_several_heads_all_are_left_out_where_the_classes_are_others(tmp_path: Path) -> None:
+    source = built("timm/distilled", seed=7)
+    torch.save(source.state_dict(), tmp_path / "a.pth")
+    network = find("timm/distilled")(weights=str(tmp_path / "a.pth"))
+    assert network.classifier_name == "head_dist"
+    same = build_network(network, (3, 8, 8), 5, seed=0)
+    assert torch.equal(same.head.weight, source.head.weight)
+    with pytest.warns(MaskclWarning, match="the heads 'head' and 'head_dist' start anew"):
+        ten = build_network(network, (3, 8, 8), 10, seed=0)
+    assert torch.equal(ten.stem.weight, source.stem.weight)
+    assert ten.head.weight.shape == ten.head_dist.weight.shape == (10, 4)
+
+
+def test_the_head_that_is_left_out_is_the_layer_whose_output_the_logits_are(tmp_path: Path) -> None:
+    """Of torchvision nothing names it, and another linear layer is declared after it."""
+    source = built("torchvision/small", seed=7)
+    torch.save(source.state_dict(), tmp_path / "a.pth")
+    network = find("torchvision/small")(weights=str(tmp_path / "a.pth"))
+    with pytest.warns(MaskclWarning, match="the head 'head' is left out and starts anew"):
+        ten = build_network(network, (3, 8, 8), 10, seed=0)
+    assert torch.equal(ten.aside.weight, source.aside.weight)
+    with pytest.warns(MaskclWarning, match="the head 'head' is left out"):
+        assert "weights_digest" in network.describe((3, 8, 8), 10)
 
 
 @pytest.mark.parametrize("library", LIBRARIES)

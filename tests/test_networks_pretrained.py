@@ -22,7 +22,7 @@ def module(classes: int = 3, width: int = 5) -> nn.Module:
 
 
 def fit(tensors: dict[str, Tensor], into: nn.Module) -> dict[str, Tensor]:
-    return fitting(tensors, into, "head", "a.pt")
+    return fitting(tensors, into, ["head"], "a.pt")
 
 
 @pytest.mark.parametrize("wrapped", [None, "state_dict", "model"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -78,6 +79,27 @@ def test_members_of_a_population_are_each_pytorch_and_never_mix(name: str) -> No
     for seed, settings in enumerate(members):
         for mine, theirs in zip(params, _pytorch(seed, settings), strict=True):
             torch.testing.assert_close(mine[seed], theirs, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("updates", "sent"), [([4, 4, 4], 0), ([4, 9, 4], 2)])
+def test_adam_corrects_its_bias_once_a_step_for_all_parameters(
+    updates: list[int], sent: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Members that have made different numbers of updates need numbers of their own, sent to the device."""
+    counts: list[Tensor] = []
+    monkeypatch.setattr("maskcl.optim.send", lambda tensor, device: counts.append(tensor) or tensor)
+    params = [torch.stack(parts) for parts in zip(*map(_tensors, range(3)), strict=True)]
+    before, done = [p.clone() for p in params], np.array(updates)
+    optimizer = Optimizer(OptimizerConfig(name="adam", lr=0.1), params, stacked=True, updates=done)
+    grads = [torch.ones_like(p) for p in params]
+    optimizer.step(grads)
+    assert len(counts) == sent
+    for count, old, new in zip(
+        np.array(updates) + 1, zip(*before, strict=True), zip(*params, strict=True), strict=True
+    ):
+        step = 0.1 * (0.1 / (1 - 0.9**count)) / ((0.001 / (1 - 0.999**count)) ** 0.5 + 1e-8)
+        for was, now in zip(old, new, strict=True):
+            torch.testing.assert_close(now, was - step, rtol=1e-12, atol=1e-12)
 
 
 def test_a_member_with_nan_gradients_leaves_the_others_alone() -> None:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from maskcl.errors import check
 from maskcl.machine import available_bytes
 
-__all__ = ["DEVICES", "PRECISIONS", "check_device", "device_name", "devices_here", "find_device", "free_bytes", "send"]
+__all__ = [
+    "DEVICES",
+    "PRECISIONS",
+    "arithmetic",
+    "check_device",
+    "device_name",
+    "devices_here",
+    "find_device",
+    "free_bytes",
+    "send",
+]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -75,11 +87,32 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
+def arithmetic() -> dict[str, Any]:
+    """Return what a result tells of a GPU's arithmetic, which changes last bits and more: nothing without CUDA.
+
+    TF32 rounds the factors of float32 products to 10 bits; `cudnn_benchmark` lets a clock choose the algorithms of
+    convolutions. All of them are the user's, and maskcl sets none.
+    """
+    if not torch.cuda.is_available():
+        return {}
+    cudnn = torch.backends.cudnn
+    return {
+        "cuda": str(torch.version.cuda),
+        "cudnn": str(cudnn.version()),
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "cudnn_tf32": bool(cudnn.allow_tf32),
+        "cudnn_benchmark": bool(cudnn.benchmark),
+        "cudnn_deterministic": bool(cudnn.deterministic),
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+    }
+
+
 def free_bytes(device: torch.device) -> int:
     """Return the memory that can still be used where tensors will lie, in bytes."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        return free
+        # What earlier runs have given back is PyTorch's, not the device's: it takes new tensors before anything else.
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return available_bytes()  # MPS has the machine's
 
 

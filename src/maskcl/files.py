@@ -1,14 +1,33 @@
-"""Writing a file as a whole or not at all: results, weights and figures."""
+"""Files as a whole: written completely or not at all, and their digests."""
 
 from __future__ import annotations
 
 import os
 import secrets
 from pathlib import Path
+from typing import Any
 
 from maskcl.errors import ConfigError, message
 
-__all__ = ["write_atomically", "write_whole"]
+__all__ = ["file_digest", "write_atomically", "write_whole"]
+
+_CHUNK = 1 << 20
+
+
+def file_digest(path: str | os.PathLike[str], digest: Any) -> str:
+    """Return the hexadecimal digest of a file, a piece at a time: it may be larger than memory.
+
+    Args:
+        path: The file.
+        digest: A fresh object of `hashlib`.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with open(path, "rb") as file:
+        while piece := file.read(_CHUNK):
+            digest.update(piece)
+    return str(digest.hexdigest())
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:

@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-__all__ = ["available_bytes", "free_cores"]
+__all__ = ["available_bytes", "free_cores", "usable_cores"]
 
 
 def available_bytes() -> int:
@@ -23,6 +23,16 @@ def available_bytes() -> int:
     return max(0, min(limits)) if limits else 4 * 2**30
 
 
+def usable_cores() -> int:
+    """Return the cores that this process may use, whatever else is running: OMP_NUM_THREADS, or those it is bound to.
+
+    OMP_NUM_THREADS counts where it is fewer; of a list ("4,2") its first number, as OpenMP has it.
+    """
+    said = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    allowed = _allowed_cores()
+    return min(allowed, int(said)) if said.isdecimal() and int(said) >= 1 else allowed
+
+
 def free_cores(seconds: float = 0.1) -> int:
     """Return the cores left for us, 1 or more: those we may use, less what other processes use at this moment.
 
@@ -31,7 +41,7 @@ def free_cores(seconds: float = 0.1) -> int:
     Args:
         seconds: How long to look.
     """
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    usable = _allowed_cores()
     before, own = _busy_seconds(), time.process_time()
     if before is None:
         return usable
@@ -40,6 +50,10 @@ def free_cores(seconds: float = 0.1) -> int:
     assert after is not None
     others = (after - before) - (time.process_time() - own)
     return max(1, usable - round(others / seconds))
+
+
+def _allowed_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _file_cache(stat: Path) -> int:

@@ -22,6 +22,9 @@ from maskcl.settings import dial
 
 __all__ = ["Optimizer", "OptimizerConfig", "per_member"]
 
+BETAS = (0.9, 0.999)
+"""Adam's, as in PyTorch."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
@@ -105,11 +108,12 @@ class Optimizer:
             return
         self.updates += 1
         grads = self._clipped(grads)
+        biases = [self._bias(beta) for beta in BETAS] if config.name == "adam" else []
         for i, (param, grad) in enumerate(zip(self.params, grads, strict=True)):
             if not _is_zero(config.weight_decay):
                 grad = grad + per_member(config.weight_decay, param) * param
             if config.name == "adam":
-                grad = self._adam_direction(i, grad)
+                grad = self._adam_direction(i, grad, biases)
             elif "momentum" in self.state:
                 grad = self.state["momentum"][i].mul_(per_member(config.momentum, param)).add_(grad)
             param.sub_(self.pace(rate, param) * grad)
@@ -129,19 +133,20 @@ class Optimizer:
         exact = torch.as_tensor(lr, dtype=like.dtype).double() * rate
         return per_member(exact, like) if exact.ndim else float(exact)
 
-    def _adam_direction(self, i: int, grad: Tensor, beta1: float = 0.9, beta2: float = 0.999) -> Tensor:
+    def _adam_direction(self, i: int, grad: Tensor, biases: Sequence[Any]) -> Tensor:
+        beta1, beta2 = BETAS
         mean = self.state["mean"][i].lerp_(grad, 1 - beta1)
         square = self.state["square"][i].mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-        bias, scale = (self._bias(beta, grad) for beta in (beta1, beta2))
+        bias, scale = (per_member(bias, grad) for bias in biases)
         scale = scale.sqrt() if isinstance(scale, Tensor) else math.sqrt(scale)
         return (mean / bias) / (square.sqrt() / scale + 1e-8)
 
-    def _bias(self, beta: float, like: Tensor) -> Any:
-        """1 - beta^updates: one number, or one a member where members have made different numbers of updates."""
+    def _bias(self, beta: float) -> Any:
+        """1 - beta^updates: one number, or one a member [K] where members have made different numbers of updates."""
         if (self.updates == self.updates[0]).all():
             return 1 - beta ** int(self.updates[0])
-        each = torch.tensor([1 - beta ** int(n) for n in self.updates], dtype=like.dtype)
-        return per_member(send(each, like.device), like)
+        like = self.params[0]
+        return send(torch.tensor([1 - beta ** int(n) for n in self.updates], dtype=like.dtype), like.device)
 
     def _clipped(self, grads: Sequence[Tensor]) -> Sequence[Tensor]:
         limit = self.config.clip_norm

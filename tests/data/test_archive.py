@@ -217,6 +217,26 @@ def test_a_member_outside_of_the_folder_is_refused(server: Server, tmp_path: Pat
     assert not [p for p in (tmp_path / "root").iterdir() if p.name.endswith(".tmp")]
 
 
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=["disk", "Ctrl-C"])
+def test_a_folder_that_is_there_comes_back_where_the_new_one_cannot_take_its_place(
+    error: BaseException, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "things").mkdir()
+    (tmp_path / "things" / "mine.txt").write_bytes(b"mine")
+    replace = os.replace
+
+    def failing(source: Any, target: Any) -> None:
+        if Path(target) == tmp_path / "things" and Path(source).name == "things":
+            raise error
+        replace(source, target)
+
+    monkeypatch.setattr(archives.os, "replace", failing)
+    with pytest.raises(DataError if isinstance(error, OSError) else KeyboardInterrupt):
+        download_archive(offered(server, packed_tar(FILES)), tmp_path)
+    assert unpacked(tmp_path / "things") == {"mine.txt": b"mine"}
+    assert [path.name for path in tmp_path.glob(".things.*.tmp")] == []
+
+
 @pytest.mark.parametrize("content", [b"<html>log in first</html>", packed_tar(FILES)[:-200]], ids=["page", "cut"])
 def test_what_is_no_archive_is_one_sentence(server: Server, tmp_path: Path, content: bytes) -> None:
     archive = offered(server, content)

@@ -305,3 +305,17 @@ def test_a_folder_of_something_else_among_the_caches_stays(folder: Path, tmp_pat
     (only_cache(tmp_path / "root").parent / "notes").mkdir()
     assert {state.name: state.state for state in caches(tmp_path / "root")} == {"pets": "whole", "notes": "broken"}
     assert [state.name for state in clear_caches(None, tmp_path / "root")] == ["pets"]
+
+
+def test_a_cache_that_is_renamed_while_it_is_looked_at_is_passed_over(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from_folder(folder, root=tmp_path / "root")
+    made = only_cache(tmp_path / "root")
+    half = made.with_name(f".{made.name}.01234567.tmp")
+    half.mkdir()
+    (half / "train_inputs.bin").write_bytes(b"half")
+    assert {state.state for state in caches(tmp_path / "root")} == {"whole", "half-written"}
+    plain = cache._state
+    monkeypatch.setattr(cache, "_state", lambda path: (shutil.rmtree(half, ignore_errors=True), plain(path))[1])
+    assert [state.folder for state in caches(tmp_path / "root")] == [made]

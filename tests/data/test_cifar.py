@@ -13,6 +13,7 @@ import pytest
 from maskcl import data
 from maskcl.data.cifar import CIFAR10, CIFAR100, CifarSet
 from maskcl.errors import DataError, MissingDataError
+from maskcl.experiment.world import World
 
 SMALL10 = dataclasses.replace(
     CIFAR10, train={"data_batch_1.bin": 4, "data_batch_2.bin": 4}, test={"test_batch.bin": 3}, num_classes=10
@@ -146,7 +147,8 @@ def test_verify_tells_unchecked_from_damaged_from_missing(tmp_path: Path) -> Non
     assert [s.state for s in SMALL10.verify(tmp_path)] == ["unchecked", "damaged", "missing"]
 
 
-def test_after_a_download_single_files_have_checksums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def downloaded(tmp_path: Path) -> tuple[CifarSet, Path]:
+    """A set whose archive has come from its publisher, and the root that it lies in."""
     write(SMALL10, tmp_path / "publisher")
     packed = shutil.make_archive(str(tmp_path / "cifar-10-binary"), "gztar", tmp_path / "publisher", SMALL10.folder)
     md5 = hashlib.md5(Path(packed).read_bytes()).hexdigest()
@@ -156,13 +158,44 @@ def test_after_a_download_single_files_have_checksums(tmp_path: Path, monkeypatc
     shutil.copy(packed, root)  # put there by hand: needs no network
     (found,) = offered.download(root)
     assert found.path == root / SMALL10.folder
-    assert [s.state for s in offered.verify(root)] == ["intact"] * 3
-    assert all(not file.fetched for file in offered.download(root))
-    path = root / SMALL10.folder / "data_batch_1.bin"
+    return offered, root
+
+
+def flip_a_bit(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[100] ^= 1
     path.write_bytes(content)
+
+
+def test_after_a_download_single_files_have_checksums(tmp_path: Path) -> None:
+    offered, root = downloaded(tmp_path)
+    assert [s.state for s in offered.verify(root)] == ["intact"] * 3
+    assert all(not file.fetched for file in offered.download(root))
+    flip_a_bit(root / SMALL10.folder / "data_batch_1.bin")
     (damaged, *_) = offered.verify(root)
     assert damaged.state == "damaged"
     assert "must have the sha256" in (damaged.problem or "")
     assert offered.load(root).num_classes == 10  # one pixel: verify tells, loading looks at structure
+
+
+def test_the_name_says_it_all_of_what_was_published_and_of_nothing_else(tmp_path: Path) -> None:
+    offered, root = downloaded(tmp_path)
+    assert offered.says_it_all(root)
+    assert not offered.says_it_all(tmp_path / "publisher"), "the same files, of which nobody knows that they are"
+    assert not offered.says_it_all(tmp_path / "nowhere")
+    flip_a_bit(root / SMALL10.folder / "test_batch.bin")
+    assert not offered.says_it_all(root)
+
+
+def test_results_tell_the_content_of_files_that_are_not_known_to_be_the_published_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered, root = downloaded(tmp_path)
+    info = dataclasses.replace(data.DATASETS["cifar10"], source=offered)
+    monkeypatch.setitem(data.DATASETS._things, "cifar10", info)
+    section = {"dataset": "cifar10", "num_tasks": 5}
+    assert World(data_root=root).describe(section) == section, "as before: hashes of finished results stay"
+    by_hand = World(data_root=tmp_path / "publisher").describe(section)
+    assert by_hand == section | {"fingerprint": offered.load(root).fingerprint}
+    flip_a_bit(tmp_path / "publisher" / SMALL10.folder / "test_batch.bin")
+    assert World(data_root=tmp_path / "publisher").describe(section)["fingerprint"] != by_hand["fingerprint"]

@@ -47,6 +47,13 @@ BAD_ARRAYS = [
         {"train_inputs": _IMAGES, "test_inputs": _IMAGES[:3, :1]},
         r"test_inputs: must have rows of the shape of train_inputs, \(3, 2, 2\), got \(1, 2, 2\)",
     ),
+    (
+        {"train_inputs": np.zeros((6, 8, 8, 3), np.uint8), "test_inputs": np.zeros((3, 8, 8, 3), np.uint8)},
+        r"train_inputs: must have shape \[rows, channels, height, width\] where they are uint8, got \(6, 8, 8, 3\)\.\n"
+        r"hint: images\.transpose\(0, 3, 1, 2\) puts channels first",
+    ),
+    ({"train_inputs": np.zeros((6, 28, 28, 1), np.uint8)}, r"train_inputs: .*\(6, 28, 28, 1\)\.\nhint: .*transpose"),
+    ({"train_inputs": np.zeros((6, 32, 32, 4), np.uint8)}, r"train_inputs: .*\(6, 32, 32, 4\)\.\nhint: .*transpose"),
     ({"train_inputs": _IMAGES[:0], "train_labels": _LABELS[:0]}, "train_inputs: must not be empty"),
     (
         {"train_inputs": _IMAGES, "test_inputs": _IMAGES[:3], "input_range": (0, 255)},
@@ -168,3 +175,9 @@ def test_dataset_converts_nothing() -> None:
 
 def test_repr_shows_no_arrays() -> None:
     assert repr(from_arrays(**_arrays())) == "Dataset(name='arrays', num_classes=3, input_range=(0.0, 1.0))"
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 3), (1, 7, 1), (4, 9, 4), (2, 6, 2), (1, 1, 3), (3, 4, 4), (2, 8, 8)])
+def test_small_images_that_have_channels_first_are_taken(shape: tuple[int, ...]) -> None:
+    images = np.zeros((6, *shape), np.uint8)
+    assert from_arrays(images, _LABELS, images[:3], _LABELS[:3]).input_shape == shape

@@ -38,7 +38,7 @@ def test_fewer_wnids_make_a_smaller_set_in_the_same_order(tmp_path: Path) -> Non
     np.testing.assert_array_equal(part.train_inputs, whole.train_inputs[[0, 1, 2, 6, 7, 8]])
     np.testing.assert_array_equal(part.test_inputs, whole.test_inputs[[0, 1, 4, 5]])
     assert part.fingerprint != whole.fingerprint
-    assert not SMALL_TINY.says_it_all
+    assert not SMALL_TINY.says_it_all(tmp_path)
 
 
 def test_the_root_may_be_the_folder_itself(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from torch.utils.data import TensorDataset
 
 from maskcl.data import from_dataset
+from maskcl.data.pictures import decode
 from maskcl.errors import DataError
 
 
@@ -36,6 +38,29 @@ def test_pictures_are_colours_or_one_channel_of_grey() -> None:
     np.testing.assert_array_equal(from_dataset(grey, grey).train_inputs[1, 0], pixels(1)[:, :, 0])
     mixed = from_dataset(coloured[:1] + grey[1:], coloured)
     np.testing.assert_array_equal(mixed.train_inputs[1], np.broadcast_to(pixels(1)[:, :, 0], (3, 8, 8)))
+
+
+def test_pictures_are_what_they_are_in_a_folder(tmp_path: Path) -> None:
+    """Laid on white where they are transparent; a palette, CMYK, two colours."""
+    clear = np.dstack([pixels(0), np.full((8, 8), 0, np.uint8)])
+    clear[0, 0, 3] = 255
+    palette = Image.fromarray(pixels(1)).convert("P", palette=Image.Palette.ADAPTIVE, colors=4)
+    given = [Image.fromarray(clear), palette, Image.fromarray(clear[..., 2:], "LA")]
+    for picture in given:
+        picture.save(tmp_path / "a.png")
+        (found,) = from_dataset([(picture, 0), (picture, 1)], [(picture, 0)]).test_inputs
+        np.testing.assert_array_equal(found, decode(tmp_path / "a.png"))
+    inputs = from_dataset([(given[0], 0), (given[0], 1)], [(given[0], 0)]).train_inputs
+    assert (inputs[0, :, 0, 0].tolist(), inputs[0, :, 5, 5].tolist()) == (pixels(0)[0, 0].tolist(), [255] * 3)
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I", "F", "LAB"])
+def test_pictures_that_have_no_such_meaning_are_refused_with_their_row(mode: str) -> None:
+    wide = Image.new(mode, (4, 4))
+    with pytest.raises(
+        DataError, match=r"d train row 1: must (have 8 bits a channel, and has more|be a picture in grey)"
+    ):
+        from_dataset([(Image.new("L", (4, 4)), 0), (wide, 1)], [(wide, 0)], name="d")
 
 
 class Endless:

@@ -15,11 +15,12 @@ from torch import nn
 from maskcl.augment import Augment
 from maskcl.cfgm import Cfgm
 from maskcl.cli import main
-from maskcl.devices import check_device, devices_here, find_device, send
+from maskcl.devices import arithmetic, check_device, devices_here, find_device, free_bytes, send
 from maskcl.engine import Population, RunSpec, run_population
 from maskcl.engine.auto import GPU_GROUP_SIZE, choose
 from maskcl.engine.state import named_tensors
 from maskcl.errors import ConfigError, MaskclWarning
+from maskcl.experiment.runner import environment
 from maskcl.mask import Mask
 from maskcl.methods import REGISTRY, Phase
 from maskcl.networks import ConvNet, from_factory
@@ -199,6 +200,29 @@ def test_a_type_that_the_device_does_not_compute_in_is_refused(monkeypatch: pyte
     monkeypatch.setattr("maskcl.devices._multiplies", lambda device, dtype: dtype != torch.float64)
     with pytest.raises(ConfigError, match=r"^training.dtype: must be one that cpu computes in, got 'float64'"):
         check_device("cpu", dtype="float64", precision="float32")
+
+
+def test_blocks_that_pytorch_has_and_nobody_uses_are_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (10, 100))
+    monkeypatch.setattr("torch.cuda.memory_reserved", lambda device: 70)
+    monkeypatch.setattr("torch.cuda.memory_allocated", lambda device: 20)
+    assert free_bytes(torch.device("cuda")) == 10 + 70 - 20
+
+
+def test_results_tell_the_arithmetic_of_a_gpu_and_nothing_of_it_where_there_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    plain = environment()
+    assert arithmetic() == {}
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.get_float32_matmul_precision", lambda: "high")
+    told = environment()
+    assert {name: value for name, value in told.items() if name in plain} == plain
+    assert told["float32_matmul_precision"] == "high"
+    flags = {"cudnn_tf32", "cudnn_benchmark", "cudnn_deterministic", "deterministic_algorithms"}
+    assert all(isinstance(told[name], bool) for name in flags)
+    assert set(told) - set(plain) == flags | {"cuda", "cudnn", "float32_matmul_precision"}
 
 
 def test_groups_are_large_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -221,8 +221,9 @@ def test_what_cannot_fit_is_refused_before_anything_is_allocated(
         raise AssertionError("something was made")
 
     monkeypatch.setattr("maskcl.engine.resources.free_bytes", lambda device: 10**10)
-    for name in ("Data", "Population"):
-        monkeypatch.setattr(f"maskcl.engine.run.{name}", never)
+    for name in ("groups.Data", "run.Population"):
+        monkeypatch.setattr(f"maskcl.engine.{name}", never)
+    torch.ones(1, device="meta").add(1)  # PyTorch's first computation there imports its compiler
     began = time.process_time()
     specs = [spec("er"), spec(**({"method": "er"} | TOO_LARGE[case][0]))]
     with pytest.raises(ConfigError, match=r"must fit into the 10 GB that are free, and a run needs about .* GB"):
@@ -276,6 +277,21 @@ def test_one_of_each_structure_is_held_against_the_memory() -> None:
     check_fits([spec("er"), spec("derpp"), spec("joint")])
     with pytest.raises(ConfigError, match=r"training\.epochs: must fit into"):
         check_fits([spec("er"), spec("finetune", training={"epochs": 10**12})])
+
+
+def test_rows_that_have_to_be_copied_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the CPU as another type; 8-bit images and float32 lie there already."""
+    need, rows = member_bytes(spec("er")), spec("er").scenario
+    table = 8 * (rows.dataset.train_inputs.size + rows.eval_inputs.size)
+    monkeypatch.setattr("maskcl.engine.resources.free_bytes", lambda device: need + table)
+    check_fits([spec("er"), spec("er", network=Mlp(hidden=(12, 12)))])
+    monkeypatch.setattr("maskcl.engine.resources.free_bytes", lambda device: need + table - 1)
+    with pytest.raises(ConfigError, match=r"must fit into the .* a run needs about .* GB beside .* GB of rows"):
+        check_fits([spec("er")])
+    check_fits([spec("er", training={"dtype": "float32"})])
+    wide = scenario(3, rows=400)
+    with pytest.raises(ConfigError, match=r"^scenario\.dataset 'arrays': must fit into"):
+        check_fits([spec("er", tasks=wide)])
 
 
 def test_what_a_member_needs_grows_with_what_it_has() -> None:

@@ -10,7 +10,7 @@ from engine.small import members, scenario, spec, train
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from maskcl.engine import Population, run_population
-from maskcl.engine.precision import GROW_AFTER, START, LossScale, Precision, gradient
+from maskcl.engine.precision import GROW_AFTER, LEAST, START, LossScale, Precision, gradient
 from maskcl.errors import ConfigError
 from maskcl.methods import REGISTRY
 from maskcl.networks import ConvNet
@@ -126,6 +126,30 @@ def test_an_overflow_leaves_out_the_step_of_its_member_alone_and_halves_its_scal
     assert state[1].tolist() == [1, 0, 1]
     scale.step(move, [weight, momentum])  # the next step is a good one for all
     assert state[1].tolist() == [2, 1, 2]
+
+
+def test_a_scale_has_a_floor_from_which_a_run_goes_on() -> None:
+    state = LossScale.start((2,))
+    scale, param = LossScale(state), torch.ones(2, 2, requires_grad=True)
+    for _ in range(200):
+        gradient(param.sum(1) * torch.tensor([torch.inf, 1.0]), [param], scale=scale)
+        scale.step(lambda: None, [])
+    assert state[0].tolist() == [LEAST, START]
+    grads = gradient(param.sum(1) * torch.tensor([3.0, 1.0]), [param], scale=scale)
+    assert grads[0].tolist() == [[3, 3], [1, 1]]
+
+
+def test_a_gradient_that_is_finite_only_as_long_as_it_is_scaled_down_is_left_out() -> None:
+    state = LossScale.start((2,))
+    state[0].fill_(2.0**-10)
+    scale, param = LossScale(state), torch.ones(2, 2, requires_grad=True)
+    grads = gradient(param.sum(1) * torch.tensor([3e38, 1.0]), [param], scale=scale)
+    assert grads[0].isfinite().all()
+    scaled = scale.unscaled([torch.tensor([[3e38, 0.0], [1.0, 1.0]])])
+    assert scaled[0].tolist() == [[0, 0], [1024, 1024]]
+    weight = torch.zeros(2)
+    scale.step(lambda: weight.fill_(9.0), [weight])
+    assert weight.tolist() == [0, 9]
 
 
 def test_of_several_losses_one_overflow_is_enough() -> None:

@@ -24,6 +24,7 @@ from maskcl.data.fetch import CHUNK, HEADERS, TIMEOUT_SECONDS, unreachable, unwr
 from maskcl.data.publisher import Archive
 from maskcl.data.source import DownloadedFile, Progress
 from maskcl.errors import DataError, MissingDataError, message
+from maskcl.files import file_digest
 
 __all__ = ["download_archive"]
 
@@ -138,11 +139,7 @@ def _size(path: Path) -> int:
 
 
 def _md5(path: Path) -> str:
-    digest = hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+    return file_digest(path, hashlib.md5(usedforsecurity=False))
 
 
 def _unpack(packed: Path, root: Path, archive: Archive) -> None:
@@ -154,13 +151,23 @@ def _unpack(packed: Path, root: Path, archive: Archive) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             with content, path.open("wb") as out:
                 shutil.copyfileobj(content, out)
-        if target.exists():
-            os.replace(target, fresh / ".before")
-        os.replace(fresh / archive.folder, target)
+        _put(fresh / archive.folder, target, before=fresh / ".before")
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, gzip.BadGzipFile) as error:
         raise DataError(message(archive.file, f"must be an archive that can be unpacked ({error})")) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _put(new: Path, target: Path, *, before: Path) -> None:
+    """Put a folder in the place of another, which goes to `before`, or back where the new one cannot be put there."""
+    try:
+        if target.exists():
+            os.replace(target, before)
+        os.replace(new, target)
+    except BaseException:  # an interruption between the two as well
+        if before.exists() and not target.exists():
+            os.replace(before, target)
+        raise
 
 
 def _members(packed: Path, archive: Archive) -> Iterator[tuple[PurePosixPath, IO[bytes]]]:

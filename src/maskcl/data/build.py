@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from maskcl.data.picture_set import Entry, PictureSet
+from maskcl.data.picture_set import Entry, PictureSet, UnusablePictureError
 from maskcl.data.source import Progress
 from maskcl.errors import DataError, message
 
@@ -46,6 +46,8 @@ def build(pictures: PictureSet, folder: Path, on_progress: Progress | None) -> d
         ):
             for entry, found in pairs:
                 if isinstance(found, DataError):
+                    if not isinstance(found, UnusablePictureError):  # it may be readable next time: nothing is kept
+                        raise found
                     if not pictures.skip_unreadable:
                         raise _with_way_out(found)
                     skipped.append(str(found).splitlines()[0])

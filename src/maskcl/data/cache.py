@@ -103,9 +103,10 @@ def caches(root: str | Path | None = None) -> list[CacheState]:
     if not is_folder(folder):
         return []
     try:
-        return [_state(path) for path in sorted(folder.iterdir()) if path.is_dir()]
+        states = [_state(path) for path in sorted(folder.iterdir()) if path.is_dir()]
     except OSError as error:
         raise DataError(message(str(folder), f"must be a readable folder ({error.strerror or error})")) from error
+    return [state for state in states if state is not None]
 
 
 def clear_caches(name: str | None = None, root: str | Path | None = None) -> list[CacheState]:
@@ -201,8 +202,12 @@ def _mapped(folder: Path, meta: Mapping[str, Any]) -> tuple[Any, Any, Any, Any]:
     return train_inputs, train_labels, test_inputs, test_labels
 
 
-def _state(folder: Path) -> CacheState:
-    num_bytes = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+def _state(folder: Path) -> CacheState | None:
+    """What a folder is; None where another process has renamed or removed it meanwhile."""
+    try:
+        num_bytes = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+    except FileNotFoundError:
+        return None
     matched = _FOLDER.fullmatch(folder.name)
     if matched is None:
         return CacheState(folder.name, folder, 0, num_bytes, "broken")

@@ -27,6 +27,8 @@ __all__ = [
 Inputs = npt.NDArray[np.float32] | npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
+_CHANNELS = (1, 3, 4)
+"""Of pictures: grey, colours, colours and transparency."""
 MOST_CLASSES = 1_000_000
 """More are ids that were taken for labels, and would fill the memory before anything can say so."""
 
@@ -77,6 +79,10 @@ def check_inputs(where: str, inputs: Inputs) -> tuple[float, float]:
     if inputs.dtype == np.uint8:
         must = "must have shape [rows, channels, height, width] where they are uint8"
         check(inputs.ndim == 4, where, must, inputs.shape, error=DataError)
+        # Most other libraries put channels last, and 32 rows of 32 x 3 would train without a word.
+        last = inputs.shape[3] in _CHANNELS and inputs.shape[1] not in _CHANNELS
+        hint = "images.transpose(0, 3, 1, 2) puts channels first"
+        check(not last, where, must, inputs.shape, error=DataError, hint=hint)
     check(inputs.ndim >= 2, where, "must have shape [rows, ...]", inputs.shape, error=DataError)
     check(inputs.size > 0, where, "must not be empty", inputs.shape, error=DataError)
     if inputs.dtype == np.uint8:  # nothing in them can be wrong, so they are not read

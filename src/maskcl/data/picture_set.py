@@ -11,12 +11,16 @@ from typing import NamedTuple
 
 from maskcl.errors import DataError, check, message
 
-__all__ = ["Entry", "PictureSet", "entry_of", "files_below", "folders_in"]
+__all__ = ["Entry", "PictureSet", "UnusablePictureError", "entry_of", "files_below", "folders_in"]
 
 CACHE_VERSION = 1
 """Of the cache's layout and of how pictures are decoded: a change of either makes other keys."""
 
 _NOT_DATA = ("Thumbs.db", "desktop.ini", "__MACOSX")
+
+
+class UnusablePictureError(DataError):
+    """What a file holds is no picture that can be used, on any machine and at any time: it may be left out."""
 
 
 class Entry(NamedTuple):

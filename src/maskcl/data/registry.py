@@ -65,10 +65,9 @@ class DatasetInfo:
         """Whether it comes with an installed package and needs no files."""
         return self.inside is not None
 
-    @property
-    def says_it_all(self) -> bool:
-        """Whether the name stands for one content, so that results need no fingerprint of it."""
-        return self.built_in or (self.source is not None and self.source.says_it_all)
+    def says_it_all(self, root: str | Path | None = None) -> bool:
+        """Whether the name stands for the content that lies there, so that results need no fingerprint of it."""
+        return self.built_in or (self.source is not None and self.source.says_it_all(root))
 
     def load(self, root: str | Path | None = None, *, on_progress: Progress | None = None) -> Dataset:
         """Load it from the folder of data sets (see `data_root`)."""

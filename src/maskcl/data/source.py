@@ -75,9 +75,8 @@ class Source(Protocol):
     def name(self) -> str:
         """Of the data set."""
 
-    @property
-    def says_it_all(self) -> bool:
-        """Whether the name stands for one content, so that results need no fingerprint of it."""
+    def says_it_all(self, root: str | Path | None = None) -> bool:
+        """Whether the name stands for the content that lies there, so that results need no fingerprint of it."""
 
     def load(self, root: str | Path | None = None, *, on_progress: Progress | None = None) -> Dataset:
         """Load it; MissingDataError where a file is not there, DataError where one is not what it must be."""

@@ -37,8 +37,7 @@ class TinyImageNet:
     train_each: int
     val_each: int
 
-    @property
-    def says_it_all(self) -> bool:
+    def says_it_all(self, root: str | Path | None = None) -> bool:
         """No: wnids.txt may list fewer classes than the publisher's."""
         return False
 

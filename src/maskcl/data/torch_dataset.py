@@ -23,8 +23,9 @@ def from_dataset(train: Any, test: Any, *, name: str | None = None, num_classes:
 
     Args:
         train: len(train) rows; train[i] is (input, label). Inputs are tensors or arrays, floating of any shape or uint8
-            [channels, height, width], or PIL pictures (grey ones have one channel, all others are converted to three);
-            all of one shape and type. Labels are integers from 0 on.
+            [channels, height, width], or PIL pictures, as in folders (transparent ones are laid on white, 16 bits a
+            channel refused), but that grey ones have one channel; all of one shape and type. Labels are integers from 0
+            on.
         test: As train.
         name: What messages and results call it; by default the name of train's class.
         num_classes: Outputs that a classifier needs; by default the largest label plus 1.
@@ -90,8 +91,10 @@ def read_rows(
 
 def _input(value: Any, where: str, channels: int | None) -> npt.NDArray[Any]:
     if hasattr(value, "convert") and hasattr(value, "getbands"):  # a PIL picture, told without importing PIL
-        grey = value.mode in ("1", "L") and channels in (None, 1)
-        pixels = np.asarray(value.convert("L" if grey else "RGB"))
+        from maskcl.data.pictures import in_colours
+
+        grey, shown = value.mode in ("1", "L") and channels in (None, 1), in_colours(value, where)
+        pixels = np.asarray(shown.convert("L") if grey else shown)
         return pixels[None] if grey else pixels.transpose(2, 0, 1)
     if hasattr(value, "detach") and hasattr(value, "cpu"):
         value = value.detach().cpu()

@@ -6,16 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
-
 from maskcl.devices import device_name, find_device, free_bytes
-from maskcl.engine.resources import member_bytes, sketch
+from maskcl.engine.resources import member_bytes
+from maskcl.engine.sketches import Sketches
 from maskcl.engine.spec import RunSpec
 from maskcl.engine.stackable import why_not_stacked
 from maskcl.errors import check
-from maskcl.networks import is_convolutional
 
-__all__ = ["Choice", "choose", "describe", "needs_cores"]
+__all__ = ["Choice", "choose", "describe"]
 
 GROUP_SIZE = 16
 """Members of a population: below 8 launching dominates, beyond 32 memory traffic grows (docs/design/stacking.md)."""
@@ -42,7 +40,14 @@ class Choice:
     device: str = "cpu"
 
 
-def choose(specs: Sequence[RunSpec], *, executor: str, group_size: int | None, workers: int) -> Choice:
+def choose(
+    specs: Sequence[RunSpec],
+    *,
+    executor: str,
+    group_size: int | None,
+    workers: int,
+    sketches: Sketches | None = None,
+) -> Choice:
     """Choose for runs of one structure.
 
     Args:
@@ -50,18 +55,19 @@ def choose(specs: Sequence[RunSpec], *, executor: str, group_size: int | None, w
         executor: "auto", "stack" or "loop".
         group_size: Largest population; None: chosen.
         workers: Populations that run at the same time, for the memory they share.
+        sketches: Networks that were looked at before.
 
     Raises:
         ConfigError: Populations are asked for, of a network that cannot be stacked, or with a setting that acts in
             single runs alone.
     """
-    training = specs[0].training
+    training, sketch = specs[0].training, (sketches or Sketches())(specs[0])
     device = find_device(training.device)
     alone = next((f"training.{key}" for key in ("channels_last", "compile") if getattr(training, key)), None)
     check(alone is None or executor != "stack", str(alone), "must be left out with executor 'stack'", True)
     if executor == "loop":
         return Choice(False, 1, "asked for", device_name(device))
-    if executor == "auto" and (alone is not None or needs_cores(specs[0])):
+    if executor == "auto" and (alone is not None or sketch.is_convolutional):
         reason = "networks with convolutions run one by one" if alone is None else f"{alone} is of single runs"
         return Choice(False, 1, reason, device_name(device))
     why = why_not_stacked(specs[0])
@@ -69,19 +75,13 @@ def choose(specs: Sequence[RunSpec], *, executor: str, group_size: int | None, w
         must = f"must be 'loop' with this network, which cannot be stacked ({why})"
         check(executor == "auto", "executor", must, executor, hint='executor = "loop" trains networks one by one')
         return Choice(False, 1, f"the network cannot be stacked ({why})", device_name(device))
-    fits = max(1, int(free_bytes(device) * BUDGET / workers / max(1, member_bytes(specs[0]))))
+    fits = max(1, int(free_bytes(device) * BUDGET / workers / max(1, member_bytes(specs[0], sketch))))
     share = -(-len(specs) // workers)  # no worker is to idle
     largest = GROUP_SIZE if device.type == "cpu" else GPU_GROUP_SIZE
     size = max(1, min(group_size or min(largest, share), len(specs), fits))
     reason = "asked for" if executor == "stack" else "networks without convolutions are stacked"
     reason += f", {fits} members fit in memory" if size == fits < len(specs) else ""
     return Choice(True, size, reason, device_name(device))
-
-
-def needs_cores(spec: RunSpec) -> bool:
-    """Whether one run's operations are large enough to share cores: those of convolutions are."""
-    module: nn.Module = sketch(spec)
-    return is_convolutional(module)
 
 
 def describe(choice: Choice, *, threads: int, workers: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from maskcl.devices import find_device
 from maskcl.engine.spec import RunSpec
-from maskcl.engine.table import Table
+from maskcl.engine.table import Stores, Table
 from maskcl.scenario import Scenario
 
 __all__ = ["MOST_CLASSES", "Data", "Evaluation", "Evaluator"]
@@ -117,13 +117,13 @@ class Evaluator:
 class Data:
     """The tables and evaluators of a data set, shared by all populations that learn from it."""
 
-    def __init__(self, spec: RunSpec, device: torch.device | None = None) -> None:
-        """Put a run's rows on a device; None: where its settings say."""
+    def __init__(self, spec: RunSpec, device: torch.device | None = None, stores: Stores | None = None) -> None:
+        """Put a run's rows on a device (None: where its settings say), those that do not lie there yet."""
         device = find_device(spec.training.device) if device is None else device
         dtype, augment = getattr(torch, spec.training.dtype), spec.training.augment
-        self.train = Table(spec.scenario.dataset.train_inputs, dtype, augment, device)
+        self.train = Table(spec.scenario.dataset.train_inputs, dtype, augment, device, stores)
         self.labels = spec.scenario.dataset.train_labels
-        self.eval = Table(spec.scenario.eval_inputs, dtype, augment, device)
+        self.eval = Table(spec.scenario.eval_inputs, dtype, augment, device, stores)
         self._evaluators: dict[int, Evaluator] = {}
 
     def evaluator(self, scenario: Scenario) -> Evaluator:

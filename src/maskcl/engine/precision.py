@@ -1,6 +1,7 @@
 """Products of a step in fewer bits: autocast around forward passes, and for float16 a scale on the loss.
 
-    L' = s L,  g = g' / s;  g not finite: the step is left out, s <- s / 2;  2,000 good steps in a row: s <- 2 s
+    L' = s L,  g = g' / s;  2,000 good steps in a row: s <- 2 s
+    g not finite: the step is left out, s <- max(s / 2, 2^-14)
 
 Everything but products stays in the type of the weights (docs/design/devices.md).
 """
@@ -19,6 +20,9 @@ __all__ = ["LossScale", "Precision", "gradient"]
 
 START, GROW_AFTER = 2.0**16, 2000
 """Those of `torch.amp.GradScaler`."""
+LEAST = 2.0**-14
+"""The smallest number that float16 has all its bits for. Without a floor 166 steps left out make the scale 0, and 0 / 0
+is no gradient of any later step: the run would stand still to its end."""
 
 
 class Precision:
@@ -55,11 +59,11 @@ class LossScale:
 
     def unscaled(self, grads: Sequence[Tensor]) -> list[Tensor]:
         """Gradients of the loss itself; zeros for a member of which any is not finite, whose step is left out."""
-        dims = self.scale.ndim
+        dims, grads = self.scale.ndim, [g / _like(self.scale, g) for g in grads]  # a quotient may be too large, too
         fine = [g.isfinite().flatten(dims).all(-1) if g.ndim > dims else g.isfinite() for g in grads]
         finite = torch.stack(fine).all(0)
         self._finite = self._finite & finite
-        return [torch.where(_like(finite, g), g / _like(self.scale, g), 0.0) for g in grads]
+        return [torch.where(_like(finite, g), g, 0.0) for g in grads]
 
     def step(self, move: Callable[[], object], tensors: Sequence[Tensor]) -> None:
         """Make a step, on trial: undo it for members with gradients that were not finite, and adapt the scale.
@@ -75,7 +79,7 @@ class LossScale:
                 tensor.copy_(torch.where(_like(finite, tensor), tensor, old))
             good = torch.where(finite, self.good + 1, 0)
             grown = torch.where(good == GROW_AFTER, 2 * self.scale, self.scale)
-            self.scale.copy_(torch.where(finite, grown, self.scale / 2))
+            self.scale.copy_(torch.where(finite, grown, (self.scale / 2).clamp(min=LEAST)))
             self.good.copy_(torch.where(good == GROW_AFTER, 0, good))
         self._finite = torch.ones_like(finite)
 

@@ -3,72 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from maskcl.devices import check_device, find_device, free_bytes
+from maskcl.engine.sketches import Sketch, Sketches
 from maskcl.engine.spec import RunSpec
 from maskcl.errors import ConfigError, check, message
 from maskcl.methods.base import overrides
-from maskcl.networks import blank_rows, is_convolutional, num_features, sketch_network, traced_classifier
+from maskcl.networks import num_features, traced_classifier
 
-__all__ = ["check_fits", "member_bytes", "sketch"]
-
-
-def sketch(spec: RunSpec) -> nn.Module:
-    """The run's network, to be looked at; a large one on the meta device, where weights take no memory."""
-    return sketch_network(spec.network, spec.scenario.dataset.input_shape, spec.scenario.num_classes)
+__all__ = ["check_fits", "member_bytes"]
 
 
-class _Sketches:
-    """Networks that were sketched, and the numbers that a row makes in each: half a second for a ResNet-18.
+def member_bytes(spec: RunSpec, sketch: Sketch | None = None) -> int:
+    """Estimate what one member of a population needs, in bytes, over and above the shared image table.
 
-    For the settings of one plan; what a factory builds may change from one plan to the next.
+    Args:
+        spec: The member.
+        sketch: Its network; None: built to be looked at.
     """
-
-    def __init__(self) -> None:
-        self._known: dict[Any, tuple[nn.Module, int]] = {}
-
-    def __call__(self, spec: RunSpec) -> tuple[nn.Module, int]:
-        if spec.built not in self._known:
-            network = sketch(spec)
-            self._known[spec.built] = network, _activations(network, spec.scenario.dataset.input_shape)
-        return self._known[spec.built]
+    return sum(_parts(spec, sketch or Sketches()(spec)).values())
 
 
-def member_bytes(spec: RunSpec) -> int:
-    """Estimate what one member of a population needs, in bytes, over and above the shared image table."""
-    return sum(_parts(spec, *_Sketches()(spec)).values())
-
-
-def check_fits(specs: Sequence[RunSpec]) -> None:
+def check_fits(specs: Sequence[RunSpec], sketches: Sketches | None = None) -> None:
     """Refuse runs that this machine cannot make: a device that is not there, or too little memory for even one.
 
     Args:
         specs: One of each structure.
+        sketches: Networks that were looked at before.
 
     Raises:
         ConfigError: The message names the setting; of memory, the one that is furthest from what is usual.
     """
-    sketches = _Sketches()
+    sketches, tables = sketches or Sketches(), _table_bytes(specs)
     for spec in specs:
-        training, (network, activations) = spec.training, sketches(spec)
+        training, sketch = spec.training, sketches(spec)
         check_device(training.device, dtype=training.dtype, precision=training.precision)
-        check(not training.channels_last or is_convolutional(network), "training.channels_last",
+        check(not training.channels_last or sketch.is_convolutional, "training.channels_last",
               "must be left out with a network that has no convolutions", True)  # fmt: skip
-        free, total = free_bytes(find_device(training.device)), sum(_parts(spec, network, activations).values())
-        if total > free:
-            must = f"must fit into the {free / 1e9:.3g} GB that are free, and a run needs about {total / 1e9:.3g} GB"
-            raise ConfigError(message(_largest(spec, network), must))
+        device = find_device(training.device)
+        free, own, shared = free_bytes(device), sum(_parts(spec, sketch).values()), tables.get(device, 0)
+        if own + shared > free:
+            must = f"must fit into the {free / 1e9:.3g} GB that are free, and a run needs about {own / 1e9:.3g} GB"
+            must += f" beside {shared / 1e9:.3g} GB of rows" if shared > free / 100 else ""
+            rows = f"scenario.dataset {spec.scenario.dataset.name!r}"
+            raise ConfigError(message(rows if shared > own else _largest(spec, sketch.network), must))
 
 
-def _parts(spec: RunSpec, network: nn.Module, activations: int) -> dict[str, int]:
+def _table_bytes(specs: Sequence[RunSpec]) -> dict[torch.device, int]:
+    """Bytes of rows that have to be copied, by where they will lie; on the CPU those of the right type lie there."""
+    each: dict[tuple[int, tuple[int, ...], str, torch.device], int] = {}
+    for spec in specs:
+        scenario, device = spec.scenario, find_device(spec.training.device)
+        for rows in (scenario.dataset.train_inputs, scenario.eval_inputs):
+            kind = str(rows.dtype) if rows.dtype == np.uint8 else spec.training.dtype
+            if device.type != "cpu" or kind != str(rows.dtype):
+                each[id(scenario.dataset), rows.shape, kind, device] = rows.size * np.dtype(kind).itemsize
+    found: dict[torch.device, int] = {}
+    for (*_, device), size in each.items():
+        found[device] = found.get(device, 0) + size
+    return found
+
+
+def _parts(spec: RunSpec, sketch: Sketch) -> dict[str, int]:
     """Bytes of one member: weights, optimiser and gradients; a step's rows on their way; a task's plan; the memory."""
     training, method, needs = spec.training, spec.method, spec.method.needs
     item = 8 if training.dtype == "float64" else 4
-    weights = sum(p.numel() for p in network.parameters()) + _head_size(spec, network)
+    weights = sum(p.numel() for p in sketch.network.parameters()) + _head_size(spec, sketch.network)
     copies = 1 if spec.optimizer.is_plain_sgd else 2 + {"sgd": 1, "adam": 2}[spec.optimizer.name]
     frozen = 1 if needs.teacher or method.cfgm is not None else 0
     drawn = sum(draw.num_drawn for draw in needs.draws)
@@ -77,7 +81,7 @@ def _parts(spec: RunSpec, network: nn.Module, activations: int) -> dict[str, int
     slots = 0 if spec.memory is None else spec.memory.size
     return {
         "weights": weights * item * (copies + frozen),
-        "rows": 3 * (training.batch_size + drawn) * needs.views * activations * item,
+        "rows": 3 * (training.batch_size + drawn) * needs.views * sketch.activations * item,
         "plan": 8 * (3 * longest + steps * (6 * drawn + 4 * training.batch_size)),
         "memory": slots * (16 + (spec.scenario.num_classes * item if needs.stores_logits else 0)),
     }  # fmt: skip
@@ -113,21 +117,3 @@ def _largest(spec: RunSpec, network: nn.Module) -> str:
         "memory.size": (0 if spec.memory is None else spec.memory.size) / 1e4,
     }
     return max(times, key=times.__getitem__)
-
-
-def _activations(network: nn.Module, shape: tuple[int, ...]) -> int:
-    """Numbers that one row makes on its way through the network."""
-    made = [torch.Size(shape).numel()]
-
-    def note(_layer: nn.Module, _inputs: object, out: object) -> None:
-        if isinstance(out, Tensor):
-            made.append(out.numel())
-
-    handles = [m.register_forward_hook(note) for m in network.modules() if not any(m.children())]
-    try:
-        with torch.no_grad():
-            network.eval()(blank_rows(network, shape, 1))
-    finally:
-        for handle in handles:
-            handle.remove()
-    return sum(made)

@@ -1,4 +1,4 @@
-"""Run any runs: group what can be stacked, choose executors, train, evaluate, report as each one ends."""
+"""Run any runs: train what was grouped, evaluate, report as each one ends."""
 
 from __future__ import annotations
 
@@ -9,20 +9,15 @@ from dataclasses import replace
 from threading import Lock
 from typing import Any
 
-import numpy as np
 import torch
 
-from maskcl.data.base import content_digest
-from maskcl.devices import find_device
-from maskcl.engine.auto import choose, describe, needs_cores
-from maskcl.engine.evaluate import Data, Evaluation
-from maskcl.engine.passes import check_passes
+from maskcl.engine.auto import describe
+from maskcl.engine.evaluate import Evaluation
+from maskcl.engine.groups import Group, grouped
 from maskcl.engine.population import Population
 from maskcl.engine.record import Record
-from maskcl.engine.resources import check_fits
 from maskcl.engine.spec import Outcome, RunSpec
 from maskcl.errors import check, check_choice
-from maskcl.machine import free_cores
 
 __all__ = ["run_population"]
 
@@ -38,14 +33,17 @@ def run_population(
 ) -> list[Outcome]:
     """Train and evaluate runs, stacked where they can be.
 
-    Populations run side by side, one thread each (their work is in PyTorch, which lets go of the interpreter): two
-    OpenMP threads that share one population collapse as soon as another process wants a core, two populations do not.
+    Populations of linear layers run side by side, one thread each (their work is in PyTorch, which lets go of the
+    interpreter): two OpenMP threads that share one population collapse as soon as another process wants a core, two
+    populations do not. A convolutional run has as many threads as the machine has cores, 8 at most: always the same,
+    for they change last bits.
 
     Args:
         specs: Any runs; those that differ in numbers and seeds alone are stacked.
         executor: "auto" (a rule decides: `maskcl.engine.auto`), "stack" or "loop".
         group_size: Largest population; None: chosen.
-        threads: Cores to use; None: those that are free.
+        threads: Cores to use; None: those that are free, and for a convolutional run those that this process may use
+            (its affinity, OMP_NUM_THREADS).
         on_progress: Told how much more is done, in runs.
         on_outcome: Told each run's outcome as soon as it is there; calls do not overlap.
 
@@ -55,51 +53,13 @@ def run_population(
     check_choice(executor, "executor", ("auto", "stack", "loop"))
     check(group_size is None or group_size >= 1, "group_size", "must be 1 or more", group_size)
     check(threads is None or threads >= 1, "threads", "must be 1 or more", threads)
-    cores = threads or free_cores()
-    most = cores if all(find_device(spec.training.device).type == "cpu" for spec in specs) else 1  # there is one device
     before = torch.get_num_threads()
     outcomes: dict[int, Outcome] = {}
+    report = _Reporter(outcomes, on_progress, on_outcome)
     try:
         torch.set_num_threads(1)
-        keys = _data_keys(specs)
-        structures = _by_structure(specs, keys)
-        check_fits([specs[indices[0]] for indices in structures])
-        check_passes(specs)
-        tables: dict[Any, Data] = {}
-        groups = []
-        for indices in structures:
-            members = [specs[i] for i in indices]
-            key = keys[indices[0]]
-            data = tables[key] = tables[key] if key in tables else Data(members[0])
-            threads = cores if needs_cores(members[0]) else 1
-            choice = choose(members, executor=executor, group_size=group_size, workers=most)
-            for part in _even_parts(indices, choice.group_size):
-                groups.append((part, choice, data, threads))
-        workers = max(1, min(most, len(groups)))
-        # One thread a population makes results independent of grouping and cores, to the last bit; networks of
-        # large layers need the cores more.
-        report = _Reporter(outcomes, on_progress, on_outcome)
-
-        def work(group: tuple[Any, ...]) -> None:
-            part, choice, data, threads = group
-            # OpenMP's thread count belongs to the calling thread: each worker has to set its own.
-            threads = max(1, threads // workers)
-            torch.set_num_threads(threads)
-            about = describe(choice, threads=threads, workers=workers) | {"group_size": len(part)}
-            _run_group(part, [specs[i] for i in part], choice.stacked, data, about, report)
-
-        if workers == 1:
-            for group in groups:
-                work(group)
-        else:
-            with ThreadPoolExecutor(workers) as pool:
-                try:
-                    for done in as_completed([pool.submit(work, group) for group in groups]):
-                        done.result()
-                except BaseException:
-                    report.stopped = True  # the other workers leave at their next step
-                    pool.shutdown(cancel_futures=True)
-                    raise
+        for crew in grouped(specs, executor=executor, group_size=group_size, threads=threads):
+            _run_crew(crew, specs, report)
     finally:
         torch.set_num_threads(before)
     return [outcomes[i] for i in range(len(specs))]
@@ -132,50 +92,33 @@ class _Reporter:
                     self.outcomes[index] = replace(outcome, network=None)
 
 
-def _by_structure(specs: Sequence[RunSpec], keys: Sequence[Any]) -> list[list[int]]:
-    """Indices of runs that can be stacked: the same but for numbers, seeds, names, and which classes come when."""
-    groups: dict[Any, list[int]] = {}
-    for i, spec in enumerate(specs):
-        groups.setdefault((keys[i], spec.scenario.num_tasks, spec.structure), []).append(i)
-    return list(groups.values())
+def _run_crew(crew: Sequence[Group], specs: Sequence[RunSpec], report: _Reporter) -> None:
+    """Run groups of as many threads each, several at a time."""
+    workers = min(crew[0].workers, len(crew))
+
+    def work(group: Group) -> None:
+        torch.set_num_threads(group.threads)  # OpenMP's count belongs to the calling thread: each worker sets its own
+        _run_group(group, [specs[i] for i in group.indices], workers, report)
+
+    if workers == 1:
+        for group in crew:
+            work(group)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for done in as_completed([pool.submit(work, group) for group in crew]):
+                done.result()
+        except BaseException:
+            report.stopped = True  # the other workers leave at their next step
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
-def _data_keys(specs: Sequence[RunSpec]) -> list[Any]:
-    """What is equal for runs that can share their tables; each scenario's held-out rows are read once."""
-    judged: dict[int, str] = {}
-    for scenario in (spec.scenario for spec in specs):
-        if id(scenario) not in judged:
-            test = scenario.eval_inputs is scenario.dataset.test_inputs
-            judged[id(scenario)] = "test" if test else content_digest([scenario.eval_inputs, scenario.eval_labels])
-    return [
-        (
-            id(spec.scenario.dataset),
-            judged[id(spec.scenario)],
-            spec.training.dtype,
-            spec.training.augment,
-            spec.training.device,
-        )
-        for spec in specs
-    ]
-
-
-def _even_parts(indices: list[int], size: int) -> list[list[int]]:
-    """Cut into parts of at most `size`, as equal as possible."""
-    count = -(-len(indices) // size)
-    return [part.tolist() for part in np.array_split(np.array(indices), count)]
-
-
-def _run_group(
-    indices: list[int],
-    specs: list[RunSpec],
-    stacked: bool,
-    data: Data,
-    executor: dict[str, Any],
-    report: _Reporter,
-) -> None:
+def _run_group(group: Group, specs: list[RunSpec], workers: int, report: _Reporter) -> None:
     """Train one population over all tasks and hand out the outcomes."""
     began = time.perf_counter()
-    population = Population(specs, stacked=stacked, data=data)
+    executor = describe(group.choice, threads=group.threads, workers=workers) | {"group_size": len(specs)}
+    population = Population(specs, stacked=group.choice.stacked, data=group.data)
     records = [Record(spec, found) for spec, found in zip(specs, population.evaluate(0), strict=True)]
     alive, totals = list(range(len(specs))), [population.num_steps(k) for k in range(len(specs))]
     done = [0] * len(specs)
@@ -184,7 +127,7 @@ def _run_group(
         member, elapsed = alive[k], time.perf_counter() - began
         times = {part: seconds / len(specs) for part, seconds in population.timings.items()}
         outcome = records[member].outcome(diverged, elapsed / len(specs), times, executor, population, k)
-        report.outcome(indices[member], outcome)
+        report.outcome(group.indices[member], outcome)
         report.progress(max(0.0, 1 - done[member] / totals[member]))
 
     def on_steps(members: Sequence[int], count: int) -> None:

@@ -15,7 +15,28 @@ from torch import Tensor
 from maskcl import augment as A
 from maskcl.augment import Augment
 
-__all__ = ["Table"]
+__all__ = ["Stores", "Table"]
+
+
+class Stores:
+    """Arrays as they lie on devices, each once: tables that show the same rows differently share them."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, torch.dtype | None, torch.device], tuple[object, Tensor]] = {}
+
+    def __call__(
+        self, rows: NDArray[np.float32] | NDArray[np.uint8], dtype: torch.dtype, device: torch.device | None
+    ) -> Tensor:
+        """Return an array on a device (None: the CPU), floating ones of a type; 8-bit images stay 8-bit."""
+        over = _over(rows)
+        kind, place = None if over.dtype == torch.uint8 else dtype, device or torch.device("cpu")
+        key = id(rows), kind, place
+        if key not in self._known:
+            self._known[key] = (
+                rows,
+                over.to(device=place, dtype=kind),
+            )  # the array is held, or its id would be given anew
+        return self._known[key][1]
 
 
 class Table:
@@ -26,6 +47,7 @@ class Table:
         dtype: What the networks compute in.
         augment: How images are changed; None: not.
         device: Where the rows are to lie; None: on the CPU.
+        stores: What lies there already.
     """
 
     def __init__(
@@ -34,11 +56,11 @@ class Table:
         dtype: torch.dtype,
         augment: Augment | None,
         device: torch.device | None = None,
+        stores: Stores | None = None,
     ) -> None:
-        stored = _over(rows)
+        self.stored = (stores or Stores())(rows, dtype, device)
         self.dtype, self.augment = dtype, augment or Augment()
-        self.is_raw = stored.dtype == torch.uint8
-        self.stored = stored.to(device=device, dtype=None if self.is_raw else dtype)
+        self.is_raw = self.stored.dtype == torch.uint8
         self.shape = tuple(rows.shape[1:])
         self._is_finished = not self.is_raw and self.augment.normalise is None
 

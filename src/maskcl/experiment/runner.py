@@ -11,6 +11,7 @@ from typing import Any
 
 import maskcl
 from maskcl.data import Dataset
+from maskcl.devices import arithmetic
 from maskcl.engine import Outcome, run_population
 from maskcl.errors import check, check_choice
 from maskcl.experiment.files import Source
@@ -58,7 +59,8 @@ def run(
             What Dropout layers draw depends on the run's seed alone, with any executor, and the global random state is
             neither used nor changed; networks that draw in another way (functional dropout) are refused.
         executor: "auto", "stack" or "loop".
-        threads: Cores to use; None: those that are free.
+        threads: Cores to use; None: those that are free, and for a convolutional run those that this process may use
+            (its affinity, OMP_NUM_THREADS), for their number changes last bits.
         on_progress: Told how much more is done, in runs.
 
     Returns:
@@ -141,4 +143,5 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(terse=True),
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
+        **arithmetic(),
     }

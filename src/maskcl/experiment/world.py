@@ -63,6 +63,7 @@ class World:
         self._on_pictures = on_pictures
         self._made: dict[str, Scenario] = {}
         self._loaded: dict[str, Dataset] = {}
+        self._known: dict[str, bool] = {}
         self._described: dict[Any, dict[str, Any]] = {}
 
     def check_raw(self, raw: Mapping[str, Any], where: str) -> None:
@@ -109,11 +110,17 @@ class World:
         if self._dataset is not None:
             return {**section, "dataset": self._dataset.name, "fingerprint": self._fingerprint}
         given = section["dataset"]
-        if not isinstance(given, str) or not DATASETS[given].says_it_all:
+        if not isinstance(given, str) or not self._says_it_all(given):
             loaded = self._load(given)
             name = given if isinstance(given, str) else loaded.name  # not its path: the same data may lie elsewhere
             return {**section, "dataset": name, "fingerprint": loaded.fingerprint}
         return dict(section)
+
+    def _says_it_all(self, name: str) -> bool:
+        """Whether results need no more of a data set than its name; asked once, for it may read all files."""
+        if name not in self._known:
+            self._known[name] = DATASETS[name].says_it_all(self._root)
+        return self._known[name]
 
     def describe_network(self, network: Network, scenario: Scenario) -> dict[str, Any]:
         """Return what a result's configuration says of a network, and of what it builds for these rows and classes."""

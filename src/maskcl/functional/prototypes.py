@@ -29,7 +29,11 @@ def class_means(features: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     tensor([[0.0000, 0.0000],
             [0.7071, 0.7071]])
     """
-    sums = features.new_zeros(num_classes, features.shape[-1]).index_add_(0, labels, F.normalize(features, dim=-1))
+    scaled = F.normalize(features, dim=-1)
+    if features.device.type == "cpu":
+        sums = scaled.new_zeros(num_classes, features.shape[-1]).index_add_(0, labels, scaled)
+    else:  # there `index_add_` adds in the order in which threads come: other last bits each time
+        sums = (labels == torch.arange(num_classes, device=labels.device)[:, None]).to(scaled.dtype) @ scaled
     return F.normalize(sums, dim=-1)
 
 

@@ -106,6 +106,6 @@ def refilled(policy: str, state: MemoryState, view: View) -> MemoryState:
     kept = found.rows >= 0
     known = set(state.rows[state.rows >= 0].tolist()) | set(view.task_rows.tolist())
     check(set(found.rows[kept].tolist()) <= known, f"{where}: rows", "must be rows of the memory or of the task")
-    right = (view.labels(found.rows[kept]).numpy() == found.labels[kept]).all()
+    right = (view.labels(found.rows[kept]).cpu().numpy() == found.labels[kept]).all()
     check(bool(right), f"{where}: labels", "must be the classes of the rows")
     return found

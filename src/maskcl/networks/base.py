@@ -48,7 +48,7 @@ class Network:
         """Return a new module from [B, *input_shape] to [B, num_classes]; `build_network` seeds its weights."""
         raise NotImplementedError
 
-    def initialise(self, module: nn.Module) -> None:
+    def initialise(self, module: nn.Module, input_shape: tuple[int, ...]) -> None:
         """Change the initial weights of a new module in place, where they do not come from a seed: here they all do."""
 
     def describe(self, input_shape: tuple[int, ...] | None = None, num_classes: int | None = None) -> dict[str, Any]:
@@ -74,7 +74,8 @@ class Network:
 def seeded(seed: int, purpose: str, *counters: int) -> Iterator[None]:
     """Let PyTorch draw from a seed, a purpose and counters; the global random state is left as it was."""
     with _GLOBAL_RANDOM_STATE, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(seed, purpose, *counters))
+        # `torch.manual_seed` seeds all devices: the same numbers here, and a GPU's state would stay changed.
+        torch.default_generator.manual_seed(derive(seed, purpose, *counters))
         yield
 
 
@@ -95,7 +96,7 @@ def build_network(network: Network, input_shape: tuple[int, ...], num_classes: i
             numbers otherwise than in Dropout layers.
     """
     module = _drawn(network, tuple(input_shape), num_classes, seed)
-    network.initialise(module)
+    network.initialise(module, tuple(input_shape))
     return module
 
 

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from maskcl.errors import ConfigError, MaskclError, check, is_whole, message, raised
 from maskcl.networks.base import Network, sketch_network
 from maskcl.networks.layers import check_images
-from maskcl.networks.modules import find_classifier, fingerprint
+from maskcl.networks.modules import fingerprint
 from maskcl.networks.pretrained import digest, fitting, read_tensors
+from maskcl.networks.trial import traced_classifier
 
 __all__ = ["ForeignNetwork", "Option", "PreparedImages", "built_by", "check_size", "named"]
 
@@ -77,10 +78,14 @@ class ForeignNetwork(Network):
         """Return the library's module from images [B, channels_taken, *size] to logits."""
         raise NotImplementedError
 
-    def initialise(self, module: nn.Module) -> None:
+    def heads(self, module: nn.Module, input_shape: tuple[int, ...]) -> tuple[str, ...]:
+        """Qualified names of all modules that are made for the classes; one, as a forward shows it, unless told."""
+        return (traced_classifier(module, input_shape, name=self.classifier_name),)
+
+    def initialise(self, module: nn.Module, input_shape: tuple[int, ...]) -> None:
         """Load the pretrained weights, if a file is named."""
         if self.weights is not None:
-            tensors = self._fitting(module)
+            tensors = self._fitting(module, input_shape)
             module.load_state_dict(tensors, strict=False)
 
     def describe(self, input_shape: tuple[int, ...] | None = None, num_classes: int | None = None) -> dict[str, Any]:
@@ -95,14 +100,13 @@ class ForeignNetwork(Network):
         if input_shape is not None and num_classes is not None:
             module = sketch_network(self, input_shape, num_classes)
             if self.weights is not None:
-                self._fitting(module)
+                self._fitting(module, input_shape)
             found |= {"class": type(module).__qualname__, "fingerprint": fingerprint(module)}
         return found
 
-    def _fitting(self, module: nn.Module) -> dict[str, Tensor]:
+    def _fitting(self, module: nn.Module, input_shape: tuple[int, ...]) -> dict[str, Tensor]:
         assert self.weights is not None
-        classifier = find_classifier(module, self.classifier_name)
-        return fitting(read_tensors(self.weights), module, classifier, self.weights)
+        return fitting(read_tensors(self.weights), module, self.heads(module, tuple(input_shape)), self.weights)
 
     def __reduce__(self) -> Any:
         """The class is made by name, and made again by it where it is unpickled."""

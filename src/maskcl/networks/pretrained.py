@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from maskcl.errors import DataError, MaskclWarning, MissingDataError, check, message
+from maskcl.files import file_digest
 
 __all__ = ["digest", "fitting", "read_tensors"]
 
@@ -29,11 +30,7 @@ def digest(path: str | os.PathLike[str]) -> str:
     Raises:
         MissingDataError: There is no such file.
     """
-    found = hashlib.blake2b(digest_size=8)
-    with _there(path).open("rb") as file:
-        while part := file.read(2**20):
-            found.update(part)
-    return found.hexdigest()
+    return file_digest(_there(path), hashlib.blake2b(digest_size=8))
 
 
 def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
@@ -65,20 +62,21 @@ def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     return dict(held)
 
 
-def fitting(tensors: Mapping[str, Tensor], module: nn.Module, classifier: str, path: object) -> dict[str, Tensor]:
+def fitting(tensors: Mapping[str, Tensor], module: nn.Module, heads: Sequence[str], path: object) -> dict[str, Tensor]:
     """Return what of a file goes into a network: all of it, or all but a head for other classes.
 
     Args:
         tensors: What the file holds, by name.
         module: The network.
-        classifier: Qualified name of the module that gives the logits.
+        heads: Qualified names of the modules that are made for the classes: all of them are left out, or none.
         path: The file, for messages.
 
     Raises:
         DataError: Anything else of the file does not fit, or is missing from it.
     """
     own, where = module.state_dict(), f"{WHERE}: {path}"
-    head = {name for name in own if name.startswith(f"{classifier}." if classifier else "")}
+    begins = tuple(f"{head}." if head else "" for head in heads)
+    head = {name for name in own if name.startswith(begins)}
     other = sorted(name for name in head if not _same_rows(tensors.get(name), own[name]))
     kept = {name: tensor for name, tensor in tensors.items() if not (other and name in head)}
     for name, tensor in kept.items():
@@ -93,7 +91,9 @@ def fitting(tensors: Mapping[str, Tensor], module: nn.Module, classifier: str, p
     if other:
         held = [list(tensors[name].shape) if name in tensors else "missing" for name in other]
         needed = [list(own[name].shape) for name in other]
-        text = f"{where}: the head {classifier!r} is left out and starts anew: it is {held}, where {needed} is needed."
+        named = " and ".join(map(repr, heads))
+        which = f"the head {named} is left out and starts anew" if len(heads) == 1 else f"the heads {named} start anew"
+        text = f"{where}: {which}: it is {held}, where {needed} is needed."
         warnings.warn(text, MaskclWarning, stacklevel=2)
     return kept
 

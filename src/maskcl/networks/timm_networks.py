@@ -42,10 +42,17 @@ class TimmNetwork(ForeignNetwork):
     @property
     def classifier_name(self) -> str | None:
         """The module that timm says it is, the last one of several; None where it says nothing."""
-        told = library("timm").get_pretrained_cfg(self.name)
-        found = getattr(told, "classifier", None)
-        found = found[-1] if isinstance(found, tuple) and found else found
-        return found if isinstance(found, str) else None
+        told = self._told_heads()
+        return told[-1] if told else None
+
+    def heads(self, module: nn.Module, input_shape: tuple[int, ...]) -> tuple[str, ...]:
+        """All that timm names: a distilled transformer has one beside the classifier."""
+        return self._told_heads() or super().heads(module, input_shape)
+
+    def _told_heads(self) -> tuple[str, ...]:
+        found = getattr(library("timm").get_pretrained_cfg(self.name), "classifier", None)
+        each = found if isinstance(found, (tuple, list)) else (found,)
+        return tuple(name for name in each if isinstance(name, str))
 
     def module(self, channels: int, size: tuple[int, int], num_classes: int) -> nn.Module:
         """Return timm's module."""
