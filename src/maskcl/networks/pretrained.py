@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from maskcl.errors import DataError, MaskclWarning, MissingDataError, check, message
+from maskcl.errors import DataError, MaskclWarning, MissingDataError, check, counted, message
 
 __all__ = ["digest", "fitting", "read_tensors"]
 
@@ -88,7 +88,7 @@ def fitting(tensors: Mapping[str, Tensor], module: nn.Module, classifier: str, p
         check(shapes[0] == shapes[1], where, f"{must}, whose {name!r} is {shapes[1]}", shapes[0], error=DataError)
     counters = {name for name in own if name.endswith("num_batches_tracked")}  # older files have none
     lacking = [name for name in own if name not in kept and name not in counters and not (other and name in head)]
-    must = f"must hold all of {type(module).__name__}, and lacks {len(lacking)} tensors"
+    must = f"must hold all of {type(module).__name__}, and lacks {counted(len(lacking), 'tensor')}"
     check(not lacking, where, must, lacking[:3], error=DataError)
     if other:
         held = [list(tensors[name].shape) if name in tensors else "missing" for name in other]
