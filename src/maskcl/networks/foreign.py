@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeAlias, TypeVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from maskcl.data.folder import MOST_IMAGE_SIZE
 from maskcl.errors import ConfigError, MaskclError, check, is_whole, message, raised
 from maskcl.networks.base import Network, sketch_network
 from maskcl.networks.layers import check_images
@@ -179,4 +180,5 @@ def _refused(key: str, error: Exception) -> ConfigError:
 
 def check_size(where: str, size: Any) -> None:
     """Refuse what is no number of pixels; None is one that is not said."""
-    check(size is None or (is_whole(size) and size >= 1), where, "must be a whole number, 1 or more", size)
+    good = size is None or (is_whole(size) and 1 <= size <= MOST_IMAGE_SIZE)
+    check(good, where, f"must be a whole number from 1 to {MOST_IMAGE_SIZE}", size)
