@@ -70,8 +70,8 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
             bare = text.replace("_", "").replace("+", "").replace("-", "").isalnum()
             plain = not set(text) & set("\"'[]{}\\")  # a path, say, and no list that lacks its end
             quoted = shlex.quote(f'{key}="{text}"')
-            hint = f"text other than a word stands in quotes: --set {quoted}" if plain else None
-            check(bare, f"--set {key}", must, text, hint=hint)
+            quotes = f"text other than a word stands in quotes: --set {quoted}" if plain else None
+            check(bare, f"--set {key}", must, text, hint=quotes)
             found[key] = text
     return found
 

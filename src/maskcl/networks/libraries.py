@@ -24,7 +24,13 @@ _KEPT: list[Any] = []
 
 
 def library(name: str) -> Any:
-    """Return an installed library of networks, "timm" or "torchvision", as a module.
+    """Return an installed library of networks, "timm" or "torchvision", as a module: its import, where that fails too.
+
+    Beside a CPU build of PyTorch `import torchvision` ends in "operator torchvision::nms does not exist", since its
+    wheels are made for CUDA. After a call of this it works.
+
+    Args:
+        name: "timm" or "torchvision".
 
     Raises:
         ConfigError: It is not installed, or cannot be imported.
