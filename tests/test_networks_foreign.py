@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import re
 import subprocess
 import sys
 import textwrap
@@ -209,6 +210,17 @@ def test_what_cannot_be_used_is_one_sentence_and_exit_status_2(
     said = capsys.readouterr().err
     assert "Traceback" not in said
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_an_argument_that_is_no_option_is_refused_with_its_reason(library: str) -> None:
+    reasons = {"in_chans": "for the data say how many there are", "features_only": "for it makes .* no logits",
+               "weights": "for it reads or downloads", "input_size": "for network.image_size says it"}  # fmt: skip
+    kind = find(f"{library}/small")
+    for name in kind.reserved:
+        with pytest.raises(ConfigError, match=rf"^network.options.{name}: must not be .*, for .*, got 1\.$") as refused:
+            kind(options={name: 1})
+        assert re.search(reasons.get(name, ""), str(refused.value))
 
 
 def test_a_network_for_another_task_is_near_to_none() -> None:
