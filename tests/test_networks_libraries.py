@@ -5,10 +5,6 @@ To have them beside a CPU build of PyTorch: `pip install timm "torch==2.13.0"` w
 
 from __future__ import annotations
 
-import importlib.util
-import re
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -110,19 +106,3 @@ def test_images_that_a_transformer_cannot_take_are_refused() -> None:
     network("timm/vit_tiny_patch16_224")
     with pytest.raises(ConfigError, match=r"network: must map inputs \[2, 1, 8, 8\] to logits \[2, 10\], and raised"):
         build_network(find("timm/vit_tiny_patch16_224")(), (1, 8, 8), 10, seed=0)
-
-
-def test_the_documented_way_to_torchvisions_data_works_in_a_new_process() -> None:
-    if importlib.util.find_spec("torchvision") is None:
-        pytest.skip("torchvision is not installed")
-    docs = Path(__file__).parents[1] / "docs" / "data.md"
-    section = docs.read_text(encoding="utf-8").split("## A torch Dataset")[1]
-    (code,) = re.findall(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
-    stand_in = "datasets.CIFAR10 = lambda root, train: datasets.FakeData(8, (3, 4, 4), 2)\n"  # the data are elsewhere
-    imports, load, rest = code.partition("own =")
-    assert load, code
-    checked = "\nimport torchvision.transforms\nassert own.train_inputs.shape == (8, 3, 4, 4), own.train_inputs.shape\n"
-    ran = subprocess.run(
-        [sys.executable, "-c", imports + stand_in + load + rest + checked], capture_output=True, text=True, check=False
-    )
-    assert ran.returncode == 0, ran.stderr

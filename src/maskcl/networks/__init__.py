@@ -12,7 +12,7 @@ from maskcl.networks.base import Network, build_network, seeded, sketch_network
 from maskcl.networks.convnet import ConvNet
 from maskcl.networks.factory import Factory, FactoryNetwork, from_factory, network_class
 from maskcl.networks.layers import CosineLinear
-from maskcl.networks.libraries import library
+from maskcl.networks.libraries import import_torchvision
 from maskcl.networks.mlp import Mlp
 from maskcl.networks.modules import find_classifier, fingerprint, is_convolutional, num_features
 from maskcl.networks.resnet18 import ResNet18
@@ -40,8 +40,8 @@ __all__ = [
     "fingerprint",
     "from_description",
     "from_factory",
+    "import_torchvision",
     "is_convolutional",
-    "library",
     "num_features",
     "register",
     "seeded",

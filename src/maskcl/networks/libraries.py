@@ -16,7 +16,7 @@ import torch
 
 from maskcl.errors import ConfigError, message, nearest, raised
 
-__all__ = ["check_known", "library"]
+__all__ = ["check_known", "import_torchvision", "library"]
 
 _LOCK = RLock()
 _KEPT: list[Any] = []
@@ -24,13 +24,7 @@ _KEPT: list[Any] = []
 
 
 def library(name: str) -> Any:
-    """Return an installed library of networks, "timm" or "torchvision", as a module: its import, where that fails too.
-
-    Beside a CPU build of PyTorch `import torchvision` ends in "operator torchvision::nms does not exist", since its
-    wheels are made for CUDA. After a call of this it works.
-
-    Args:
-        name: "timm" or "torchvision".
+    """Return an installed library of networks, "timm" or "torchvision", as a module.
 
     Raises:
         ConfigError: It is not installed, or cannot be imported.
@@ -38,7 +32,7 @@ def library(name: str) -> Any:
     hint = f"pip install 'maskcl[{name}]'"
     try:
         with _LOCK:
-            _import_torchvision()  # timm imports it too
+            import_torchvision()  # timm imports it too
             return import_module(name)
     except ModuleNotFoundError as error:
         missing = (error.name or "").split(".")[0]
@@ -51,12 +45,18 @@ def library(name: str) -> Any:
         raise ConfigError(message("network.name", must, hint=hint)) from error
 
 
-def _import_torchvision() -> ModuleType | None:
+def import_torchvision() -> ModuleType | None:
     """Import torchvision if it is there, also where its compiled operators do not load.
 
     Its wheels are built for CUDA: beside a CPU build of PyTorch the operators do not load, which torchvision passes
     over, and then it fails at describing two of them to the compiler. No network uses those two. Declared, without
-    code, they let everything else work.
+    code, they let everything else work: for maskcl's own networks, and for any library that imports torchvision later.
+
+    Returns:
+        The module; None where torchvision is not installed.
+
+    Raises:
+        RuntimeError: It does not fit this PyTorch in another way.
     """
     try:
         return import_module("torchvision")
