@@ -66,7 +66,7 @@ def test_a_folder_may_be_scaled_split_and_cleaned(
     status, out, err = said(capsys, "data", "prepare", str(folder), *options)
     assert (status, out[:4]) == (0, "pets")
     assert "rows of 3 x 4 x 4, 2 classes, ready" in out
-    assert "warning: pets: 1 pictures are left out as unusable" in err
+    assert "warning: pets: 1 picture left out as unusable" in err
     status, out, err = said(capsys, "data", "verify", str(folder), "--held-out", "0.5", "--image-size", "4", "-q")
     assert status == 2
     assert "broken.png: must be a picture, and is empty." in err
@@ -128,6 +128,31 @@ def test_an_archive_put_there_by_hand_is_unpacked(
     assert (status, "was there" in out) == (0, True)
     status, out, err = said(capsys, "data", "verify", "cifar10")
     assert (status, out.count("intact"), err) == (0, 2, "")
+
+
+def test_the_list_tells_what_is_there_of_a_set_that_may_be_smaller(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def rows() -> list[str]:
+        (line,) = [line for line in said(capsys, "data", "list")[1].splitlines() if line.startswith("tiny_imagenet ")]
+        return line.split()[-5:]
+
+    assert rows() == ["100000", "+", "10000", "200", "missing"]
+    folder = draw_tiny(root)
+    assert rows() == ["9", "+", "6", "3", "present"]
+    (folder / "wnids.txt").write_text("n03\nn01\n")
+    assert rows() == ["6", "+", "4", "2", "present"]
+
+
+def test_nothing_is_cleared_under_a_name_that_nothing_has(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, err = said(capsys, "data", "clear", "nothing_here")
+    assert (status, out) == (2, "")
+    assert err.startswith("error: data set: must be a folder of pictures, or one of digits, mnist,")
+    assert said(capsys, "data", "clear", "tiny_imagenet")[0] == 0  # known, and nothing of it is decoded
+    assert said(capsys, "data", "clear", str(draw_folder(tmp_path / "pets")))[0] == 0
+    assert said(capsys, "data", "clear")[0] == 0
 
 
 WRONG = {

@@ -90,6 +90,30 @@ def test_an_override_can_set_an_axis() -> None:
     assert [s["optimizer"]["lr"] for s in settings(raw)] == [0.2, 0.3]
 
 
+@pytest.mark.parametrize(
+    ("axes", "told"),
+    [
+        ({"mask": []}, r"a.toml: \[grid\] mask: must be a list of one or more values, got \[\]"),
+        ({"memory.size": []}, r"a.toml: \[grid\] memory.size: must be a list of one or more"),
+        ({"memory": {"size": []}}, r"a.toml: \[grid\] memory.size: must be a list of one or more"),
+        ({"memory.size": 0}, r"a.toml: \[grid\] memory.size: must be a list of one or more values, got 0"),
+        ({"zip": []}, r"a.toml: \[\[grid.zip\]\]: must be tables, each setting one or more keys, got \[\]"),
+        ({"zip": [{}]}, r"a.toml: \[\[grid.zip\]\]: must be tables"),
+    ],
+)
+@pytest.mark.parametrize("changes", [{}, {"network": "convnet"}, {"memory.size": 3}])
+def test_an_axis_of_nothing_is_refused_whatever_is_overridden(
+    axes: dict[str, Any], told: str, changes: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        settings(override({"method": "er", "grid": axes}, changes))
+
+
+def test_a_run_in_python_refuses_an_axis_of_nothing() -> None:
+    with pytest.raises(ConfigError, match="mask: must be a list of one or more values"):
+        plan({"method": "er", "grid": {"mask": []}}, seeds=1, overrides={"network": "convnet"})
+
+
 def test_overrides_leave_the_original_alone() -> None:
     raw = {"mask": {"leak": 0.1}, "grid": {"memory.size": [1]}}
     override(raw, {"mask.leak": 0.2, "memory.size": 5})

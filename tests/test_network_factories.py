@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -172,6 +173,39 @@ def test_factories_of_one_structure_are_told_by_what_they_hold() -> None:
     assert from_factory(functools.partial(linear, width=nn.ReLU())).describe()["arguments"] == {"width": "ReLU"}
     assert from_factory(linear).describe()["arguments"] == {"width": 3}
     assert "arguments" not in from_factory(two_heads).describe()
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_a_factory_that_builds_another_structure_at_each_call_is_refused(step: int) -> None:
+    def depth(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+        layers = [nn.Linear(*input_shape, *input_shape) for _ in range(next(depths))]
+        return nn.Sequential(*layers, nn.Linear(*input_shape, num_classes))
+
+    def activation(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+        between = (nn.ReLU, nn.Tanh)[next(depths) % 2]
+        return nn.Sequential(nn.Linear(*input_shape, 3), between(), nn.Linear(3, num_classes))
+
+    for factory in (depth, activation):
+        depths = itertools.count(10, step)
+        with pytest.raises(
+            ConfigError, match=r"^network: must be built with the same structure at each call, for each"
+        ):
+            from_factory(factory).describe((4,), 2)
+
+
+def test_parts_that_a_first_forward_makes_are_of_the_same_structure() -> None:
+    class Grows(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.out = nn.LazyLinear(2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            if not hasattr(self, "scale"):
+                self.scale = nn.Parameter(torch.ones(x.shape[1]))
+            return self.out(x * self.scale)
+
+    described = from_factory(lambda shape, classes: Grows()).describe((4,), 2)
+    assert described["class"].endswith("Grows")
 
 
 def test_what_is_no_factory_is_refused() -> None:

@@ -81,10 +81,10 @@ def test_cosine_logits_are_ten_times_the_cosine_with_each_class() -> None:
     [
         (Mlp, {"classifier": "cos"}, "network.classifier: must be one of linear, cosine, got 'cos'"),
         (Mlp, {"initialisation": "xaver"}, "network.initialisation: must be one of .* Did you mean 'xavier'?"),
-        (Mlp, {"hidden": (100, 0)}, r"network.hidden: must be widths above 0, got \(100, 0\)"),
-        (Mlp, {"hidden": [1.5]}, r"network.hidden: must be widths above 0, got \(1.5,\)"),
+        (Mlp, {"hidden": (100, 0)}, r"network.hidden: must be widths above 0, got \[100, 0\]"),
+        (Mlp, {"hidden": [1.5]}, r"network.hidden: must be widths above 0, got \[1.5\]"),
         (Mlp, {"hidden": 100}, "network.hidden: must be widths above 0, got 100"),
-        (ConvNet, {"hidden": ()}, r"network.hidden: needs a width for 'convnet', got \(\)"),
+        (ConvNet, {"hidden": ()}, r"network.hidden: must have a width or more for 'convnet', got \[\]"),
         (ResNet18, {"width": 0}, "network.width: must be a whole number, 1 or more, got 0"),
         (ResNet18, {"classifier": "cosin"}, "network.classifier: must be one of .* Did you mean 'cosine'?"),
     ],

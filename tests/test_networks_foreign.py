@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import re
 import subprocess
 import sys
 import textwrap
@@ -111,7 +112,7 @@ def _stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     told = lambda name: SimpleNamespace(classifier=heads.get(name, "head"))  # noqa: E731
     timm.get_pretrained_cfg = told  # type: ignore[attr-defined]
     models = SimpleNamespace(get_model=get_model)
-    models.list_models = lambda module: names if module is models else [*names, "detector"]
+    models.list_models = lambda module=None: names if module is models else [*names, "small_detector"]
     torchvision.models = models  # type: ignore[attr-defined]
     for library in (timm, torchvision):
         monkeypatch.setitem(sys.modules, library.__name__, library)
@@ -190,8 +191,8 @@ def test_the_patch_size_is_an_option_where_there_is_one() -> None:
     for name, size, text in (
         ("small", 4, r"network.patch_size: must be left out for 'timm/small', .*, got 4\.$"),
         ("patches", 5, r"network.patch_size: must divide the images' size, 32 x 32, got 5\.$"),
-        ("patches", 0, r"network.patch_size: must be a whole number, 1 or more, got 0\.$"),
-        ("patches", True, r"network.patch_size: must be a whole number, 1 or more, got True\.$"),
+        ("patches", 0, r"network.patch_size: must be a whole number from 1 to 4096, got 0\.$"),
+        ("patches", True, r"network.patch_size: must be a whole number from 1 to 4096, got True\.$"),
     ):
         with pytest.raises(ConfigError, match=text):
             built(f"timm/{name}", (3, 32, 32), patch_size=size)
@@ -225,10 +226,27 @@ def test_what_cannot_be_used_is_one_sentence_and_exit_status_2(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_an_argument_that_is_no_option_is_refused_with_its_reason(library: str) -> None:
+    reasons = {"in_chans": "for the data say how many there are", "features_only": "for it makes .* no logits",
+               "weights": "for it reads or downloads", "input_size": "for network.image_size says it"}  # fmt: skip
+    kind = find(f"{library}/small")
+    for name in kind.reserved:
+        with pytest.raises(ConfigError, match=rf"^network.options.{name}: must not be .*, for .*, got 1\.$") as refused:
+            kind(options={name: 1})
+        assert re.search(reasons.get(name, ""), str(refused.value))
+
+
+def test_a_network_for_another_task_is_near_to_none() -> None:
+    with pytest.raises(ConfigError, match=r"5 networks for classification, got 'torchvision/small_detector'\.$"):
+        find("torchvision/small_detector")
+
+
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"image_size": 0}, "network.image_size: must be a whole number, 1 or more, got 0"),
+        ({"image_size": 0}, "network.image_size: must be a whole number from 1 to 4096, got 0"),
+        ({"image_size": 100_000}, "network.image_size: must be a whole number from 1 to 4096, got 100000"),
         ({"image_size": "large"}, "network.image_size: must be a whole number, got 'large'"),
         ({"imagesize": 3}, r"\[network\] 'imagesize' is not a key of 'torchvision/small', got 3. Did you mean 'image_size'"),
         ({"weights": ""}, "network.weights: must be a file, by its path, got ''"),

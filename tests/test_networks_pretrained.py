@@ -26,10 +26,10 @@ def fit(tensors: dict[str, Tensor], into: nn.Module) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("wrapped", [None, "state_dict", "model"])
-@pytest.mark.parametrize("name", ["a.safetensors", "a.pth"])
+@pytest.mark.parametrize("name", ["a.safetensors", "b.bin", "a.pth", "torch.safetensors"])
 def test_a_file_gives_back_its_tensors(tmp_path: Path, name: str, wrapped: str | None) -> None:
     state, path = module().state_dict(), tmp_path / name
-    if name.endswith("safetensors"):
+    if name in ("a.safetensors", "b.bin"):  # the content counts, not what the file is called
         save_file(state, path)
     else:
         torch.save(state if wrapped is None else {wrapped: state, "epoch": 3}, path)
@@ -48,10 +48,51 @@ class Evil:
 def test_no_code_of_a_file_is_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"body.weight": Evil()}, "a.pth")
-    with pytest.raises(DataError, match=r"^network.weights: a.pth: must be a whole file of torch.save that holds") as e:
+    with pytest.raises(DataError) as refused:
         read_tensors("a.pth")
-    assert "\n" not in str(e.value)
+    said, hint = str(refused.value).splitlines()
+    assert said.startswith("network.weights: a.pth: must hold tensors, numbers and text alone, and names ")
+    assert hint == "hint: torch.save(network.state_dict(), PATH) writes one"
     assert not Path("executed").exists()
+
+
+def test_what_torch_refuses_is_told_in_words_of_ours(tmp_path: Path) -> None:
+    torch.save(module(), tmp_path / "whole.pth")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch deprecates how such files are made
+        torch.jit.save(torch.jit.script(nn.Linear(2, 2)), tmp_path / "script.pth")
+    (tmp_path / "text.pth").write_text("not at all")
+    told = {
+        "whole": "must hold tensors, numbers and text alone, and names torch.nn.modules.container.Sequential.",
+        "script": "must hold tensors by name, and is a program of TorchScript.",
+        "text": "must be a whole file of torch.save that holds tensors, or of safetensors.",
+    }
+    for name, text in told.items():
+        with pytest.raises(DataError) as refused:
+            read_tensors(tmp_path / f"{name}.pth")
+        assert str(refused.value).splitlines()[0].endswith(f"{name}.pth: {text}")
+        assert not {word for word in ("weights_only", "\x1b", "http") if word in str(refused.value)}
+
+
+def test_numbers_that_no_training_comes_back_from_are_refused() -> None:
+    for name, value, text in (
+        ("body.weight", float("nan"), "'body.weight' holds nan"),
+        ("body.bias", -float("inf"), "'body.bias' holds an infinite number"),
+        ("norm.running_var", float("nan"), "'norm.running_var' holds nan"),
+    ):
+        state = module().state_dict()
+        state[name].view(-1)[-1] = value
+        with pytest.raises(DataError, match=rf"^network.weights: a.pt: must hold numbers .*, and {text}\.$"):
+            fit(state, module())
+
+
+def test_infinite_buffers_and_a_head_that_is_left_out_may_hold_anything() -> None:
+    state, other = module().state_dict(), module(classes=7).state_dict()
+    state["norm.running_mean"][0] = -float("inf")  # as masks of attention do
+    assert fit(state, module()).keys() == state.keys()
+    other["head.weight"][0] = float("nan")
+    with pytest.warns(MaskclWarning, match="is left out"):
+        assert "head.weight" not in fit(other, module())
 
 
 def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
@@ -71,9 +112,9 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=rf"^network.weights: .*{path.name}: must {kind}") as error:
             read_tensors(path)
         assert "\n" not in str(error.value)
-    for absent in (tmp_path / "no.pth", tmp_path):
+    for absent, told in ((tmp_path / "no.pth", "is not there"), (tmp_path, "is a folder")):
         for read in (read_tensors, digest):
-            with pytest.raises(MissingDataError, match="must be a file of weights, and is not there, got"):
+            with pytest.raises(MissingDataError, match=f"must be a file of weights, and {told}, got"):
                 read(absent)
 
 
@@ -120,6 +161,7 @@ def test_anything_else_that_does_not_fit_is_refused() -> None:
         ),
         (without() | {"tail.weight": torch.zeros(3)}, "must fit Sequential, which has no 'tail.weight'."),
         (without("body.bias", "norm.weight"), r"must hold all of .* lacks 2 tensors, got \['body.bias', 'norm.weight'"),
+        (without("body.bias"), r"must hold all of .* lacks 1 tensor, got \['body.bias'"),
     ):
         with pytest.raises(DataError, match=r"^network.weights: a.pt: " + text) as error:
             fit(tensors, module())

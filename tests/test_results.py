@@ -434,6 +434,45 @@ def test_table_adds_a_column_only_for_what_else_varies():
     assert [row.cells[2] for row in table.rows] == ["memory.size=50", "memory.size=200"]
 
 
+def of_networks(*networks):
+    runs = fabricate(methods=("er",), masks=[None] * len(networks), num_seeds=1)
+    for run, network in zip(runs, networks, strict=True):
+        run["config"]["network"] = network
+        run["config_hash"] = config_hash(run["config"])
+    return {
+        s.config["network"].get("fingerprint", s.config["network"]["name"]): s.varies for s in Results(runs).settings
+    }
+
+
+def test_networks_are_named_by_their_key_and_what_was_set_differently():
+    plain = {"classifier": "linear", "initialisation": "default"}
+    vit = {"name": "timm/vit", "weights": None, "options": {}, "class": "ViT"}
+    assert of_networks(
+        {"name": "convnet", "hidden": [100, 100], **plain},
+        {"name": "resnet18", "width": 64, **plain},
+        vit | {"image_size": 32, "fingerprint": "one"},
+        vit | {"image_size": 64, "fingerprint": "two"},
+    ) == {
+        "convnet": "network=convnet",
+        "resnet18": "network=resnet18",
+        "one": "network=timm/vit network.image_size=32",
+        "two": "network=timm/vit network.image_size=64",
+    }
+
+
+def test_networks_of_one_key_are_told_apart_by_what_was_built_where_nothing_else_does():
+    own = {"name": "custom", "classifier": None, "class": "Sequential", "factory": "mine.net"}
+    assert of_networks(own | {"fingerprint": "one"}, own | {"fingerprint": "two"}) == {
+        "one": "network.fingerprint=one",
+        "two": "network.fingerprint=two",
+    }
+    named = own | {"fingerprint": "three", "factory": "mine.other"}
+    assert of_networks(own | {"fingerprint": "one"}, named) == {
+        "one": "network.factory=mine.net",
+        "three": "network.factory=mine.other",
+    }
+
+
 def test_infinities_of_a_configuration_come_back_as_numbers(tmp_path):
     (run,) = fabricate(methods=("er",), masks=[{"value": -math.inf}], num_seeds=1)
     write_result(tmp_path / "seed-0.json", run)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import re
 from typing import Any
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskcl.data import Dataset, from_arrays
-from maskcl.errors import ConfigError, DataError
+from maskcl.errors import ConfigError, DataError, MaskclWarning
 from maskcl.scenario import class_incremental
 
 
@@ -199,3 +200,24 @@ def test_task_without_rows_to_judge_it_is_refused() -> None:
         class_incremental(_dataset([3] * 4, [2, 2, 0, 0]), num_tasks=2)
     with pytest.raises(DataError, match=r"scenario task 0: classes \(0,\) must have validation rows"):
         class_incremental(_dataset([1, 3]), num_tasks=2, validation_fraction=0.5)
+
+
+@pytest.mark.parametrize(("test_counts", "named"), [([2, 2, 0, 1], "class 2"), ([0, 2, 0, 1], r"2 classes \(0, 2\)")])
+def test_a_class_that_nothing_judges_is_named_in_a_warning(test_counts: list[int], named: str) -> None:
+    for seed in (0, 1):  # in whatever order the classes come: the words are the same
+        with pytest.warns(MaskclWarning, match=f"^arrays: no test rows judge {named}: no accuracy says") as said:
+            class_incremental(_dataset([3] * 4, test_counts), task_sizes=[4], seed=seed)
+        assert len(said) == 1
+        assert said[0].filename == __file__
+
+
+def test_classes_that_are_not_judged_are_named_by_their_names_and_not_all_of_them() -> None:
+    dataset = dataclasses.replace(_dataset([3] * 8, [1] + [0] * 7), class_names=tuple("abcdefgh"))
+    with pytest.warns(MaskclWarning, match=r"judge 7 classes \(1 'b', 2 'c', 3 'd', 4 'e', 5 'f', \.\.\.\):"):
+        class_incremental(dataset, task_sizes=[8])
+    with pytest.warns(MaskclWarning, match="no validation rows judge class 0:"):
+        class_incremental(_dataset([1, 3]), task_sizes=[2], validation_fraction=0.5)
+
+
+def test_classes_that_no_task_has_need_nothing_to_judge_them() -> None:
+    assert class_incremental(_dataset([3] * 4, [2, 2, 0, 1]), tasks=[[0, 1], [3]]).num_tasks == 2

@@ -195,7 +195,7 @@ def test_what_is_no_safetensors_file_is_refused(path: Path) -> None:
     torch.save({"a": torch.ones(2)}, path)
     with pytest.raises(DataError, match="must be a whole safetensors file"):
         load_network(path)
-    with pytest.raises(DataError, match="must be a whole safetensors file"):
+    with pytest.raises(MissingDataError, match=r"must be a file of weights, and is a folder\.$"):
         load_network(path.parent)
 
 

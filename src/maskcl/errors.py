@@ -100,6 +100,15 @@ def raised(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0].rstrip('.')}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with what it counts.
+
+    >>> counted(1, "row"), counted(2, "row")
+    ('1 row', '2 rows')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def is_number(value: object) -> TypeGuard[float]:
     """Whether a setting is one of Python's numbers; true and false are none."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -14,11 +15,14 @@ import numpy.typing as npt
 from maskcl import rng
 from maskcl.data.base import Dataset
 from maskcl.data.split import held_out_rows, rows_by_class
-from maskcl.errors import ConfigError, DataError, check, message
+from maskcl.errors import ConfigError, DataError, MaskclWarning, check, message
 
 __all__ = ["Scenario", "check_subset", "class_incremental"]
 
 Rows = npt.NDArray[np.int64]
+
+_MOST_NAMED = 5
+"""Classes that a warning names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +98,8 @@ def class_incremental(
     Returns:
         The scenario.
 
+    Warns with MaskclWarning where some class of a task has no rows to judge it by.
+
     Raises:
         ConfigError: If the settings do not describe tasks.
         DataError: If a class has no training rows, or a task nothing to judge it by.
@@ -157,8 +163,19 @@ def _assemble(
     for task, rows in enumerate(eval_rows):
         must = f"classes {tasks[task]} must have {kind} rows in {dataset.name!r}"
         check(len(rows) > 0, f"scenario task {task}", must, 0, error=DataError)
+    unjudged = sorted(label for classes in tasks for label in classes if len(judge[label]) == 0)
+    if unjudged:
+        names = ", ".join(_class_name(dataset, label) for label in unjudged[:_MOST_NAMED])
+        more = ", ..." if len(unjudged) > _MOST_NAMED else ""
+        which = f"class {names}" if len(unjudged) == 1 else f"{len(unjudged)} classes ({names}{more})"
+        text = f"{dataset.name}: no {kind} rows judge {which}: no accuracy says whether they are learnt or forgotten."
+        warnings.warn(text, MaskclWarning, stacklevel=3)
     train_rows = tuple(_rows_of_task(train, classes) for classes in tasks)
     return Scenario(dataset, tasks, train_rows, eval_inputs, eval_labels, eval_rows)
+
+
+def _class_name(dataset: Dataset, label: int) -> str:
+    return f"{label} {dataset.class_names[label]!r}" if dataset.class_names else str(label)
 
 
 def _rows_of_task(class_rows: list[Rows], classes: tuple[int, ...]) -> Rows:

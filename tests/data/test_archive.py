@@ -267,6 +267,27 @@ def test_an_address_that_is_not_there_is_one_sentence(tmp_path: Path, monkeypatc
         download_archive(Archive("http://127.0.0.1:9/a.tar.gz", "0" * 32, "a"), tmp_path)
 
 
+def test_where_the_network_fails_an_archive_that_is_another_one_is_said_to_be_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    (tmp_path / "a.tar.gz").write_bytes(b"another")
+    text = (
+        r"must be reachable to download it \(.+\), for .*/a\.tar\.gz is not what was published: "
+        r"its md5 is b32d73e56ec99bc5ec8f83871cde708a\.\nhint: check the network"
+    )
+    with pytest.raises(MissingDataError, match=text):
+        download_archive(Archive("http://127.0.0.1:9/a.tar.gz", "0" * 32, "a"), tmp_path)
+    assert (tmp_path / "a.tar.gz").read_bytes() == b"another"
+
+
+def test_another_archive_that_lies_there_is_left_alone_where_the_network_has_it(server: Server, tmp_path: Path) -> None:
+    archive = offered(server, packed_tar(FILES))
+    (tmp_path / "things.tar.gz").write_bytes(b"another")
+    assert download_archive(archive, tmp_path).fetched is True
+    assert (tmp_path / "things.tar.gz").read_bytes() == b"another"
+
+
 def test_a_folder_that_cannot_be_written_is_one_sentence(server: Server, tmp_path: Path) -> None:
     archive = offered(server, packed_tar(FILES))
     (tmp_path / "file").write_text("in the way")

@@ -175,7 +175,7 @@ def test_unreadable_pictures_are_left_out_with_a_warning_each_time(folder: Path,
     (folder / "train" / "cat" / "0.png").write_bytes(b"no picture")
     (folder / "test" / "dog" / "2.png").write_bytes(png(60_000, 60_000, data=b""))
     for _ in range(2):
-        with pytest.warns(MaskclWarning, match=r"pets: 2 pictures are left out as unusable, the first: .*cat/0\.png"):
+        with pytest.warns(MaskclWarning, match=r"pets: 2 pictures left out as unusable, the first: .*cat/0\.png"):
             dataset = from_folder(folder, root=tmp_path / "root", skip_unreadable=True)
         assert (dataset.train_labels.tolist(), dataset.test_labels.tolist()) == ([0, 0, 1, 1, 1], [0, 0, 0, 1, 1])
         assert dataset.train_inputs.shape == (5, 3, 8, 8)

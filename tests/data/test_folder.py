@@ -78,6 +78,30 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
     assert [entry.path for entry in found.train if entry.label == 2] == [f"train/emu/{i}.png" for i in range(3)]
 
 
+@pytest.mark.parametrize("target", ["..", "../..", "../../..", "deep"])
+def test_a_link_to_a_folder_that_holds_its_class_is_refused(tmp_path: Path, target: str) -> None:
+    folder = draw_folder(tmp_path / "pets", ("cat", "dog"), each=2)
+    if target == "deep":  # the class lies elsewhere, and leads back to where its link is
+        (folder / "train" / "cat").rename(tmp_path / "cats")
+        (folder / "train" / "cat").symlink_to(tmp_path / "cats", target_is_directory=True)
+        (tmp_path / "cats" / "in").mkdir()
+        link = folder / "train" / "cat" / "in" / "loop"
+        link.symlink_to(folder / "train", target_is_directory=True)
+    else:
+        link = folder / "train" / "cat" / "loop"
+        link.symlink_to(target, target_is_directory=True)
+    with pytest.raises(DataError, match=f"^{link}: must not lead to .*, which holds .*/train/cat and what is beside"):
+        from_folder(folder, root=tmp_path)
+
+
+def test_a_link_to_a_folder_elsewhere_belongs_to_its_class(tmp_path: Path) -> None:
+    folder = draw_folder(tmp_path / "pets", ("cat", "dog"), each=2)
+    (folder / "train" / "cat").rename(tmp_path / "more")
+    (folder / "train" / "cat").mkdir()
+    (folder / "train" / "cat" / "link").symlink_to(tmp_path / "more", target_is_directory=True)
+    assert from_folder(folder, root=tmp_path).train_labels.tolist() == [0, 0, 1, 1]
+
+
 def test_a_path_is_of_the_working_directory_or_of_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = draw_folder(tmp_path / "p")
     monkeypatch.chdir(tmp_path)

@@ -59,6 +59,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "array missing": (_without, r"must hold arrays train_inputs, .*, and lacks test_labels, got \['train_inputs'"),
     "a pickle within": (_pickled, r"must be a whole \.npz file without pickles \(it holds a pickle\)"),
     "a pickle": (lambda p: p.write_bytes(b"\x80\x04N."), r"without pickles \(it holds a pickle\)"),
+    "text": (lambda p: p.write_bytes(b"[scenario]\ndataset = 1\n"), r"must be a whole \.npz file without pickles \(it is another file\)"),
     "one array": (_one_array, "and lacks train_inputs, got "),
     "cut": (_cut, r"must be a whole \.npz file"),
     "damaged": (_damaged, r"must be a whole \.npz file"),

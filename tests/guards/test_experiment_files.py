@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from maskcl.errors import MissingDataError
 from maskcl.experiment import json_schema, plan, read_experiment
-from maskcl.experiment.grid import expand
+from maskcl.experiment.files import parse_overrides
+from maskcl.experiment.grid import expand, override
 from maskcl.experiment.parsing import parse
 
 FOLDER = Path(__file__).parents[2] / "experiments"
@@ -53,3 +56,16 @@ def test_the_head_names_schema_command_time_and_figures(path: Path) -> None:
     assert f"maskcl run experiments/{path.name}" in head
     assert re.search("Takes.* .+", head)
     assert re.search("Figures: .+", head)
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if "--subset" in path.read_text()], ids=lambda path: path.stem)
+def test_a_rehearsal_in_the_head_is_of_one_setting_of_the_file(path: Path) -> None:
+    head = path.read_text().partition("\n\n")[0].replace("\\\n#", "")
+    (command,) = [line for line in head.splitlines() if "--subset" in line]
+    words = shlex.split(command.lstrip("# "))
+    given = parse_overrides(value for flag, value in itertools.pairwise(words) if flag == "--set")
+    raw, where = read_experiment(path)
+    (one,), _ = expand(override(raw, given, where), where)
+    of_file = expand(override(raw, {"training.epochs": 1}, where), where)[0]
+    (rehearsed,) = [parse(setting, where, varies_method=True) for setting in of_file if setting == one]
+    assert rehearsed.training.epochs == 1

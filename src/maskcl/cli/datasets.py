@@ -50,7 +50,8 @@ def data_list(data_root: DataRoot = None) -> None:
     for found in available(data_root):
         info = found.info
         known = info.num_train is not None  # what was registered as a function tells once it is loaded
-        counts = [f"{info.num_train} + {info.num_test}", str(info.num_classes)] if known else ["", ""]
+        classes, train, test = found.sizes or (info.num_classes, info.num_train, info.num_test)
+        counts = [f"{train} + {test}", str(classes)] if known else ["", ""]
         rows.append([info.name, info.description, *counts, found.state])
     print_table(["name", "what", "rows", "classes", "state"], rows)
     decoded = [
@@ -167,13 +168,15 @@ def data_clear(
     data_root: DataRoot = None,
 ) -> None:
     """Remove decoded pictures; the pictures themselves stay."""
-    from maskcl.data import caches, clear_caches
+    from maskcl.data import DATASETS, caches, clear_caches
 
     there = sorted({cache.name for cache in caches(data_root)})
     called = None if name is None else _called(name)
-    known = called is None or not there or any(cache == called for cache in there)
-    if not known:
+    if there and called is not None:
         check_choice(called, "data set", there, error=DataError)
+    elif name is not None and not _is_known(name):
+        must = f"must be a folder of pictures, or one of {', '.join(DATASETS)}"
+        raise DataError(message("data set", must, name, choices=DATASETS))
     gone = clear_caches(called, data_root)
     print_table(["removed", "size"], [[str(c.folder), f"{c.num_bytes / 1e6:.1f} MB"] for c in gone])
 
@@ -187,21 +190,27 @@ def _folder(
 ) -> FolderData:
     """The settings of a folder; what is neither that nor a name is refused with the nearest name."""
     from maskcl.data import DATASETS, FolderData
-    from maskcl.data.source import expand, is_folder
 
-    if not is_folder(expand(name)):
+    if not _is_known(name):
         must = f"must be a folder of pictures, or one of {', '.join(DATASETS)}"
         raise DataError(message("data set", must, name, choices=DATASETS))
     return FolderData(name, image_size, held_out, split_seed, skip_unreadable)
+
+
+def _is_known(name: str) -> bool:
+    """Whether something is the name of a data set, or a folder."""
+    from maskcl.data import DATASETS
+    from maskcl.data.source import expand, is_folder
+
+    return name in DATASETS or is_folder(expand(name))
 
 
 def _called(name: str) -> str:
     """What the caches of a name or a folder are called."""
     from maskcl.data import DATASETS, FolderData
     from maskcl.data.cache import file_name
-    from maskcl.data.source import expand, is_folder
 
-    folder = name not in DATASETS and is_folder(expand(name))
+    folder = name not in DATASETS and _is_known(name)
     return file_name(FolderData(name).path.name if folder else name)
 
 

@@ -135,11 +135,13 @@ def _execute(planned: Plan, out: Path, *, executor: str, quiet: bool, command: s
 
 def _executors(planned: Plan, results: Results) -> str:
     """What ran the new runs, and why; the reason given is that of most runs, each result file has its own."""
+    from maskcl.errors import counted
+
     new = {(run.label, run.seed) for run in planned.pending}
     used = [run["executor"] for run in results.runs if (run["label"], run["seed"]) in new]
     counts = Counter(each["name"] for each in used)
     reason = Counter(each["reason"] for each in used).most_common(1)[0][0]
-    return "executor: " + ", ".join(f"{name} for {n} runs" for name, n in counts.items()) + f" ({reason})"
+    return "executor: " + ", ".join(f"{name} for {counted(n, 'run')}" for name, n in counts.items()) + f" ({reason})"
 
 
 def _print_plan(planned: Plan, out: Path) -> None:

@@ -19,12 +19,14 @@ def methods(
     name: Annotated[str | None, typer.Argument(help="A method's key, for its settings.", metavar="[NAME]")] = None,
 ) -> None:
     """List the methods, or describe one."""
+    from maskcl.errors import check_choice
     from maskcl.methods import REGISTRY, describe
 
     if name is None:
         rows = [[key, m.title, f"arXiv {m.paper}" if m.paper else ""] for key, m in REGISTRY.items()]
         print_table(["key", "method", "paper"], rows)
         return
+    check_choice(REGISTRY.aliases.get(name, name), "method", REGISTRY)
     options = describe(name)
     print(_page(REGISTRY.find(name)) + "\n")
     print_table(["setting", "default", "what"], [[o["name"], _default(o["default"]), o["doc"]] for o in options])

@@ -56,7 +56,8 @@ def download_archive(
         with FileLock(root / f".{archive.file}.lock"):
             by_hand = path.is_file() and _md5(path) == archive.md5
             if not by_hand:
-                _fetch(url, part, archive.file, on_progress)
+                with _telling_of_another(path):
+                    _fetch(url, part, archive.file, on_progress)
                 digest = _md5(part)
                 if digest != archive.md5:
                     part.unlink()
@@ -71,6 +72,19 @@ def download_archive(
             raise
         raise unwritable(root / archive.folder, error) from error
     return DownloadedFile(archive.file, root / archive.folder, not by_hand, size)
+
+
+@contextmanager
+def _telling_of_another(path: Path) -> Iterator[None]:
+    """Where the network fails, say that what was put there by hand was looked at, and why it did not do."""
+    try:
+        yield
+    except MissingDataError as error:
+        if not path.is_file():
+            raise
+        sentence, _, hint = str(error).partition("\n")
+        text = f"{sentence.rstrip('.')}, for {path} is not what was published: its md5 is {_md5(path)}."
+        raise MissingDataError(f"{text}\n{hint}" if hint else text) from error
 
 
 def _fetch(url: str, part: Path, file: str, on_progress: Progress | None) -> None:

@@ -21,7 +21,7 @@ from maskcl.data.base import Dataset, content_digest
 from maskcl.data.build import build
 from maskcl.data.picture_set import CACHE_VERSION, PictureSet
 from maskcl.data.source import Progress, data_root, expand, is_folder
-from maskcl.errors import DataError, MaskclWarning, message
+from maskcl.errors import DataError, MaskclWarning, counted, message
 
 __all__ = ["CacheState", "cache_root", "caches", "check_cache", "clear_caches", "file_name", "load_pictures"]
 
@@ -92,7 +92,7 @@ def load_pictures(
         raise DataError(message(str(folder), "must stay as it was written, and was changed at once"))
     dataset, skipped = found
     if skipped:
-        text = f"{pictures.name}: {len(skipped)} pictures are left out as unusable, the first: {skipped[0]}"
+        text = f"{pictures.name}: {counted(len(skipped), 'picture')} left out as unusable, the first: {skipped[0]}"
         warnings.warn(text, MaskclWarning, stacklevel=2)
     return dataset
 

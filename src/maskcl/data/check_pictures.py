@@ -7,7 +7,7 @@ from contextlib import closing
 from maskcl.data.build import decoded
 from maskcl.data.picture_set import PictureSet
 from maskcl.data.source import FileState, Progress
-from maskcl.errors import message
+from maskcl.errors import counted, message
 
 __all__ = ["check_pictures"]
 
@@ -37,4 +37,4 @@ def check_pictures(pictures: PictureSet, on_progress: Progress | None = None) ->
                     wrong.append(FileState(entry.path, path, "damaged", problem))
             if on_progress is not None and (done % 64 == 0 or done == total):
                 on_progress(pictures.name, done, total)
-    return wrong or [FileState(f"{total} pictures", pictures.folder, "intact")]
+    return wrong or [FileState(counted(total, "picture"), pictures.folder, "intact")]

@@ -49,6 +49,11 @@ class NpzData:
         return from_npz(self.path, name=self.name)
 
 
+def _start(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(2)
+
+
 def from_npz(path: str | os.PathLike[str], *, name: str | None = None) -> Dataset:
     """Make a data set of the arrays in a .npz file, as `np.savez` writes it.
 
@@ -78,6 +83,8 @@ def from_npz(path: str | os.PathLike[str], *, name: str | None = None) -> Datase
     except MemoryError:
         raise DataError(message(str(path), "must hold arrays that fit into memory")) from None
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        reason = "it holds a pickle" if "pickle" in str(error).lower() else str(error).rstrip(".")
+        reason = str(error).rstrip(".")
+        if "pickle" in reason.lower():  # which NumPy says of whatever it does not know
+            reason = "it holds a pickle" if _start(path).startswith((b"PK", b"\x80")) else "it is another file"
         raise DataError(message(str(path), f"must be a whole .npz file without pickles ({reason})")) from error
     return from_arrays(*arrays, name=name or path.stem)

@@ -85,8 +85,12 @@ def folders_in(folder: Path) -> list[Path]:
 
 
 def files_below(folder: Path, label: int, base: Path) -> list[Entry]:
-    """Return all files of a folder and the folders in it, sorted by their paths below `base`."""
-    return sorted(entry_of(item, label, base) for item in _walk(folder, set()))
+    """Return all files of a folder and the folders in it, sorted by their paths below `base`.
+
+    Raises:
+        DataError: Something cannot be read, or a link leads to a folder that holds this one, and other classes with it.
+    """
+    return sorted(entry_of(item, label, base) for item in _walk(folder, set(), folder))
 
 
 def entry_of(item: os.DirEntry[str] | Path, label: int, base: Path) -> Entry:
@@ -104,7 +108,7 @@ def entry_of(item: os.DirEntry[str] | Path, label: int, base: Path) -> Entry:
     return Entry(inner, label, stat.st_size, stat.st_mtime_ns)
 
 
-def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[os.DirEntry[str]]:
+def _walk(folder: Path, seen: set[tuple[int, int]], top: Path) -> Iterator[os.DirEntry[str]]:
     try:
         stat = folder.stat()
     except OSError as error:
@@ -114,9 +118,19 @@ def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[os.DirEntry[str]
     seen.add((stat.st_dev, stat.st_ino))
     for item in _scan(folder):
         if item.is_dir():
-            yield from _walk(Path(item.path), seen)
+            if item.is_symlink():
+                _check_link(Path(item.path), top)
+            yield from _walk(Path(item.path), seen, top)
         else:
             yield item
+
+
+def _check_link(link: Path, top: Path) -> None:
+    """Refuse a link to a folder above `top`: the pictures of all classes would come in as one class's."""
+    target = os.path.realpath(link)
+    above = {*map(str, Path(os.path.realpath(top)).parents), *map(os.path.realpath, top.parents)}  # top may be a link
+    must = f"must not lead to {target}, which holds {top} and what is beside it"
+    check(target not in above, str(link), must, error=DataError)
 
 
 def _scan(folder: Path) -> list[os.DirEntry[str]]:

@@ -13,7 +13,7 @@ from maskcl.data.digits import load_digits
 from maskcl.data.idx_set import FASHION_MNIST, MNIST
 from maskcl.data.mnist_small import load_mnist_small
 from maskcl.data.source import DownloadedFile, FileState, Presence, Progress, Source, data_root
-from maskcl.data.tiny_imagenet import TINY_IMAGENET
+from maskcl.data.tiny_imagenet import TINY_IMAGENET, TinyImageNet
 from maskcl.errors import DataError, MaskclError, check, check_choice, message, raised
 from maskcl.registry import Registry
 
@@ -161,11 +161,13 @@ class Availability:
         info: The data set.
         state: "incomplete" where files are lacking or cut short; "registered" where only its loader knows.
         folder: Where its files are, or would be looked for first; None for data without files that maskcl knows.
+        sizes: Classes, training rows and test rows that are there, where that may be fewer than `info` says; else None.
     """
 
     info: DatasetInfo
     state: Presence | Literal["built in", "registered"]
     folder: Path | None
+    sizes: tuple[int, int, int] | None = None
 
 
 def load(name: str, root: str | Path | None = None, *, on_progress: Progress | None = None) -> Dataset:
@@ -226,6 +228,10 @@ def _find(name: str) -> DatasetInfo:
 
 
 def _availability(info: DatasetInfo, root: str | Path | None) -> Availability:
-    if info.source is None:
+    source = info.source
+    if source is None:
         return Availability(info, "built in" if info.built_in else "registered", None)
-    return Availability(info, *info.source.presence(root))
+    state, folder = source.presence(root)
+    if state == "present" and isinstance(source, TinyImageNet):  # whose wnids.txt may list fewer classes
+        return Availability(info, state, folder, source.sizes(root))
+    return Availability(info, state, folder)

@@ -78,6 +78,11 @@ class TinyImageNet:
         whole = all(entry.num_bytes > 0 for entry in (*pictures.train, *pictures.test))
         return "present" if whole else "incomplete", folder
 
+    def sizes(self, root: str | Path | None = None) -> tuple[int, int, int]:
+        """Return how many classes, training pictures and test pictures there are, where all files are there."""
+        classes = len(self._wnids(self._folder(root), root))
+        return classes, classes * self.train_each, classes * self.val_each
+
     def verify(self, root: str | Path | None = None, *, on_progress: Progress | None = None) -> list[FileState]:
         """Decode every picture; returns what is wrong, or one line for all that is right."""
         from maskcl.data.check_pictures import check_pictures

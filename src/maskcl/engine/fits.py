@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from maskcl.engine.hooks import check_phases
-from maskcl.errors import check
+from maskcl.errors import check, counted
 from maskcl.memory import POLICIES
 from maskcl.methods.base import overrides
 
@@ -43,8 +43,11 @@ def check_spec(spec: Any) -> None:
               f"must not look at features with method '{method.key}', which has no network before the memory is there",
               memory.policy)  # fmt: skip
     smallest = min((num_rows(spec, task) for task in _trained(scenario)), default=training.batch_size)
+    there, used = len(scenario.dataset.train_labels), sum(map(len, scenario.train_rows))
+    cut = f"{used} of the data's {counted(there, 'training row')} are learnt from (scenario.subset, or --subset)"
     check(training.batch_size <= smallest, "training.batch_size",
-          f"must not be above the smallest task's {smallest} rows", training.batch_size)  # fmt: skip
+          f"must not be above the smallest task's {counted(smallest, 'row')}", training.batch_size,
+          hint=cut if 2 * used < there else None)  # fmt: skip
     check(needs.label_smoothing or training.label_smoothing == 0, "training.label_smoothing",
           f"acts on no loss of method '{method.key}'", training.label_smoothing)  # fmt: skip
     own = bool(spec.phases) and all(phase.epochs is not None for phase in spec.phases)

@@ -67,7 +67,11 @@ class TrainingConfig:
         check_choice(self.precision, "training.precision", PRECISIONS)
         check(self.precision == "float32" or self.dtype == "float32", "training.precision",
               f"must be left out with dtype {self.dtype!r}, which asks for more", self.precision)  # fmt: skip
-        check_choice(self.device, "training.device", DEVICES)
+        # No near name: it would be of a device that may not be there.
+        numbered = str(self.device).startswith("cuda:")
+        hint = '"cuda" is the first GPU that the process sees; CUDA_VISIBLE_DEVICES says which those are'
+        check(self.device in DEVICES, "training.device", f"must be one of {', '.join(DEVICES)}", self.device,
+              hint=hint if numbered else None)  # fmt: skip
         smoothing = self.label_smoothing
         good = is_number(smoothing) and 0 <= smoothing < 1
         check(good, "training.label_smoothing", "must be 0 or more and below 1", smoothing)

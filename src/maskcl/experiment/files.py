@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -66,7 +67,11 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
             found[key] = tomllib.loads(f"value = {text}")["value"]
         except ValueError:
             must = "must have a TOML value: a number, a word, [..] or {..}"
-            check(text.replace("_", "").replace("+", "").replace("-", "").isalnum(), f"--set {key}", must, text)
+            bare = text.replace("_", "").replace("+", "").replace("-", "").isalnum()
+            plain = not set(text) & set("\"'[]{}\\")  # a path, say, and no list that lacks its end
+            quoted = shlex.quote(f'{key}="{text}"')
+            quotes = f"text other than a word stands in quotes: --set {quoted}" if plain else None
+            check(bare, f"--set {key}", must, text, hint=quotes)
             found[key] = text
     return found
 

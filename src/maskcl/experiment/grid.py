@@ -18,6 +18,9 @@ __all__ = ["count", "expand", "override", "short_labels"]
 
 Raw = dict[str, Any]
 
+_WHOLE = ("scenario.dataset", "network.options")
+"""Tables whose keys mean nothing alone: the grid puts one in another's place, and does not lay it over."""
+
 
 def expand(raw: Mapping[str, Any], where: str) -> tuple[list[Raw], list[str]]:
     """Return the settings of a file, every combination of the grid's axes, and the dotted keys that the grid sets.
@@ -77,6 +80,8 @@ def override(raw: Mapping[str, Any], changes: Mapping[str, Any], where: str) -> 
     """
     raw = _words_as_tables(copy.deepcopy(dict(raw)))
     grid = _grid(raw, f"{where}: [grid]")
+    for key, values in grid.items():  # first: an axis that is empty already is none that an override has emptied
+        _check_axis(key, values, _place(key, where))
     raw.pop("grid", None)
     for key, value in changes.items():
         key, axis = key.removeprefix("grid."), key.startswith("grid.")
@@ -85,6 +90,7 @@ def override(raw: Mapping[str, Any], changes: Mapping[str, Any], where: str) -> 
             _check_key(key, "--set", kind, top=() if axis else tuple(experiment_file().model_fields))
         grid = {name: left for name, values in grid.items() if (left := _without(name, values, key))}
         if axis:
+            _check_axis(key, value, f"--set grid.{key}")
             grid[key] = value
             continue
         home, _, name = key.rpartition(".")
@@ -98,8 +104,7 @@ def _axes(raw: Mapping[str, Any], where: str) -> list[list[Raw]]:
     for key, values in _grid(raw, where).items():
         if key != "zip":
             _check_key(key, where, "that can vary")
-            must, hint = "must be a list of one or more values", "what does not vary belongs in its own section"
-            check(isinstance(values, list) and len(values) > 0, f"{where} {key}", must, values, hint=hint)
+        _check_axis(key, values, _place(key, where.removesuffix(": [grid]")))
         rows = _zipped(values, where) if key == "zip" else [{key: value} for value in values]
         for name in rows[0]:
             check(name not in owner, f"{where} {name}", "must be set by one axis, and is set by two")
@@ -108,11 +113,23 @@ def _axes(raw: Mapping[str, Any], where: str) -> list[list[Raw]]:
     return axes
 
 
-def _zipped(rows: Any, where: str) -> list[Raw]:
+def _place(key: str, where: str) -> str:
+    return f"{where}: [[grid.zip]]" if key == "zip" else f"{where}: [grid] {key}"
+
+
+def _check_axis(key: str, values: Any, place: str) -> None:
+    """Refuse an axis that is no list, or an empty one: it would say that nothing is to be run."""
+    if key == "zip":
+        good = isinstance(values, list) and values and all(isinstance(row, Mapping) and row for row in values)
+        check(bool(good), place, "must be tables, each setting one or more keys", values)
+        return
+    must, hint = "must be a list of one or more values", "what does not vary belongs in its own section"
+    check(isinstance(values, list) and len(values) > 0, place, must, values, hint=hint)
+
+
+def _zipped(rows: list[Raw], where: str) -> list[Raw]:
     """The rows of the zipped axis."""
-    good = isinstance(rows, list) and rows and all(isinstance(row, Mapping) and row for row in rows)
     where = where.replace("[grid]", "[[grid.zip]]")
-    check(bool(good), where, "must be tables, each setting one or more keys", rows)
     flat = [_dotted_row(row) for row in rows]
     for row in flat:
         for key in row:
@@ -153,6 +170,15 @@ def _check_key(key: str, where: str, kind: str, *, top: Sequence[str] = ()) -> N
     text = f"{where}: {key!r} is not a key {kind}."
     if key == "seeds":
         raise ConfigError(f"{text}\nhint: seeds = n at the top runs every setting n times")
+    section, _, name = key.partition(".")
+    for table in _WHOLE:
+        must = f"must be set with its whole table, {table} = {{ ... }}"
+        check(not key.startswith(f"{table}."), f"{where} {key}", must)
+    if name and section in SECTIONS:  # the near ones are those of its section
+        inner = [each.removeprefix(f"{section}.") for each in known if each.startswith(f"{section}.")]
+        close, keys = nearest(name, inner), ", ".join(SECTIONS[section])
+        near = f" Did you mean '{section}.{close}'?" if close else f"\nhint: keys of [{section}] are {keys}"
+        raise ConfigError(text + near)
     close = nearest(key, known)
     raise ConfigError(text + (f" Did you mean {close!r}?" if close else f"\nhint: sections are {', '.join(SECTIONS)}"))
 

@@ -47,6 +47,11 @@ def sentence(error: ValidationError, raw: Mapping[str, Any], where: str) -> str:
     if len(path) == 1 and path[0] in NAMED and not isinstance(here[0]["input"], Mapping):
         must = "must be a name, or a table of settings with a name"
         return message(f"{where}: {_dotted(path)}", must, here[0]["input"])
+    if here[0]["type"] == "missing":  # and here under another spelling?
+        beside = [(p, e) for p, e in found if e["type"] == "extra_forbidden" and p[:-1] == path[:-1]]
+        for other, e in beside:
+            if nearest(str(other[-1]), _needed(path)):
+                return _unknown_key(other, e["input"], raw, where)
     if here[0]["type"] in ("missing", "union_tag_not_found"):
         lacks_method = path in (("method",), ("method", "name"))
         name = "method.name" if lacks_method else _dotted(path)
@@ -78,6 +83,11 @@ def _dotted(path: Path) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
+def _needed(path: Path) -> list[str]:
+    """The key that is missing, or those of which one is."""
+    return list(OWN_DATA) if _dotted(path[:-1]) == "scenario.dataset" else [str(path[-1])]
+
+
 def _unknown_key(path: Path, given: Any, raw: Mapping[str, Any], where: str) -> str:
     section, key = (None, str(path[0])) if len(path) == 1 else (str(path[0]), str(path[-1]))
     part = _dotted(path[:-1])
@@ -88,7 +98,8 @@ def _unknown_key(path: Path, given: Any, raw: Mapping[str, Any], where: str) -> 
         owner, place = f"[{part}]", f"{part}: "
     elif part == "scenario.dataset":
         kind = OWN_DATA[form_of(raw["scenario"]["dataset"])]
-        known, owner, place = [field.name for field in fields(kind)], f"[{part}]", f"{part}: "
+        known = [*dict.fromkeys([*(field.name for field in fields(kind)), *OWN_DATA])]
+        owner, place = f"[{part}]", f"{part}: "
     elif section in NAMED:
         name = NAMED[section].key(raw[section]["name"])
         model = named_sections[section][NAMED[section].settings_key(name)]

@@ -14,7 +14,7 @@ from torch import nn
 
 from maskcl.errors import check
 from maskcl.networks.dropout import seed_dropout
-from maskcl.networks.modules import fingerprint
+from maskcl.networks.modules import fingerprint, same_structure
 from maskcl.networks.telling import attributes
 from maskcl.networks.trial import tried, tried_in_training
 from maskcl.rng import derive
@@ -65,8 +65,13 @@ class Network:
         if self.fingerprinted and input_shape is not None and num_classes is not None:
             module = sketch_network(self, input_shape, num_classes)
             found |= {"class": type(module).__qualname__, "fingerprint": fingerprint(module)}
-            held = attributes(_untried(self, tuple(input_shape), num_classes, like=module))
+            again = _untried(self, tuple(input_shape), num_classes, like=module)
+            held = attributes(again)
             found |= {"attributes": held} if held else {}
+            if not same_structure(module, again):  # a forward may have made what the other one lacks
+                again = _tried(again, self, tuple(input_shape), num_classes, 0)
+                must = "must be built with the same structure at each call, for each run has its own"
+                check(same_structure(module, again), "network", must)
         return found
 
 

@@ -34,7 +34,7 @@ class ConvNet(Network):
     def __post_init__(self) -> None:
         check_head(self.classifier, self.initialisation)
         object.__setattr__(self, "hidden", check_widths(self.hidden))
-        check(len(self.hidden) > 0, "network.hidden", "needs a width for 'convnet'", self.hidden)
+        check(len(self.hidden) > 0, "network.hidden", "must have a width or more for 'convnet'", list(self.hidden))
 
     def build(self, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
         """Return the layers, the classifier last."""

@@ -11,11 +11,13 @@ from typing import Any, ClassVar, TypeAlias, TypeVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from maskcl.data.folder import MOST_IMAGE_SIZE
 from maskcl.errors import ConfigError, MaskclError, check, is_whole, message, raised
 from maskcl.networks.base import Network, sketch_network
 from maskcl.networks.layers import check_images
 from maskcl.networks.modules import fingerprint
 from maskcl.networks.pretrained import digest, fitting, read_tensors
+from maskcl.networks.reserved import why_reserved
 from maskcl.networks.trial import traced_classifier
 
 __all__ = ["ForeignNetwork", "Option", "PreparedImages", "built_by", "check_size", "named"]
@@ -43,7 +45,7 @@ class ForeignNetwork(Network):
     name: ClassVar[str]
     """Its name in the library."""
     reserved: ClassVar[tuple[str, ...]] = ()
-    """Arguments of the library's function that are no options: they have keys of their own, or would download."""
+    """Arguments of the library's function that are no options; `why_reserved` says of each why."""
 
     image_size: int | None = None
     weights: str | None = field(default=None, metadata={"rebuilt": False})
@@ -56,8 +58,9 @@ class ForeignNetwork(Network):
         good = isinstance(self.options, dict) and all(isinstance(name, str) for name in self.options)
         check(good, "network.options", "must be a table of arguments by name", self.options)
         for name, value in self.options.items():
-            must = "must not be among the options, for it has a key of its own or would download"
-            check(name not in self.reserved, f"network.options.{name}", must, value)
+            if name in self.reserved:
+                must = f"must not be among the options, for {why_reserved(name)}"
+                raise ConfigError(message(f"network.options.{name}", must, value))
 
     def build(self, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
         """Return the library's module, with its own initial weights, and pictures made ready in front of it."""
@@ -183,4 +186,5 @@ def _refused(key: str, error: Exception) -> ConfigError:
 
 def check_size(where: str, size: Any) -> None:
     """Refuse what is no number of pixels; None is one that is not said."""
-    check(size is None or (is_whole(size) and size >= 1), where, "must be a whole number, 1 or more", size)
+    good = size is None or (is_whole(size) and 1 <= size <= MOST_IMAGE_SIZE)
+    check(good, where, f"must be a whole number from 1 to {MOST_IMAGE_SIZE}", size)

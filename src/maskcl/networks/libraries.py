@@ -6,6 +6,7 @@ Nothing is downloaded: networks are built without pretrained weights, which come
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from importlib import import_module
 from threading import RLock
 from types import ModuleType
@@ -75,10 +76,10 @@ def import_torchvision() -> ModuleType | None:
     return import_module("torchvision")
 
 
-def check_known(family: str, name: str, known: list[str]) -> None:
-    """Refuse a name that a library does not have, with the nearest one that it has."""
+def check_known(family: str, name: str, known: list[str], *, others: Iterable[str] = ()) -> None:
+    """Refuse a name that a library does not have, with the nearest one that it has; of no use here are its others."""
     if name not in known:
         must = f"must be '{family}/NAME' with one of {family}'s {len(known)} networks for classification"
-        close = nearest(name, known)
+        close = None if name in others else nearest(name, known)
         choices = [] if close is None else [f"{family}/{close}"]
         raise ConfigError(message("network.name", must, f"{family}/{name}", choices=choices))

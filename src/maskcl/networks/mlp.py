@@ -50,5 +50,5 @@ def check_widths(hidden: Any) -> tuple[int, ...]:
     """Return widths of layers as a tuple, or refuse them."""
     good = isinstance(hidden, (list, tuple))
     good = good and all(is_whole(width) and width > 0 for width in hidden)
-    check(good, "network.hidden", "must be widths above 0", tuple(hidden) if isinstance(hidden, list) else hidden)
+    check(good, "network.hidden", "must be widths above 0", list(hidden) if isinstance(hidden, tuple) else hidden)
     return tuple(hidden)

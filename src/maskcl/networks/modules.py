@@ -11,7 +11,7 @@ from maskcl.errors import check, nearest
 from maskcl.networks.dropout import SeededRows
 from maskcl.networks.layers import CosineLinear
 
-__all__ = ["find_classifier", "fingerprint", "is_convolutional", "num_features"]
+__all__ = ["find_classifier", "fingerprint", "is_convolutional", "num_features", "same_structure"]
 
 SAY_WHICH = "say which module it is: from_factory(..., classifier=NAME)"
 DROPOUT = (nn.modules.dropout._DropoutNd, SeededRows)
@@ -71,6 +71,12 @@ def fingerprint(module: nn.Module) -> str:
     for name, tensor in module.state_dict().items():  # without what is not saved: the counters of seeded dropout
         lines.append(f"{name} {tuple(tensor.shape)} {tensor.dtype}")
     return hashlib.blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
+
+
+def same_structure(one: nn.Module, other: nn.Module) -> bool:
+    """Whether two modules have one fingerprint; those with shapes that only a forward tells have none yet."""
+    tensors = (tensor for module in (one, other) for tensor in (*module.parameters(), *module.buffers()))
+    return not any(map(nn.parameter.is_lazy, tensors)) and fingerprint(one) == fingerprint(other)
 
 
 def is_convolutional(module: nn.Module) -> bool:

@@ -65,5 +65,5 @@ def torchvision_network(name: str) -> type[TorchvisionNetwork]:
         ConfigError: torchvision is missing, or has no such network for classification.
     """
     models = library("torchvision").models
-    check_known("torchvision", name, models.list_models(module=models))
+    check_known("torchvision", name, models.list_models(module=models), others=models.list_models())
     return named(TorchvisionNetwork, name)

@@ -22,6 +22,9 @@ __all__ = ["Family", "Setting", "difference", "families", "flat_config", "group"
 FIRST = ("finetune", "joint", "er", "er_ace", "der", "derpp")
 """Methods that others are compared with come first in tables, in this order; the rest by key."""
 
+FOUND = ("class", "fingerprint", "attributes", "weights_digest")
+"""What a network's description holds beside its settings: of what was built, or read."""
+
 
 @dataclass(frozen=True, eq=False)
 class Setting:
@@ -218,12 +221,30 @@ def _differing(name: str, mine: Any, every: Sequence[Any]) -> list[str]:
         return [name if mine is not None else f"no {name}"]
     if name == "cfgm" and len({repr(part) for part in every}) > 1:  # its label leaves the defaults out
         return ["no cfgm" if mine is None else Cfgm(**mine).label]
+    if name == "network" and all(isinstance(part, Mapping) and "name" in part for part in every):
+        return _differing_network(mine, every)
+    return [f"{key}={value}" for key, value in _different(name, mine, every).items()]
+
+
+def _different(name: str, mine: Any, every: Sequence[Any]) -> dict[str, Any]:
+    """The values of one part, by dotted name, that are not the same in all settings."""
     flats = [flat_config({name: part}) for part in every]
-    return [
-        f"{key}={value}"
-        for key, value in sorted(flat_config({name: mine}).items())
-        if len({repr(flat.get(key)) for flat in flats}) > 1
-    ]
+    own = sorted(flat_config({name: mine}).items())
+    return {key: value for key, value in own if len({repr(flat.get(key)) for flat in flats}) > 1}
+
+
+def _differing_network(mine: Mapping[str, Any], every: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A network by its key, and what was set differently in others of that key: other networks have other settings."""
+    alike = [part for part in every if part["name"] == mine["name"]]
+    named = [] if len(alike) == len(every) else [f"network={mine['name']}"]
+
+    def told(part: Mapping[str, Any]) -> dict[str, Any]:
+        set_by_hand = {name: value for name, value in part.items() if name not in FOUND}
+        return _different("network", set_by_hand, alike)
+
+    twins = [part for part in alike if told(part) == told(mine) and part != mine]
+    values = _different("network", mine, alike) if twins else told(mine)  # only what was built tells them apart
+    return named + [f"{key}={value}" for key, value in values.items()]
 
 
 def flat_config(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

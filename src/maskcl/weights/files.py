@@ -131,6 +131,8 @@ def _named(path: Any, info: NetworkInfo) -> Network:
 
 def _read(path: str | os.PathLike[str], *, weights: bool = True) -> tuple[NetworkInfo, dict[str, Tensor]]:
     where = str(path)
+    if Path(path).is_dir():
+        raise MissingDataError(message(where, "must be a file of weights, and is a folder"))
     if not Path(path).exists():
         raise MissingDataError(message(where, "must be a file of weights, and is not there"))
     try:

@@ -84,7 +84,12 @@ class NetworkInfo:
         check(
             known, "prepare", "must be done by hand, as the file says what was done to inputs in its own words", scaling
         )
-        where, found = "prepare: rows", torch.as_tensor(rows)
+        where = "prepare: rows"
+        try:
+            found = torch.as_tensor(rows)
+        except (TypeError, ValueError, RuntimeError):  # whatever PyTorch says of what it makes no tensor of
+            must = "must be a tensor, an array, or lists of numbers"
+            raise DataError(message(where, must, type(rows).__name__)) from None
         shape = tuple(found.shape[1:])
         check(shape == self.input_shape, where, f"must have shape [N, *{self.input_shape}]", shape, error=DataError)
         if found.dtype == torch.uint8 and "values" in scaling:
