@@ -5,12 +5,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+DOCUMENTING := $(VENV)/documenting
 
 # One thread a process: two processes with two threads each would fight for the cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check mutants bench clean
+.PHONY: help demo test test-slow check docs mutants bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +31,10 @@ check: $(INSTALLED) ## lint, format, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(DOCUMENTING) ## the documentation as a site, into site/; a warning fails it
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html"
+
 mutants: $(INSTALLED) ## small errors put into src: the share that tests notice; hours, or SAMPLE=500, ONLY=src/maskcl/mask.py
 	ONLY="$(ONLY)" AGAIN="$(AGAIN)" SAMPLE="$(SAMPLE)" SHOW="$(SHOW)" OMP_NUM_THREADS=1 $(BIN)/python tools/mutants.py
 
@@ -37,7 +42,7 @@ bench: $(INSTALLED) ## speed, as ratios to a bare PyTorch loop
 	$(BIN)/maskcl bench
 
 clean: ## remove .venv and caches; results in runs/ stay
-	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) site dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -45,4 +50,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV), PyTorch among it: minutes the first time" >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(DOCUMENTING): $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@
