@@ -1,4 +1,4 @@
-"""Writes docs/reference/experiment/*.md and docs/reference/command-line.md, from the models and commands themselves.
+"""Writes the pages of docs/reference but its indices, from the models, commands and modules themselves.
 
     python tools/reference_pages.py
 
@@ -17,6 +17,7 @@ from typing import Any, Literal, Union
 import typer.main
 from pydantic_core import PydanticUndefined
 from reference_keys import ALWAYS, KEYS, Key
+from reference_python import python_pages
 
 from maskcl.cli import app
 from maskcl.experiment.schema import NAMED, PARTS, experiment_file, named_sections
@@ -60,7 +61,7 @@ def pages() -> dict[str, str]:
     found["experiment/method.md"] = _methods_page()
     found["experiment/network.md"] = _networks_page()
     found["command-line.md"] = _commands_page()
-    return found
+    return found | python_pages(MARK)
 
 
 def _file_page(file: Any) -> str:
