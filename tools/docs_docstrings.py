@@ -17,11 +17,7 @@ class Doctests(griffe.Extension):
 
 
 def fenced(text: str) -> str:
-    """Return a docstring whose examples, each up to the next blank line, are fenced.
-
-    >>> fenced("Sum.\\n\\n>>> 1 + 1\\n2").splitlines()
-    ['Sum.', '', '```pycon', '>>> 1 + 1', '2', '```']
-    """
+    """Return a docstring whose examples, each up to the next blank line, are fenced."""
     found: list[str] = []
     inside = False
     for line in [*text.split("\n"), ""]:

@@ -1,9 +1,9 @@
 """Hooks of mkdocs: what the forge shows of docs/*.md, the site shows as well, and it loads nothing from elsewhere.
 
 The pages are read on the forge and on the site. Their links are those of the repository, also where they leave docs/
-(`../CONTRIBUTING.md`, `../experiments/digits_masks.toml`); here such a link becomes one within the site, and the file it
-names becomes a page or a file of the site. A list that follows a line of text is a list on the forge, and to Python's
-Markdown it is more of that line: it gets its blank line.
+(`../CONTRIBUTING.md`, `../experiments/digits_masks.toml`); here such a link becomes one within the site, and the file
+it names becomes a page or a file of the site. A list that follows a line of text is a list on the forge, and to
+Python's Markdown it is more of that line: it gets its blank line.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ FILES = ("experiments/*.toml", "experiments/*.py", "experiments/schema.json", "e
 
 LINK = re.compile(r"(\]\()(?!\w+:|#|/)([^)\s#]+)(#[^)\s]*)?(\))")
 ITEM = re.compile(r"(?:[-*+]|\d+\.) ")
-FOREIGN = re.compile(r"<(?:script|img|iframe|source|link)\b[^>]*?\b(?:src|href)=[\"']?(?:https?:)?//[^>]*>", re.IGNORECASE)
+FOREIGN = re.compile(
+    r"<(?:script|img|iframe|source|link)\b[^>]*?\b(?:src|href)=[\"']?(?:https?:)?//[^>]*>", re.IGNORECASE
+)
+FILLED_IN = re.compile(r"^## (\w+)$(?=\n\n::: )", re.MULTILINE)
 NO_LOADING = re.compile(r"rel=[\"']?(?:canonical|next|prev|alternate)")
 
 
@@ -42,7 +45,7 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """Make links of the repository links of the site, and give lists their blank line."""
+    """Make links of the repository links of the site, give lists their blank line, names their signature's heading."""
     uri = page.file.src_uri
     home = next((path for path, at in PAGES.items() if at == uri), f"docs/{uri}")
 
@@ -52,7 +55,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
         return link[1] + posixpath.relpath(there, posixpath.dirname(uri) or ".") + (link[3] or "") + link[4]
 
     lines = [line if code else LINK.sub(on_site, line) for code, line in _lines(markdown)]
-    return "\n".join(_apart(lines))
+    return FILLED_IN.sub(lambda heading: f'<a id="{heading[1].lower()}"></a>', "\n".join(_apart(lines)))
 
 
 def on_post_build(config: Any) -> None:

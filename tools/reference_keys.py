@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ALWAYS", "KEYS", "Key"]
+__all__ = ["ALWAYS", "KEYS", "SAYS", "Key"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +39,27 @@ class Key:
 
 ALWAYS = {"mask": "leak = 0.1", "cfgm": "step = 2.0"}
 """A line that a section needs, for examples of its other keys."""
+
+SAYS = {
+    "scenario": "Which data, cut into which tasks. [Data](../../data.md) has the data sets.",
+    "mask": "How the classes that are not being learnt enter the loss of stream rows: "
+    "[the mask](../../methods/mask.md), [which one to take](../../howto/choose-a-mask.md). "
+    "Exactly one of `value`, `mass` and `leak` is given. "
+    '`mask = "none"` says that there is none; left out, a method has its own, which is none for all but `er_ace`.',
+    "cfgm": "Samples of old classes made from stream rows: [CFGM](../../methods/cfgm.md). "
+    '`cfgm = "none"`, the default, makes none; `cfgm = "authors"` is the variant of the authors\' code, '
+    "`step` = 20 / batch size.",
+    "memory": "The replay memory, for methods that have one; refused for the others, unless the grid varies the "
+    "method.",
+    "optimizer": "How parameters move.",
+    "training": "How long, in what pieces, where.",
+    "schedule": "`[training.schedule]`: how the learning rate goes over the n steps of a task, or of the run. A word "
+    'is short for its name: `schedule = "cosine"`; `"none"` is no schedule.',
+    "augment": "`[training.augment]`: how images `[channels, height, width]` are changed before the network sees them: "
+    'crop, flip, then normalise. `augment = "none"` changes nothing.',
+    "randomness": "Where a run's seed enters: `\"seed\"` is the run's own, a number is the same for all runs.",
+}
+"""What a section is, at the head of its page."""
 
 _INF = float("inf")
 _HEAD = {
@@ -146,16 +167,15 @@ KEYS: dict[str, Key] = {
     "training.augment": Key(example="{ crop = 4, flip = true }", note="A table: [its keys](augment.md)."),
     "training.label_smoothing": Key(example="0.1", least=0, below=1),
     "training.save_weights": Key(
-        example="true", note="`seed-N.safetensors` beside `seed-N.json`; [how to use it](../../networks.md#trained-networks)."
+        example="true",
+        note="`seed-N.safetensors` beside `seed-N.json`; [how to use it](../../networks.md#trained-networks).",
     ),
     # [training.schedule]
     "training.schedule.name": Key(
         example='"cosine"', words=("constant", "multistep", "cosine"), note="`multistep` needs `milestones`."
     ),
     "training.schedule.milestones": Key(example="[0.7, 0.9]", beside=('name = "multistep"',)),
-    "training.schedule.gamma": Key(
-        example="0.2", above=0, beside=('name = "multistep"', "milestones = [0.7, 0.9]")
-    ),
+    "training.schedule.gamma": Key(example="0.2", above=0, beside=('name = "multistep"', "milestones = [0.7, 0.9]")),
     "training.schedule.warmup": Key(example="0.05", least=0, below=1),
     "training.schedule.final": Key(example="0.01", least=0, most=1, beside=('name = "cosine"',)),
     "training.schedule.span": Key(example='"run"', words=("task", "run"), beside=('name = "cosine"',)),

@@ -10,16 +10,15 @@ from __future__ import annotations
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Union
 
-import typer.main
 from pydantic_core import PydanticUndefined
-from reference_keys import ALWAYS, KEYS, Key
+from reference_commands import commands_page
+from reference_keys import ALWAYS, KEYS, SAYS, Key
 from reference_python import python_pages
 
-from maskcl.cli import app
 from maskcl.experiment.schema import NAMED, PARTS, experiment_file, named_sections
 from maskcl.experiment.sections import OWN_DATA, section
 from maskcl.methods import REGISTRY
@@ -28,23 +27,6 @@ __all__ = ["FOLDER", "pages"]
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 MARK = "<!-- Written by tools/reference_pages.py from the code; change it there. -->\n"
-
-SAYS = {
-    "scenario": "Which data, cut into which tasks. [Data](../../data.md) has the data sets.",
-    "mask": "How the classes that are not being learnt enter the loss of stream rows: [the mask](../../methods/mask.md), "
-    "[which one to take](../../howto/choose-a-mask.md). Exactly one of `value`, `mass` and `leak` is given. "
-    '`mask = "none"` says that there is none; left out, a method has its own, which is none for all but `er_ace`.',
-    "cfgm": "Samples of old classes made from stream rows: [CFGM](../../methods/cfgm.md). `cfgm = \"none\"`, the default, "
-    'makes none; `cfgm = "authors"` is the variant of the authors\' code, `step` = 20 / batch size.',
-    "memory": "The replay memory, for methods that have one; refused for the others, unless the grid varies the method.",
-    "optimizer": "How parameters move.",
-    "training": "How long, in what pieces, where.",
-    "schedule": "`[training.schedule]`: how the learning rate goes over the n steps of a task, or of the run. A word is short "
-    'for its name: `schedule = "cosine"`; `"none"` is no schedule.',
-    "augment": "`[training.augment]`: how images `[channels, height, width]` are changed before the network sees them: crop, "
-    'flip, then normalise. `augment = "none"` changes nothing.',
-    "randomness": "Where a run's seed enters: `\"seed\"` is the run's own, a number is the same for all runs.",
-}
 
 
 def pages() -> dict[str, str]:
@@ -60,7 +42,7 @@ def pages() -> dict[str, str]:
     found["experiment/dataset.md"] = _dataset_page()
     found["experiment/method.md"] = _methods_page()
     found["experiment/network.md"] = _networks_page()
-    found["command-line.md"] = _commands_page()
+    found["command-line.md"] = commands_page(MARK)
     return found | python_pages(MARK)
 
 
@@ -69,7 +51,8 @@ def _file_page(file: Any) -> str:
         "# Keys of the file itself",
         "",
         MARK,
-        "What stands above the first section. A file is these two, sections, and a grid: [how a file is read](index.md).",
+        "What stands above the first section. A file is these two, sections, and a grid: "
+        "[how a file is read](index.md).",
         "",
         *_entry("name", file.model_fields["name"], Key(example='"masks"', note="By default the file's name."), ""),
         *_entry("seeds", file.model_fields["seeds"], Key(example="10", least=1), ""),
@@ -97,8 +80,8 @@ def _dataset_page() -> str:
         "# Data tables",
         "",
         MARK,
-        "`dataset` in [`[scenario]`](scenario.md) may be a table instead of a name. [Data](../../data.md) says what is done "
-        "with pictures and arrays.",
+        "`dataset` in [`[scenario]`](scenario.md) may be a table instead of a name. [Data](../../data.md) says what is "
+        "done with pictures and arrays.",
         "",
     ]
     for form, kind in OWN_DATA.items():
@@ -116,14 +99,19 @@ def _methods_page() -> str:
         "# [method]",
         "",
         MARK,
-        'What a step does. `method = "er"` is short for `[method]` with `name = "er"`. Each method has settings of its own; '
-        "[mask](mask.md) and [CFGM](cfgm.md) are sections of their own. A method that is registered by you or by an "
-        "installed package has its keys as well: `maskcl methods NAME` prints them.",
+        'What a step does. `method = "er"` is short for `[method]` with `name = "er"`. Each method has settings of its '
+        "own; [mask](mask.md) and [CFGM](cfgm.md) are sections of their own. A method that is registered by you or by "
+        "an installed package has its keys as well: `maskcl methods NAME` prints them.",
         "",
     ]
     for key, model in named_sections["method"].items():
         names = _names("method", key)
-        lines += [f"## {key}", "", f"[{REGISTRY[key].title}](../../methods/{key}.md){names}. {_sentence(model.__doc__)}", ""]
+        lines += [
+            f"## {key}",
+            "",
+            f"[{REGISTRY[key].title}](../../methods/{key}.md){names}. {_sentence(model.__doc__)}",
+            "",
+        ]
         declared = {name: _declared(REGISTRY[key], name) for name in model.model_fields if name != "name"}
         fields = {name: (model.model_fields[name], of) for name, of in declared.items()}
         lines += [*_table(fields), ""] if fields else ["It has no settings of its own.", ""]
@@ -137,8 +125,9 @@ def _networks_page() -> str:
         "# [network]",
         "",
         MARK,
-        'Which network: [networks](../../networks.md). `network = "resnet18"` is short for `[network]` with that name; without '
-        "a name it is `mlp`. A network that is registered by you or by an installed package has its keys as well.",
+        'Which network: [networks](../../networks.md). `network = "resnet18"` is short for `[network]` with that name; '
+        "without a name it is `mlp`. A network that is registered by you or by an installed package has its keys as "
+        "well.",
         "",
     ]
     for key, model in named_sections["network"].items():
@@ -270,39 +259,6 @@ def _model_of(annotation: Any) -> Any:
     """The model among what a section may be."""
     forms = [annotation, *typing.get_args(annotation)]
     return next((form for form in forms if hasattr(form, "model_fields")), annotation)
-
-
-def _commands_page() -> str:
-    lines = [
-        "# Command line",
-        "",
-        MARK,
-        "Data go to stdout, everything else to stderr. Exit status 0; 2 for bad input, said in one sentence; 130 for Ctrl-C. "
-        "`python -m maskcl` is the same command. `--help` or `-h` after any of these prints what stands here.",
-        "",
-        *_commands(typer.main.get_command(app), "maskcl"),
-    ]
-    return _page(lines)
-
-
-def _commands(command: Any, name: str) -> Iterator[str]:
-    inner = getattr(command, "commands", {})
-    options = [part for part in command.params if part.opts[0].startswith("-")]
-    arguments = [part.metavar for part in command.params if not part.opts[0].startswith("-")]
-    yield from (f"## {name}", "", " ".join(command.help.split()), "")
-    usage = [name, *(["COMMAND"] if inner else []), *(["[OPTIONS]"] if options else []), *arguments]
-    yield from ("```text", " ".join(usage), "```", "")
-    if command.params:
-        yield from ("| argument or option | default | what |", "| --- | --- | --- |")
-        for part in command.params:
-            takes = "" if getattr(part, "is_flag", False) or not part.opts[0].startswith("-") else f" {part.metavar}"
-            told = part.metavar if not part.opts[0].startswith("-") else ", ".join(part.opts) + takes
-            plain = part.default in (None, False, ()) or part.required
-            default = "" if plain else f"`{part.default}`"
-            yield f"| `{told}` | {default} | {' '.join((part.help or '').split())} |"
-        yield ""
-    for key in sorted(inner):
-        yield from _commands(inner[key], f"{name} {key}")
 
 
 def _page(lines: list[str]) -> str:

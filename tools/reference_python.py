@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-import maskcl
-
 __all__ = ["PUBLIC", "python_pages"]
 
 PUBLIC: dict[str, tuple[str, ...]] = {
@@ -15,7 +13,17 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "maskcl.metrics": (),
     "maskcl.results": ("Results",),
     "maskcl.data": (
-        *("Dataset", "from_arrays", "from_folder", "from_npz", "from_dataset", "register", "load", "download", "verify"),
+        *(
+            "Dataset",
+            "from_arrays",
+            "from_folder",
+            "from_npz",
+            "from_dataset",
+            "register",
+            "load",
+            "download",
+            "verify",
+        ),
         *("DATASETS", "caches", "clear_caches"),
     ),
     "maskcl.networks": (
@@ -36,7 +44,14 @@ def python_pages(mark: str) -> dict[str, str]:
     found = {}
     for name, listed in PUBLIC.items():
         module = importlib.import_module(name)
-        lines = [f"# {name}", "", mark, f"::: {name}", "    options: { members: false }", ""]
+        lines = [
+            f"# {name}",
+            "",
+            mark,
+            f"::: {name}",
+            "    options: { members: false, show_root_heading: false, show_root_toc_entry: false }",
+            "",
+        ]
         for public in listed or module.__all__:
             lines += [f"## {public}", "", f"::: {_path(name, module, public)}", ""]
         found[f"python/{name.rpartition('.')[2]}.md"] = "\n".join(lines).rstrip("\n") + "\n"
@@ -44,8 +59,8 @@ def python_pages(mark: str) -> dict[str, str]:
 
 
 def _path(name: str, module: Any, public: str) -> str:
-    """Where the docstring is found without importing: the package's own names are imported when they are used."""
-    if module is not maskcl:
-        return f"{name}.{public}"
+    """Where a docstring stands: a package may have a module and a function of one name, and import either late."""
     thing = getattr(module, public)
-    return f"{thing.__module__}.{thing.__qualname__}"
+    if hasattr(thing, "__qualname__") and thing.__module__.startswith("maskcl."):
+        return f"{thing.__module__}.{thing.__qualname__}"
+    return f"{name}.{public}"

@@ -24,7 +24,12 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-REGISTRIES = {"maskcl.methods": REGISTRY, "maskcl.networks": NETWORKS, "maskcl.memory": POLICIES, "maskcl.data": DATASETS}
+REGISTRIES = {
+    "maskcl.methods": REGISTRY,
+    "maskcl.networks": NETWORKS,
+    "maskcl.memory": POLICIES,
+    "maskcl.data": DATASETS,
+}
 
 
 def pages_with(*languages: str) -> list[Path]:
@@ -42,9 +47,7 @@ def words_after(program: str) -> list[object]:
 
 
 @pytest.mark.parametrize("page", pages_with("python", "pycon"), ids=name)
-def test_python_blocks_run_one_after_the_other(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_python_blocks_run_one_after_the_other(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
     monkeypatch.chdir(tmp_path)  # what they write must not land in the checkout
     module = ModuleType("page")  # dataclasses look up the module that they are defined in

@@ -24,7 +24,9 @@ else:
     import tomli as tomllib
 
 RANGED = {
-    key: of for key, of in KEYS.items() if of.words or any(v is not None for v in (of.least, of.above, of.most, of.below))
+    key: of
+    for key, of in KEYS.items()
+    if of.words or any(v is not None for v in (of.least, of.above, of.most, of.below))
 }
 
 
@@ -46,7 +48,10 @@ def test_every_key_has_its_heading_or_its_line() -> None:
 
 
 def test_no_key_is_described_that_there_is_not() -> None:
-    known = {*known_keys(), *(f"network.{key}.{name}" for key, m in named_sections["network"].items() for name in m.model_fields)}
+    known = {
+        *known_keys(),
+        *(f"network.{key}.{name}" for key, m in named_sections["network"].items() for name in m.model_fields),
+    }
     assert {key for key in KEYS if not key.startswith("dataset.")} <= known
 
 
@@ -88,7 +93,9 @@ def load(key: str, value: Any) -> None:
         return
     always = "" if name in ("value", "mass", "leak", "step") else ALWAYS.get(section, "")
     table: dict[str, Any] = tomllib.loads("\n".join([always, *KEYS[key].beside])) | {name: value}
-    table |= {"multistep": {"milestones": [0.5]}, "recent": {"recent_rows": 1}}.get(str(value), {})  # words that want more
+    table |= {"multistep": {"milestones": [0.5]}, "recent": {"recent_rows": 1}}.get(
+        str(value), {}
+    )  # words that want more
     if section.startswith("network."):
         table = {"name": KEYS[f"{section}.name"].example.strip('"')} | table
         section = "network"
