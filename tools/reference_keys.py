@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ALWAYS", "KEYS", "SAYS", "Key"]
+__all__ = ["ALWAYS", "KEYS", "SAYS", "Key", "key_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,3 +197,10 @@ KEYS: dict[str, Key] = {
     "dataset.npz.npz": Key(example='"own.npz"'),
     "dataset.npz.name": Key(example='"own"'),
 }
+
+
+def key_of(path: str) -> Key:
+    """Return what is said of a key; a new one has to get its entry here."""
+    if path not in KEYS:
+        raise SystemExit(f"tools/reference_keys.py: must have an example and a range of {path!r}, which is a new key.")
+    return KEYS[path]

@@ -16,7 +16,7 @@ from typing import Any, Literal, Union
 
 from pydantic_core import PydanticUndefined
 from reference_commands import commands_page
-from reference_keys import ALWAYS, KEYS, SAYS, Key
+from reference_keys import ALWAYS, SAYS, Key, key_of
 from reference_python import python_pages
 
 from maskcl.experiment.schema import NAMED, PARTS, experiment_file, named_sections
@@ -71,7 +71,7 @@ def _file_page(file: Any) -> str:
 def _section_page(name: str, path: str, model: Any) -> str:
     lines = [f"# [{path}]", "", MARK, SAYS[name], ""]
     for key, field in model.model_fields.items():
-        lines += _entry(key, field, KEYS[f"{path}.{key}"], path)
+        lines += _entry(key, field, key_of(f"{path}.{key}"), path)
     return _page(lines)
 
 
@@ -87,9 +87,9 @@ def _dataset_page() -> str:
     for form, kind in OWN_DATA.items():
         lines += [f"## dataset = {{ {form} = ... }}", "", _sentence(kind.__doc__ or ""), ""]
         fields = section(kind).model_fields
-        lines += _table({key: (field, KEYS[f"dataset.{form}.{key}"]) for key, field in fields.items()})
-        required = f"{form} = {KEYS[f'dataset.{form}.{form}'].example}"
-        inner = [f"{key} = {KEYS[f'dataset.{form}.{key}'].example}" for key in fields if key != form]
+        lines += _table({key: (field, key_of(f"dataset.{form}.{key}")) for key, field in fields.items()})
+        required = f"{form} = {key_of(f'dataset.{form}.{form}').example}"
+        inner = [f"{key} = {key_of(f'dataset.{form}.{key}').example}" for key in fields if key != form]
         lines += ["", "```toml", "[scenario]", f"dataset = {{ {', '.join([required, *inner])} }}", "```", ""]
     return _page(lines)
 
@@ -132,7 +132,7 @@ def _networks_page() -> str:
     ]
     for key, model in named_sections["network"].items():
         lines += [f"## {key}", "", _sentence(model.__doc__), ""]
-        fields = {name: (field, KEYS[f"network.{key}.{name}"]) for name, field in model.model_fields.items()}
+        fields = {name: (field, key_of(f"network.{key}.{name}")) for name, field in model.model_fields.items()}
         lines += [*_table(fields), "", "```toml", "[network]"]
         lines += [f"{name} = {of.example}" for name, (_, of) in fields.items()] + ["```", ""]
     return _page(lines)

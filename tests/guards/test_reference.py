@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import re
 import sys
@@ -12,6 +13,7 @@ import pytest
 from reference_keys import ALWAYS, KEYS, Key
 from reference_pages import FOLDER, pages
 
+import maskcl
 from maskcl.data import FolderData
 from maskcl.errors import MaskclError, MaskclWarning
 from maskcl.experiment import plan
@@ -45,6 +47,18 @@ def test_every_key_has_its_heading_or_its_line() -> None:
         told |= {f"{path}.{key}" for key in re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)}
     told |= {"method.name"}  # each of its headings is one
     assert set(known_keys()) - set(SECTIONS) - told == set()
+
+
+def test_every_promised_name_is_in_the_python_reference() -> None:
+    glossary = (FOLDER.parent / "names.md").read_text("utf-8")
+    for module, line in re.findall(r"^\| `(maskcl\.[a-z]+)` \|(.*)", glossary, re.MULTILINE):
+        if f"python/{module.removeprefix('maskcl.')}.md" in pages():
+            page = pages()[f"python/{module.removeprefix('maskcl.')}.md"]
+            exported = set(importlib.import_module(module).__all__)
+            told = set(re.findall(r"^## (\w+)$", page, re.MULTILINE))
+            assert set(re.findall(r"`(\w+)`", line)) & exported - told == set(), module
+    told = set(re.findall(r"^## (\w+)$", pages()["python/maskcl.md"], re.MULTILINE))
+    assert {name for name in maskcl.__all__ if f"python/{name}.md" not in pages()} == told
 
 
 def test_no_key_is_described_that_there_is_not() -> None:
