@@ -34,13 +34,14 @@ def _commands(command: Any, name: str) -> Iterator[str]:
     usage = [name, *(["COMMAND"] if inner else []), *(["[OPTIONS]"] if options else []), *arguments]
     yield from ("```text", " ".join(usage), "```", "")
     if command.params:
-        yield from ("| argument or option | default | what |", "| --- | --- | --- |")
+        yield from ("| argument or option | what |", "| --- | --- |")
         for part in command.params:
-            takes = "" if getattr(part, "is_flag", False) or not part.opts[0].startswith("-") else f" {part.metavar}"
-            told = part.metavar if not part.opts[0].startswith("-") else ", ".join(part.opts) + takes
+            option = part.opts[0].startswith("-")
+            told = ", ".join(part.opts) if option else part.metavar
+            takes = "" if getattr(part, "is_flag", False) or not option else f" {part.metavar}"
             plain = part.default in (None, False, ()) or part.required
-            default = "" if plain else f"`{part.default}`"
-            yield f"| `{told}` | {default} | {' '.join((part.help or '').split())} |"
+            default = "" if plain else f" Default: `{part.default}`."
+            yield f"| `{told}{takes}` | {' '.join((part.help or '').split())}{default} |"
         yield ""
     for key in sorted(inner):
         yield from _commands(inner[key], f"{name} {key}")
