@@ -55,6 +55,12 @@ def _unregistered() -> Iterator[None]:
             registry.remove(key)
 
 
+def test_a_factory_may_stand_in_a_module_that_imports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flat, "__module__", "math")  # where names in annotations of its class would be looked up
+    register(flat, key="flat")
+    assert read("flat").network.key == "flat"
+
+
 def read(network: Any, **sections: Any) -> Config:
     (setting,), _ = expand({"method": "er", "network": network, **sections}, "a.toml")
     return parse(setting, "a.toml")

@@ -34,6 +34,27 @@ FILLED_IN = re.compile(r"^## (\w+)$(?=\n\n::: )", re.MULTILINE)
 NO_LOADING = re.compile(r"rel=[\"']?(?:canonical|next|prev|alternate)")
 
 
+def on_config(config: Any) -> Any:
+    """Replace a pattern in the navigation by the pages that it names and nothing else does, by their titles."""
+    config.nav = _expanded(config.nav, Path(config.docs_dir), str(config.nav))
+    return config
+
+
+def _expanded(nav: Any, docs: Path, named: str) -> Any:
+    if isinstance(nav, dict):
+        return {title: _expanded(part, docs, named) for title, part in nav.items()}
+    if not isinstance(nav, list):
+        return nav
+    found = []
+    for part in nav:
+        if isinstance(part, str) and "*" in part:
+            pages = [path.relative_to(docs).as_posix() for path in sorted(docs.glob(part))]
+            found += [page for page in pages if f"'{page}'" not in named]
+        else:
+            found.append(_expanded(part, docs, named))
+    return found
+
+
 def on_files(files: Any, config: Any) -> Any:
     """Add what lies outside of docs/."""
     for path, uri in PAGES.items():

@@ -41,7 +41,7 @@ def test_the_pages_are_current() -> None:
 def test_every_key_has_its_heading_or_its_line() -> None:
     told = set()
     for name, text in pages().items():
-        section = name.removeprefix("experiment/").removesuffix(".md")
+        section = name.removeprefix("reference/experiment/").removesuffix(".md")
         path = next((part for part in PARTS if part.endswith(f".{section}")), section)
         told |= {f"{path}.{key}" for key in re.findall(r"^## (\w+)$", text, re.MULTILINE)}
         told |= {f"{path}.{key}" for key in re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)}
@@ -50,15 +50,15 @@ def test_every_key_has_its_heading_or_its_line() -> None:
 
 
 def test_every_promised_name_is_in_the_python_reference() -> None:
-    glossary = (FOLDER.parent / "names.md").read_text("utf-8")
+    glossary = (FOLDER / "names.md").read_text("utf-8")
     for module, line in re.findall(r"^\| `(maskcl\.[a-z]+)` \|(.*)", glossary, re.MULTILINE):
-        if f"python/{module.removeprefix('maskcl.')}.md" in pages():
-            page = pages()[f"python/{module.removeprefix('maskcl.')}.md"]
+        if f"reference/python/{module.removeprefix('maskcl.')}.md" in pages():
+            page = pages()[f"reference/python/{module.removeprefix('maskcl.')}.md"]
             exported = set(importlib.import_module(module).__all__)
             told = set(re.findall(r"^## (\w+)$", page, re.MULTILINE))
             assert set(re.findall(r"`(\w+)`", line)) & exported - told == set(), module
-    told = set(re.findall(r"^## (\w+)$", pages()["python/maskcl.md"], re.MULTILINE))
-    assert {name for name in maskcl.__all__ if f"python/{name}.md" not in pages()} == told
+    told = set(re.findall(r"^## (\w+)$", pages()["reference/python/maskcl.md"], re.MULTILINE))
+    assert {name for name in maskcl.__all__ if f"reference/python/{name}.md" not in pages()} == told
 
 
 def test_no_key_is_described_that_there_is_not() -> None:
