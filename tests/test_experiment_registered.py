@@ -160,6 +160,14 @@ def test_networks_of_ones_own_go_into_a_dict_as_they_are() -> None:
     assert len(hashes) == 3
 
 
+def test_networks_that_are_no_longer_held_are_not_taken_for_others() -> None:
+    """They were told by `id`, which Python gives again."""
+    world = World()
+    scenario = world.scenario(read("mlp").scenario, None)
+    told = [world.describe_network(from_factory(flat, classifier=name), scenario) for name in ("1", None) * 20]
+    assert [table["classifier"] for table in told] == ["1", None] * 20
+
+
 def test_a_grid_may_hold_networks_of_ones_own_and_labels_tell_them() -> None:
     def other(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
         return flat(input_shape, num_classes)
