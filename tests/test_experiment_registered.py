@@ -55,6 +55,12 @@ def _unregistered() -> Iterator[None]:
             registry.remove(key)
 
 
+def test_a_factory_may_stand_in_a_module_that_imports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flat, "__module__", "math")  # where names in annotations of its class would be looked up
+    register(flat, key="flat")
+    assert read("flat").network.key == "flat"
+
+
 def read(network: Any, **sections: Any) -> Config:
     (setting,), _ = expand({"method": "er", "network": network, **sections}, "a.toml")
     return parse(setting, "a.toml")
@@ -152,6 +158,14 @@ def test_networks_of_ones_own_go_into_a_dict_as_they_are() -> None:
     assert len(table["fingerprint"]) == 16
     hashes = {config_hash(read(network).resolved(0, world)) for network in (own, flat, "mlp")}
     assert len(hashes) == 3
+
+
+def test_networks_that_are_no_longer_held_are_not_taken_for_others() -> None:
+    """They were told by `id`, which Python gives again."""
+    world = World()
+    scenario = world.scenario(read("mlp").scenario, None)
+    told = [world.describe_network(from_factory(flat, classifier=name), scenario) for name in ("1", None) * 20]
+    assert [table["classifier"] for table in told] == ["1", None] * 20
 
 
 def test_a_grid_may_hold_networks_of_ones_own_and_labels_tell_them() -> None:

@@ -64,7 +64,7 @@ class World:
         self._made: dict[str, Scenario] = {}
         self._loaded: dict[str, Dataset] = {}
         self._known: dict[str, bool] = {}
-        self._described: dict[Any, dict[str, Any]] = {}
+        self._described: dict[Any, tuple[Network, dict[str, Any]]] = {}
 
     def check_raw(self, raw: Mapping[str, Any], where: str) -> None:
         """Refuse settings of the file that data given in Python would silently replace."""
@@ -126,8 +126,8 @@ class World:
         """Return what a result's configuration says of a network, and of what it builds for these rows and classes."""
         key = (id(network), scenario.dataset.input_shape, scenario.num_classes)  # built once, not for each seed
         if key not in self._described:
-            self._described[key] = network.describe(*key[1:])
-        return dict(self._described[key])
+            self._described[key] = network, network.describe(*key[1:])  # kept alive, or another may get its id
+        return dict(self._described[key][1])
 
     @functools.cached_property
     def _fingerprint(self) -> str:

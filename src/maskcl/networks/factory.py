@@ -73,7 +73,7 @@ def network_class(factory: Factory, *, key: str, classifier: str | None = None) 
     class Registered(Network):
         """A network of one's own."""
 
-        fingerprinted: ClassVar[bool] = True
+        fingerprinted = True  # no annotation: it would be looked up in the module of the factory
         classifier_name = classifier
 
         def build(self, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
