@@ -8,7 +8,7 @@ from typing import Any
 __all__ = ["PUBLIC", "python_pages"]
 
 PUBLIC: dict[str, tuple[str, ...]] = {
-    "maskcl": ("run", "Mask", "Cfgm", "ReplayMemory", "from_arrays", "class_incremental", "load_network"),
+    "maskcl": ("run", "Learner", "Mask", "Cfgm", "ReplayMemory", "from_arrays", "class_incremental", "load_network"),
     "maskcl.functional": (),
     "maskcl.metrics": (),
     "maskcl.results": ("Results",),
@@ -28,7 +28,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     ),
     "maskcl.networks": (
         *("register", "find", "from_factory", "build_network", "Network", "Mlp", "ConvNet", "ResNet18"),
-        *("TimmNetwork", "TorchvisionNetwork", "NETWORKS"),
+        *("TimmNetwork", "TorchvisionNetwork", "import_torchvision", "NETWORKS"),
     ),
     "maskcl.memory": ("register", "MemoryPolicy", "MemoryState", "MemoryConfig", "POLICIES"),
     "maskcl.methods": (),

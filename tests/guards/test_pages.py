@@ -71,9 +71,9 @@ def test_python_blocks_run_one_after_the_other_and_print_what_is_shown(
                 registry.remove(key)
     shown = printed("".join(block.code for block in blocks(page, "text")))
     found = printed(capsys.readouterr().out)
-    assert [mask for mask, _ in found] == [mask for mask, _ in shown]
-    assert bool(shown) == (page.name == "README.md")
-    for (_, ours), (_, theirs) in zip(found, shown, strict=True):
+    assert bool(shown) == (page.name == "README.md")  # other pages show no table of what their blocks print
+    assert not shown or [mask for mask, _ in found] == [mask for mask, _ in shown]
+    for (_, ours), (_, theirs) in zip(found if shown else [], shown, strict=True):
         assert ours == pytest.approx(theirs, abs=1.0)  # in points: machines round differently
     gains = [numbers[-2:] for _, numbers in shown[1:]]
     assert all(gain > half for gain, half in gains)

@@ -23,8 +23,8 @@ def data(shape: tuple[int, ...] = (12,)) -> Any:
     inputs = rng.random((len(labels), *shape), np.float32)
     inputs.reshape(len(labels), -1)[np.arange(len(labels)), labels] += 1
     if len(shape) == 3:
-        return from_arrays((inputs * 100).astype(np.uint8), labels, (inputs[:6] * 100).astype(np.uint8), labels[:6])
-    return from_arrays(inputs, labels, inputs[:6], labels[:6])
+        return from_arrays((inputs * 100).astype(np.uint8), labels, (inputs * 100).astype(np.uint8), labels)
+    return from_arrays(inputs, labels, inputs, labels)
 
 
 SETTINGS: dict[str, dict[str, Any]] = {

@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import nn
 
-from maskcl.data.checks import Inputs
-from maskcl.errors import DataError, check, is_whole, message
+from maskcl.errors import check, is_whole, message
+from maskcl.learner.beginning import begun
 from maskcl.learner.core import Core
 from maskcl.learner.files import read_file, write_file
 from maskcl.learner.labels import Labels, to_list
-from maskcl.learner.network import num_outputs
-from maskcl.learner.rows import Rows, read_inputs, read_labelled
+from maskcl.learner.rows import Rows, check_kind, read_inputs, read_labelled
 from maskcl.learner.settings import DEFAULT_SLOTS, read_settings
 from maskcl.learner.stream import check_streams
 
@@ -249,50 +248,17 @@ class Learner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Rows, what is to learn them, and the classes with the new ones."""
         rows = read_labelled(inputs, labels, where, image_size=self.image_size)
         if self._fitted:
-            self._check_kind(rows.inputs, where)
+            check_kind(rows.inputs, self._core.rows, where)
             return rows, self._core, self._names.with_new(rows.labels)
-        return rows, *self._begun(rows, where, self.classes if classes is None else classes)
-
-    def _begun(self, rows: Rows, where: str, classes: Any) -> tuple[Core, Labels]:
-        """A core for the first rows."""
-        known, listed = (
-            [] if given is None else to_list(list(given), f"Learner: {name}")
-            for name, given in (("known", self.known), ("classes", classes))
-        )
-        for name, given in (("known", known), ("classes", listed)):
-            twice = next((label for label in given if given.count(label) > 1), None)
-            check(twice is None, f"Learner: {name}", "must name each class once", twice)
-        names = Labels([*known, *(label for label in listed if label not in known)]).with_new(rows.labels)
-        hint = "classes=[...] tells the others beforehand"
-        must = "must have two classes to tell apart, and has one class"
-        check(len(names) > 1, where, must, names.names, error=DataError, hint=hint)
-        if known:
-            trained = isinstance(self.network, nn.Module)
-            check(trained, "Learner: known", "must be left out unless network is a trained nn.Module", known)
-            width = num_outputs(self.network, rows.inputs.shape[1:])
-            must = f"must name the network's {width} outputs, two or more"
-            check(len(known) == width > 1, "Learner: known", must, len(known))
-        core = Core(
-            self._settings(), seed=self.seed, num_classes=len(known) or len(names), like=rows.inputs,
-            known=len(known), input_range=self.input_range,
-        )  # fmt: skip
-        return core, names
-
-    def _check_kind(self, inputs: Inputs, where: str) -> None:
-        """Refuse rows of another shape or type than those before."""
-        was, now = self._core.rows, inputs
-        if was.ndim == now.ndim == 2 and was.shape[1] != now.shape[1]:  # scikit-learn's own words
-            text = f"X has {now.shape[1]} features, but Learner is expecting {was.shape[1]} features as input"
-            raise DataError(f"{where}: {text}.")
-        must = f"must have the shape of the first fit's rows, {list(was.shape[1:])}"
-        check(now.shape[1:] == was.shape[1:], f"{where}: inputs", must, list(now.shape[1:]), error=DataError)
-        must = f"must have the type of the first fit's rows, {was.dtype}"
-        check(now.dtype == was.dtype, f"{where}: inputs", must, str(now.dtype), error=DataError)
+        given = self.classes if classes is None else classes
+        core, names = begun(self._settings(), rows, where, network=self.network, known=self.known, classes=given,
+                            input_range=self.input_range, seed=self.seed)  # fmt: skip
+        return rows, core, names
 
     def _scores(self, inputs: Any, where: str) -> NDArray[np.float64]:
         self._check_fitted(where)
         rows = read_inputs(inputs, where, image_size=self.image_size)
-        self._check_kind(rows, where)
+        check_kind(rows, self._core.rows, where)
         return self._core.scores(rows).double().numpy()
 
     def __sklearn_tags__(self) -> Any:

@@ -19,7 +19,7 @@ from maskcl.data.torch_dataset import read_rows
 from maskcl.errors import DataError, MissingDataError, check, message
 from maskcl.learner.labels import to_list
 
-__all__ = ["Rows", "pictures_in", "read_inputs", "read_labelled"]
+__all__ = ["Rows", "check_kind", "pictures_in", "read_inputs", "read_labelled"]
 
 
 class Rows(NamedTuple):
@@ -105,6 +105,18 @@ def _check_finite(inputs: Inputs, where: str) -> None:
         bad = ~np.isfinite(inputs.reshape(shape[0], -1)).all(1)
         check(not bad.any(), name, f"must be finite in float32, and row {int(bad.argmax())} has NaN or inf",
               error=DataError)  # fmt: skip
+
+
+def check_kind(inputs: Inputs, before: Inputs, where: str) -> None:
+    """Refuse rows of another shape or type than those before."""
+    now, was = inputs.shape[1:], before.shape[1:]
+    if len(now) == len(was) == 1 and now != was:  # scikit-learn's own words
+        text = f"X has {now[0]} features, but Learner is expecting {was[0]} features as input"
+        raise DataError(f"{where}: {text}.")
+    name = f"{where}: inputs"
+    check(now == was, name, f"must have the shape of the first fit's rows, {list(was)}", list(now), error=DataError)
+    must = f"must have the type of the first fit's rows, {before.dtype}"
+    check(inputs.dtype == before.dtype, name, must, str(inputs.dtype), error=DataError)
 
 
 def _is_rows(inputs: Any) -> bool:
