@@ -22,7 +22,7 @@ from maskcl.engine.population import Population
 from maskcl.engine.spec import RunSpec, Seeds
 from maskcl.engine.state import State, map_tensors
 from maskcl.errors import DataError, MaskclError, check
-from maskcl.experiment.config import Config
+from maskcl.experiment.config import Config, blaming
 from maskcl.learner.grow import grown_state
 from maskcl.learner.stream import Stream
 from maskcl.memory import POLICIES
@@ -257,11 +257,12 @@ class Core:
         )
         config = self.config
         size = min(config.training.batch_size, len(rows) or config.training.batch_size)
-        return RunSpec(
-            name="Learner", scenario=scenario, method=config.method, network=config.network, memory=config.memory,
-            optimizer=config.optimizer, training=replace(config.training, epochs=epochs, batch_size=size),
-            seeds=Seeds(initialisation=self.seed, sampling=self.seed),
-        )  # fmt: skip
+        with blaming("Learner"):
+            return RunSpec(
+                name="Learner", scenario=scenario, method=config.method, network=config.network, memory=config.memory,
+                optimizer=config.optimizer, training=replace(config.training, epochs=epochs, batch_size=size),
+                seeds=Seeds(initialisation=self.seed, sampling=self.seed),
+            )  # fmt: skip
 
     def _slot_labels(self, state: State | None = None) -> Ints:
         memory = (self.state if state is None else state).memories[0]

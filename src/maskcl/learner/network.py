@@ -37,10 +37,7 @@ class GivenNetwork(Network):
     def build(self, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
         """Return a copy with as many outputs."""
         module = copy.deepcopy(self.module).requires_grad_(True)
-        name = self.classifier
-        if name is None:
-            name = traced_classifier(module, input_shape, name=None)
-        name = find_classifier(module, name)
+        name = _classifier(module, input_shape) if self.classifier is None else find_classifier(module, self.classifier)
         layer = module.get_submodule(name)
         if head_width(layer) == num_classes:
             return module
@@ -54,15 +51,18 @@ class GivenNetwork(Network):
 
 def num_outputs(module: nn.Module, input_shape: tuple[int, ...]) -> int:
     """Return how many classes a module tells apart; raises ConfigError where it is none that could grow."""
-    trial = copy.deepcopy(module)
+    return head_width(module.get_submodule(_classifier(copy.deepcopy(module), input_shape)))
+
+
+def _classifier(module: nn.Module, input_shape: tuple[int, ...]) -> str:
+    """The layer of a module that gives its logits; a forward of two rows shows it."""
+    must = f"must map inputs {[2, *input_shape]} to logits"
     try:
-        name = traced_classifier(trial, input_shape, name=None)
+        return traced_classifier(module, input_shape, name=None)
     except MaskclError:
         raise
-    except Exception as error:  # whatever a foreign forward raises
-        must = f"must map inputs {[2, *input_shape]} to logits, and raised {raised(error)}"
-        raise ConfigError(message("Learner: network", must)) from error
-    return head_width(trial.get_submodule(name))
+    except Exception as error:  # whatever a foreign forward raises, or returns
+        raise ConfigError(message("Learner: network", f"{must}, and raised {raised(error)}")) from error
 
 
 def head_width(layer: nn.Module) -> int:
