@@ -217,3 +217,10 @@ def test_folders_of_pictures_are_learnt_and_predicted(tmp_path: Path) -> None:
     Image.new("RGB", (9, 8)).save(tmp_path / "b" / "owl" / "odd.png")
     with pytest.raises(DataError, match="must have the size of"):
         learner.fit(tmp_path / "b")
+
+
+def test_rows_that_must_not_be_written_are_read() -> None:
+    inputs = INPUTS.copy()
+    inputs.flags.writeable = False
+    learner = fitted().fit(inputs, LABELS).partial_fit(inputs, LABELS)
+    assert learner.predict(inputs).shape == (40,)

@@ -15,7 +15,7 @@ from torch import Tensor
 from maskcl import augment as A
 from maskcl.augment import Augment
 
-__all__ = ["Stores", "Table"]
+__all__ = ["Stores", "Table", "over"]
 
 
 class Stores:
@@ -28,13 +28,13 @@ class Stores:
         self, rows: NDArray[np.float32] | NDArray[np.uint8], dtype: torch.dtype, device: torch.device | None
     ) -> Tensor:
         """Return an array on a device (None: the CPU), floating ones of a type; 8-bit images stay 8-bit."""
-        over = _over(rows)
-        kind, place = None if over.dtype == torch.uint8 else dtype, device or torch.device("cpu")
+        found = over(rows)
+        kind, place = None if found.dtype == torch.uint8 else dtype, device or torch.device("cpu")
         key = id(rows), kind, place
         if key not in self._known:
             self._known[key] = (
                 rows,
-                over.to(device=place, dtype=kind),
+                found.to(device=place, dtype=kind),
             )  # the array is held, or its id would be given anew
         return self._known[key][1]
 
@@ -107,7 +107,7 @@ class Table:
         return A.bounds(self.augment, input_range, dtype=self.dtype, device=self.stored.device)
 
 
-def _over(rows: NDArray[np.float32] | NDArray[np.uint8]) -> Tensor:
+def over(rows: NDArray[np.float32] | NDArray[np.uint8]) -> Tensor:
     """A tensor over an array's own memory; one that must not be written, as of a mapped file, is only read here."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*not writable", category=UserWarning)

@@ -21,6 +21,7 @@ from maskcl.engine.build import build_parts, initial_state
 from maskcl.engine.population import Population
 from maskcl.engine.spec import RunSpec, Seeds
 from maskcl.engine.state import State, map_tensors
+from maskcl.engine.table import over
 from maskcl.errors import DataError, MaskclError, check
 from maskcl.experiment.config import Config, blaming
 from maskcl.learner.grow import grown_state
@@ -172,7 +173,7 @@ class Core:
         predict, table = population.predictor(0, task), population.data.train
         parts = []
         for start in range(0, len(inputs), some):
-            rows = torch.from_numpy(np.ascontiguousarray(inputs[start : start + some]))
+            rows = over(inputs[start : start + some])
             rows = rows.to(device=table.stored.device, dtype=table.stored.dtype)
             parts.append(predict(table.finished(rows)))
         scores = torch.cat(parts)
@@ -188,7 +189,7 @@ class Core:
         self.rows[ids] = inputs
         table = self.population.data.train.stored
         if not self._shares:
-            table[torch.from_numpy(ids).to(table.device)] = torch.from_numpy(inputs).to(table)
+            table[torch.from_numpy(ids).to(table.device)] = over(inputs).to(table)
 
     def _begin_stream(self, inputs: Inputs, labels: Ints, num_classes: int) -> None:
         """Let the stream's classes be one task, which begins now or has more of them."""
