@@ -19,10 +19,22 @@ from mkdocs.structure.files import File
 
 ROOT = Path(__file__).parents[1]
 
-PAGES = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+PAGES = {
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "examples/README.md": "examples/index.md",
+    "src/maskcl/data/mnist_small/NOTICE.md": "mnist_small.md",
+}
 """Pages that lie outside of docs/, and where the site has them."""
 
-FILES = ("experiments/*.toml", "experiments/*.py", "experiments/schema.json", "experiments/results/*.csv")
+FILES = (
+    "experiments/*.toml",
+    "experiments/*.py",
+    "experiments/schema.json",
+    "experiments/results/*.csv",
+    "examples/*.py",
+    "examples/*.ipynb",
+)
 """What pages link to that is no page."""
 
 LINK = re.compile(r"(\]\()(?!\w+:|#|/)([^)\s#]+)(#[^)\s]*)?(\))")
