@@ -24,6 +24,7 @@ from maskcl.engine.state import State, map_tensors
 from maskcl.errors import DataError, MaskclError, check
 from maskcl.experiment.config import Config
 from maskcl.learner.grow import grown_state
+from maskcl.learner.progress import OnProgress, counting
 from maskcl.learner.stream import Stream
 from maskcl.memory import POLICIES
 from maskcl.scenario import Scenario
@@ -116,7 +117,9 @@ class Core:
         """Shape of one row."""
         return self.rows.shape[1:]
 
-    def fit(self, inputs: Inputs, labels: Ints, *, epochs: int, num_classes: int) -> None:
+    def fit(
+        self, inputs: Inputs, labels: Ints, *, epochs: int, num_classes: int, on_progress: OnProgress | None = None
+    ) -> None:
         """Learn a task: all or nothing.
 
         Args:
@@ -124,6 +127,7 @@ class Core:
             labels: Their classes, int64 [n].
             epochs: Passes.
             num_classes: Outputs from now on, no fewer than before.
+            on_progress: Told (steps done, steps in all) now and then.
 
         Raises:
             MaskclError: Settings that do not suit these rows, or a loss that is not finite; nothing has changed.
@@ -136,7 +140,7 @@ class Core:
             spec = self._spec(table, np.concatenate([self._slot_labels(), labels]), num_classes,
                               rows=slots + np.arange(len(labels)), epochs=epochs)  # fmt: skip
             population = self._population(spec, num_classes)
-            population.fit_task(len(self.tasks) - 1)
+            population.fit_task(len(self.tasks) - 1, on_steps=counting(population, on_progress))
             check(population.finite()[0], "Learner.fit", "must end with finite weights, and the loss ran away",
                   error=DataError, hint="lower lr, or scale the inputs")  # fmt: skip
         except BaseException:
@@ -168,20 +172,23 @@ class Core:
     def scores(self, inputs: Inputs) -> Tensor:
         """What the method predicts by, [n, C] on the CPU; classes that must not be predicted have -inf."""
         population, some = self.population, self.population.parts.rows_at_once
-        task, method = max(0, len(self.tasks) - 1), self.config.method
+        task = max(0, len(self.tasks) - 1)
         predict, table = population.predictor(0, task), population.data.train
         parts = []
         for start in range(0, len(inputs), some):
             rows = torch.from_numpy(np.ascontiguousarray(inputs[start : start + some]))
             rows = rows.to(device=table.stored.device, dtype=table.stored.dtype)
             parts.append(predict(table.finished(rows)))
-        scores = torch.cat(parts)
-        if method.mask is not None and method.mask.visible == "seen":
-            seen = [c for classes in self.tasks for c in classes]
-            hidden = torch.ones(scores.shape[1], dtype=torch.bool)
-            hidden[seen] = False
-            scores = scores.masked_fill(hidden.to(scores.device), -torch.inf)
-        return scores.cpu()
+        return torch.cat(parts).cpu().masked_fill(self.hidden, -torch.inf)
+
+    @property
+    def hidden(self) -> Tensor:
+        """Classes that must not be predicted, bool [C]: those that never came, where the mask hides them."""
+        mask, hidden = self.config.method.mask, torch.zeros(self.num_classes, dtype=torch.bool)
+        if mask is not None and mask.visible == "seen":
+            hidden[:] = True
+            hidden[[c for classes in self.tasks for c in classes]] = False
+        return hidden
 
     def put(self, ids: Ints, inputs: Inputs) -> None:
         """Write rows into the resting table."""

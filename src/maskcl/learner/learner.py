@@ -16,6 +16,8 @@ from maskcl.learner.beginning import begun
 from maskcl.learner.core import Core
 from maskcl.learner.files import read_file, write_file
 from maskcl.learner.labels import Labels, to_list
+from maskcl.learner.onnx import write_onnx
+from maskcl.learner.progress import OnProgress
 from maskcl.learner.rows import Rows, check_kind, read_inputs, read_labelled
 from maskcl.learner.settings import DEFAULT_SLOTS, read_settings
 from maskcl.learner.stream import check_streams
@@ -96,7 +98,9 @@ class Learner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                  "seed")  # fmt: skip
         return read_settings(**{name: getattr(self, name) for name in names})
 
-    def fit(self, inputs: Any, labels: Any = None, *, epochs: int = 1) -> Learner:
+    def fit(
+        self, inputs: Any, labels: Any = None, *, epochs: int = 1, on_progress: OnProgress | None = None
+    ) -> Learner:
         """Learn a batch of data: usually all there is of some new classes.
 
         Args:
@@ -105,6 +109,7 @@ class Learner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 folder with a folder of pictures for each class.
             labels: One a row, anything hashable; classes that are new get an output.
             epochs: Passes over the rows, 1 or more.
+            on_progress: Called as (steps done, steps in all) now and then.
 
         Returns:
             The learner itself.
@@ -116,7 +121,8 @@ class Learner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         good = is_whole(epochs) and epochs >= 1
         check(good, "Learner.fit: epochs", "must be a whole number, 1 or more", epochs)
         rows, core, names = self._taken(inputs, labels, "Learner.fit")
-        core.fit(rows.inputs, names.numbers(rows.labels, "labels"), epochs=epochs, num_classes=len(names))
+        numbers = names.numbers(rows.labels, "labels")
+        core.fit(rows.inputs, numbers, epochs=epochs, num_classes=len(names), on_progress=on_progress)
         return self._stand_on(core, names)
 
     def partial_fit(self, inputs: Any, labels: Any = None, *, classes: Iterable[Hashable] | None = None) -> Learner:
@@ -200,6 +206,23 @@ class Learner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         self._check_fitted("Learner.save")
         write_file(path, self.get_params(deep=False), self._names, self._core)
+
+    def export_onnx(self, path: str | os.PathLike[str]) -> None:
+        """Write the network for programs without PyTorch: scaling inside, class names in the metadata.
+
+        The graph maps rows as `predict` takes them, [n, *shape] (of pictures: uint8, 0 to 255) to "logits" and
+        "probabilities", both float32 [n, C], C in the order of `classes_`. Metadata: "class_names" and "input" (its
+        name, type and shape, and how pictures are brought to that shape), both JSON, and "maskcl", the version.
+
+        Args:
+            path: The file; it is there as a whole or not at all.
+
+        Raises:
+            ConfigError: Not fitted yet, a method that does not predict by its logits, a network that has no such form,
+                packages that are missing, or a file that cannot be written.
+        """
+        self._check_fitted("Learner.export_onnx")
+        write_onnx(path, self._core, self._names, image_size=self.image_size)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, network: Any = None, device: str | None = None) -> Learner:
