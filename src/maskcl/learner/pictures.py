@@ -47,7 +47,7 @@ def read_folder(
     Raises:
         DataError: No such folder, no classes, a class without pictures, a picture that cannot be used.
     """
-    path = Path(expand(str(folder)))
+    path = _based(folder)
     check(is_folder(path), where, "must be a folder of pictures", str(path), error=MissingDataError)
     classes = [inner.name for inner in folders_in(path)]
     check(bool(classes), where, "must have a folder of pictures for each class", str(path), error=DataError)
@@ -69,10 +69,10 @@ def read_folder(
 
 def pictures_in(path: str | os.PathLike[str], where: str) -> tuple[Path, list[Entry]]:
     """Return a folder, and all pictures below it in the order of their paths; or the one picture that `path` is."""
-    path = Path(expand(str(path)))
+    path = _based(path)
     check(path.exists(), where, "must be a picture, or a folder of pictures", str(path), error=MissingDataError)
-    home = path if path.is_dir() else path.parent
-    entries = files_below(path, 0, path) if path.is_dir() else [entry_of(path, 0, home)]
+    home = path if path.is_dir() else _based(path.parent)
+    entries = files_below(path, 0, path) if path.is_dir() else [entry_of(home / path.name, 0, home)]
     check(bool(entries), where, "must hold pictures, and holds none", str(path), error=DataError)
     return home, entries
 
@@ -115,9 +115,15 @@ def pictures_in_parts(
                 on_progress("pictures", before, total)
             if kept:
                 yielded = True
-                below = Path(expand(path)).is_dir()
+                below = expand(path).is_dir()
                 yield [os.path.join(path, entry.path) if below else path for entry in kept], np.stack(rows)
     check(yielded, where, "must have a picture that can be used, and all were left out", error=DataError)
+
+
+def _based(path: str | os.PathLike[str]) -> Path:
+    """A path that the paths below it begin with, which "." is not."""
+    found = expand(str(path))
+    return Path(os.path.abspath(found)) if str(found) == "." else found
 
 
 def _decoded(
