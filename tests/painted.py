@@ -11,19 +11,8 @@ __all__ = ["SMALL", "paint"]
 
 COLOURS = {"red": (200, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 200), "grey": (90, 90, 90)}
 
-SMALL = [
-    "--network",
-    "mlp",
-    "--set",
-    "network.hidden=[16]",
-    "--image-size",
-    "8",
-    "--memory",
-    "30",
-    "--batch-size",
-    "8",
-    "-q",
-]
+SMALL = ["--network", "mlp", "--set", "network.hidden=[16]", "--image-size", "8", "--memory", "30", "--batch-size", "8",
+         "--set", "optimizer.name=sgd", "-q"]  # fmt: skip
 """A model that is learnt in no time."""
 
 

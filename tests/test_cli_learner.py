@@ -67,7 +67,7 @@ def test_a_model_is_begun_goes_on_and_knows_old_and_new(painted: Path, tmp_path:
 
 
 def test_the_shell_learns_what_python_learns(painted: Path, model: Path) -> None:
-    learner = Learner({"name": "mlp", "hidden": [16]}, memory=30, batch_size=8, image_size=8)
+    learner = Learner({"name": "mlp", "hidden": [16]}, memory=30, batch_size=8, image_size=8, mask={"leak": 0.03})
     learner.fit(str(painted / "old"), epochs=5).fit(str(painted / "new"), epochs=2)
     assert main(["fit", str(painted / "new"), "--into", str(model), "--epochs", "2", "-q"]) == 0
     for ours, theirs in zip(learner.network_.parameters(), Learner.load(model).network_.parameters(), strict=True):
@@ -84,7 +84,7 @@ def test_settings_that_a_file_has_may_be_said_again(painted: Path, model: Path, 
     before = model.read_bytes()
     assert said(capsys, "fit", painted / "new", "--into", model, "--epochs", 1, *SMALL, "--lr", 0.05)[0] == 0
     assert model.read_bytes() != before
-    status, _, err = said(capsys, "fit", painted / "new", "--into", model, "--mask", "leak=0.1,policy=batch")
+    status, _, err = said(capsys, "fit", painted / "new", "--into", model, "--mask", "leak=0.03,policy=batch")
     assert status == 2
     assert err.startswith(f"error: --mask: must be left out or be as {model} has it, for it goes on, got ")
 
@@ -100,6 +100,23 @@ def test_a_mask_is_what_the_option_says(painted: Path, tmp_path: Path) -> None:
     path.unlink()
     assert main([*argv, "--mask", "none"]) == 0
     assert Learner.load(path)._core.config.method.mask is None
+    path.unlink()
+    assert main([*argv, "--set", "mask.value=0", "--set", "mask.policy=batch"]) == 0
+    assert Learner.load(path).mask == {"value": 0, "policy": "batch"}
+
+
+def test_the_defaults_of_a_new_model(painted: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.model"
+    argv = ["fit", str(painted / "old"), "--into", str(path), "--epochs", "1", "-q"]
+    assert main(argv) == 0
+    found = Learner.load(path)
+    assert (found.network, found.method) == ({"name": "convnet", "hidden": [32, 64, 128]}, {"name": "er"})
+    assert (found.optimizer, found.lr, found.mask) == ({"name": "adam"}, 0.001, {"leak": 0.03})
+    assert (found.memory, found.batch_size, found.image_size, found.seed) == (2000, 32, 32, 0)
+    path.unlink()
+    assert main([*argv, "--method", "er_ace", "--set", "optimizer.name=sgd", "--network", "mlp"]) == 0
+    found = Learner.load(path)
+    assert (found.network, found.optimizer, found.lr, found.mask) == ({"name": "mlp"}, {"name": "sgd"}, None, None)
 
 
 def test_what_is_held_out_is_not_learnt_and_judged_by(painted: Path, tmp_path: Path, capsys: Capture) -> None:

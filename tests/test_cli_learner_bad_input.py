@@ -76,7 +76,7 @@ WORDS: dict[str, tuple[list[str], str]] = {
     "a rate by its key": ([*FIT, "--set", "optimizer.lr=1"], "--set optimizer.lr: must be given as --lr, got 1."),
     "a section by its key": ([*FIT, "--set", "network=mlp"], "--set network: must be given as --network, got 'mlp'."),
     "no key of a network": ([*FIT, "--set", "network.depth=2"], "'depth' is not a key of"),
-    "a key of a key": ([*FIT, "--set", "optimizer.lr.x=2"], "optimizer.lr: must be a number, got {'x': 2}."),
+    "a key of a key": ([*FIT, "--set", "optimizer.momentum.x=2"], "optimizer.momentum: must be a number, got {'x': 2}."),
     "a folder for a model": (["fit", "pets", "--into", "pets"], "pets: must be a file, and is a folder."),
     "a file for the model's folder": (["fit", "pets", "--into", "a.model/new.model"], "a.model/new.model: must be a file that can be written ("),
     "another network": ([*ON, "--network", "convnet"], "--network: must be left out or be as a.model has it, for it goes on, got 'convnet'.\nhint: another file is a new model"),

@@ -38,7 +38,7 @@ def fit(
     epochs: Annotated[int, typer.Option("--epochs", metavar="N", help="Passes over the pictures.")] = 10,
     network: Annotated[
         str | None,
-        typer.Option("--network", metavar="NAME", help="Network of a new model; default resnet18 of width 20."),
+        typer.Option("--network", metavar="NAME", help="Network of a new model; default convnet, of 32, 64, 128."),
     ] = None,
     method: Annotated[
         str | None, typer.Option("--method", metavar="NAME", help="Method of a new model; default er.")
@@ -49,14 +49,18 @@ def fit(
     ] = None,
     mask: Annotated[
         str | None,
-        typer.Option("--mask", metavar="KEY=VALUE", help="Mask of a new model, e.g. leak=0.1, or none."),
+        typer.Option(
+            "--mask",
+            metavar="KEY=VALUE",
+            help="Mask of a new model, e.g. leak=0.1, or none; with er and derpp default leak=0.03.",
+        ),
     ] = None,
     image_size: Annotated[
         int | None,
         typer.Option("--image-size", metavar="N", help="Bring pictures to N x N pixels for a new model; default 32."),
     ] = None,
     lr: Annotated[
-        float | None, typer.Option("--lr", metavar="RATE", help="Learning rate of a new model; default 0.05.")
+        float | None, typer.Option("--lr", metavar="RATE", help="Learning rate of a new model; default 0.001, of Adam.")
     ] = None,
     batch_size: Annotated[
         int | None, typer.Option("--batch-size", metavar="N", help="New pictures a step, of a new model; default 32.")
@@ -70,7 +74,7 @@ def fit(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Any other setting of a new model: network.width=32, optimizer.momentum=0.9. May be repeated.",
+            help="Any other setting of a new model, e.g. training.augment.flip=true. May be repeated.",
         ),
     ] = None,
     held_out: Annotated[
@@ -124,7 +128,7 @@ def fit(
              for name, group in groups.items() if group]  # fmt: skip
     spent = time.perf_counter() - began
     lines.append(("learnt", f"{counted(len(learnt), 'picture')} in {counted(epochs, 'epoch')}, {spent:.1f} seconds"))
-    lines.append(("memory", f"{counted(memory_rows(learner), 'picture')} kept for later"))
+    lines.append(("memory", f"{counted(memory_rows(learner), 'picture')}, for replay"))
     if found is not None:
         lines.append(("held out", f"{100 * found.accuracy:.1f} % right of {counted(len(kept), 'picture')}"))
     print_lines([*lines, ("model", str(into))])
@@ -213,7 +217,7 @@ def _asked(plain: dict[str, Any], mask: str | None, overrides: Sequence[str]) ->
         word = "=" not in mask and mask.strip().isidentifier()
         value = mask.strip() if word else parse_overrides(pairs or [mask], option="--mask", example="leak=0.1")
         found.append(Asked("--mask", "mask", value))
-    for key, value in parse_overrides(overrides, example="network.width=32").items():
+    for key, value in parse_overrides(overrides, example="training.augment.flip=true").items():
         option = own.get(key, f"--{key.replace('_', '-')}" if key in plain or key == "mask" else None)
         check(option is None, f"--set {key}", f"must be given as {option}", value)
         found.append(Asked(f"--set {key}", key, value))

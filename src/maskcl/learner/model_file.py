@@ -14,7 +14,14 @@ from maskcl.learner.learner import Learner
 
 __all__ = ["DEFAULTS", "Asked", "begun_or_loaded", "input_kind", "loaded", "memory_rows", "picture_size"]
 
-DEFAULTS: dict[str, Any] = {"network": {"name": "resnet18", "width": 20}, "method": "er", "image_size": 32}
+DEFAULTS: dict[str, Any] = {
+    "network": {"name": "convnet", "hidden": [32, 64, 128]},
+    "method": "er",
+    "mask": {"leak": 0.03},
+    "optimizer": {"name": "adam"},
+    "lr": 0.001,
+    "image_size": 32,
+}
 """Arguments for a new model, where they are not `Learner`'s own defaults; docs/howto/from-the-shell.md says why."""
 
 _FIRST = {"network": "name", "method": "name", "memory": "size"}
@@ -55,9 +62,7 @@ def begun_or_loaded(path: Path, asked: Sequence[Asked], *, device: str | None) -
         known = not inner or section in SECTIONS
         check(known, each.option, f"must be a key of {', '.join(SECTIONS)}", each.value)
     if not path.exists():
-        plain = {each.key for each in asked}
-        begun = {key: value for key, value in DEFAULTS.items() if key not in plain}
-        return Learner(**_merged(begun, asked) | ({} if device is None else {"device": device})), True
+        return Learner(**_merged(_defaults(asked), asked) | ({} if device is None else {"device": device})), True
     learner = loaded(path, device=device)
     own = learner.get_params(deep=False) | {"image_size": picture_size(learner, str(path))}
     settings = _settings(own)
@@ -106,12 +111,25 @@ def memory_rows(learner: Learner) -> int:
     return 0 if memory is None else int((memory.rows >= 0).sum())
 
 
+def _defaults(asked: Sequence[Asked]) -> dict[str, Any]:
+    """The defaults that go with what was asked for."""
+    values = {each.key: each.value for each in asked}
+    others = set(values)
+    if values.get("method", "er") not in ("er", "derpp"):  # this mask is not for all, and some have one of their own
+        others.add("mask")
+    if values.get("optimizer.name") == "sgd":  # its rate is `Learner`'s
+        others.add("lr")
+    return {key: value for key, value in DEFAULTS.items() if key not in others}
+
+
 def _merged(params: Mapping[str, Any], asked: Sequence[Asked]) -> dict[str, Any]:
     """Arguments of a learner, with those that were asked for in place."""
     found = dict(params)
     for each in asked:
         head, inner = each.key.partition(".")[::2]
         table = _table(found.get(head), head)
+        if head == "mask" and (inner in _KINDS or isinstance(each.value, Mapping)):
+            table = {key: value for key, value in table.items() if key not in _KINDS}
         if inner:
             found[head] = _with(table, inner.split("."), each.value)
         elif head in ("network", "method"):
@@ -119,7 +137,7 @@ def _merged(params: Mapping[str, Any], asked: Sequence[Asked]) -> dict[str, Any]
         elif head == "memory":
             found[head] = table | {"size": each.value}
         elif head == "mask" and isinstance(each.value, Mapping):
-            found[head] = {key: value for key, value in table.items() if key not in _KINDS} | dict(each.value)
+            found[head] = table | dict(each.value)
         else:
             found[head] = each.value
     return found
