@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,9 +12,11 @@ import typer
 
 from maskcl.cli.console import Quiet, note, pictures_progress, progress
 from maskcl.cli.tables import print_guesses, print_judged, print_lines, some_of
-from maskcl.errors import ConfigError, DataError, check, check_choice, counted, is_whole
+from maskcl.errors import ConfigError, DataError, check, check_choice, counted
 
 if TYPE_CHECKING:
+    from maskcl.data.checks import Inputs
+    from maskcl.learner import Learner
     from maskcl.learner.model_file import Asked
 
 __all__ = ["evaluate", "export", "fit", "predict"]
@@ -85,55 +87,60 @@ def fit(
     device: Device = None,
     quiet: Quiet = False,
 ) -> None:
-    """Teach a model the classes of a folder: a new model, or one that goes on and forgets as little as may be."""
+    """Teach a model the classes of a folder of pictures, or begin one."""
     from maskcl.learner.judging import as_known, judged, split_off
-    from maskcl.learner.model_file import begun_or_loaded, memory_rows, picture_size
+    from maskcl.learner.model_file import begun_or_loaded, memory_places, picture_size
     from maskcl.learner.pictures import read_folder
 
-    check(is_whole(epochs) and epochs >= 1, "--epochs", "must be a whole number, 1 or more", epochs)
+    check(epochs >= 1, "--epochs", "must be a whole number, 1 or more", epochs)
     check(held_out is None or 0 < held_out < 1, "--held-out", "must be above 0 and below 1", held_out)
     plain = {"network": network, "method": method, "memory": memory, "image_size": image_size, "lr": lr,
              "batch_size": batch_size, "seed": seed}  # fmt: skip
     _check_file(into)
-    began = time.perf_counter()
-    learner, new = begun_or_loaded(into, _asked(plain, mask, overrides or []), device=device)
-    before = [] if new else learner.classes_.tolist()
-    with _way_out(), pictures_progress(quiet=quiet) as told:
-        size = learner.image_size if new else picture_size(learner, str(into))
-        pictures, names = read_folder(folder, "FOLDER", size, skip_unreadable=skip_unreadable, on_progress=told)
-    labels = as_known(names, before)
-    must = "must have two classes for a new model to tell apart, and has one"
-    check(len({*before, *labels}) > 1, str(folder), must, labels[0], error=DataError)
-    learnt, kept = split_off(labels, held_out)
+    began, new = time.perf_counter(), not into.exists()
     try:
-        with progress("learning", epochs, "epochs", quiet=quiet) as advance:
-            done = 0.0
-
-            def count(steps: int, total: int) -> None:
-                nonlocal done
-                if advance is not None:
-                    advance(epochs * steps / total - done)
-                    done = epochs * steps / total
-
-            learner.fit(pictures[learnt], [labels[i] for i in learnt], epochs=epochs, on_progress=count)
+        learner = begun_or_loaded(into, _asked(plain, mask, overrides or []), device=device)
+        before = [] if new else learner.classes_.tolist()
+        with _way_out(), pictures_progress(quiet=quiet) as told:
+            size = learner.image_size if new else picture_size(learner, str(into))
+            pictures, names = read_folder(folder, "FOLDER", size, skip_unreadable=skip_unreadable, on_progress=told)
+        labels = as_known(names, before)
+        must = "must have two classes for a new model to tell apart, and has one"
+        check(len({*before, *labels}) > 1, str(folder), must, labels[0], error=DataError)
+        learnt, kept = split_off(labels, held_out)
+        _teach(learner, pictures[learnt], [labels[i] for i in learnt], epochs, quiet=quiet)
+        found = judged(learner, pictures[kept], [labels[i] for i in kept]) if len(kept) else None
+        learner.save(into)
     except KeyboardInterrupt:
         note("stopped: there is no model yet" if new else f"stopped: {into} is as it was")
         raise typer.Exit(130) from None
-    found = judged(learner, pictures[kept], [labels[i] for i in kept]) if len(kept) else None
-    learner.save(into)
     taught = list(dict.fromkeys(labels))
     groups = {"new": [c for c in taught if c not in before], "again": [c for c in taught if c in before],
               "known": [c for c in before if c not in taught]}  # fmt: skip
-    lines = [(f"{name} classes", f"{len(group)}: {some_of(group)}")
-             for name, group in groups.items() if group]  # fmt: skip
-    spent = time.perf_counter() - began
-    lines.append(("learnt", f"{counted(len(learnt), 'picture')} in {counted(epochs, 'epoch')}, {spent:.1f} seconds"))
-    lines.append(("memory", f"{counted(memory_rows(learner), 'picture')}, for replay"))
-    if found is not None:
-        lines.append(("held out", f"{100 * found.accuracy:.1f} % right of {counted(len(kept), 'picture')}"))
-    print_lines([*lines, ("model", str(into))])
+    spent, places = time.perf_counter() - began, memory_places(learner)
+    print_lines([
+        *((f"{name} classes", f"{len(group)}: {some_of(group)}") for name, group in groups.items() if group),
+        ("learnt", f"{counted(len(learnt), 'picture')} in {counted(epochs, 'epoch')}, {spent:.1f} seconds"),
+        *([("memory", f"{places[0]} of {places[1]} places are filled")] if places[1] else []),
+        *([("held out", f"{100 * found.accuracy:.1f} % right of {counted(len(kept), 'picture')}")] if found else []),
+        ("model", str(into)),
+    ])  # fmt: skip
     if found is None and not quiet:
         note(f"hint: maskcl evaluate {into} FOLDER judges it by other pictures; --held-out 0.2 by some of these")
+
+
+def _teach(learner: Learner, pictures: Inputs, labels: Sequence[Hashable], epochs: int, *, quiet: bool) -> None:
+    """Fit with a bar of epochs."""
+    with progress("learning", epochs, "epochs", quiet=quiet) as advance:
+        done = 0.0
+
+        def count(steps: int, total: int) -> None:
+            nonlocal done
+            if advance is not None:
+                advance(epochs * steps / total - done)
+                done = epochs * steps / total
+
+        learner.fit(pictures, labels, epochs=epochs, on_progress=count)
 
 
 def predict(
@@ -147,7 +154,7 @@ def predict(
     device: Device = None,
     quiet: Quiet = False,
 ) -> None:
-    """Say what is on pictures: path, class and probability of each."""
+    """Say what is on pictures, and how probable it is."""
     from maskcl.learner.judging import best_classes
     from maskcl.learner.model_file import loaded, picture_size
     from maskcl.learner.pictures import pictures_in_parts
@@ -173,7 +180,7 @@ def evaluate(
     device: Device = None,
     quiet: Quiet = False,
 ) -> None:
-    """Judge a model by a folder of pictures: accuracy in all and of each class, and what is taken for what."""
+    """Judge a model by a folder of pictures, class by class."""
     from maskcl.learner.judging import as_known, judged
     from maskcl.learner.model_file import loaded, picture_size
     from maskcl.learner.pictures import read_folder
@@ -193,7 +200,7 @@ def export(
     model: Model,
     onnx: Annotated[Path, typer.Option("--onnx", metavar="FILE", help="The ONNX file to write.")],
 ) -> None:
-    """Write a model for programs without PyTorch, class names in the metadata."""
+    """Write a model as ONNX, for programs without PyTorch."""
     from maskcl.learner.model_file import input_kind, loaded
 
     _check_file(onnx)

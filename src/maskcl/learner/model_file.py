@@ -12,7 +12,7 @@ import numpy as np
 from maskcl.errors import DataError, MissingDataError, check
 from maskcl.learner.learner import Learner
 
-__all__ = ["DEFAULTS", "Asked", "begun_or_loaded", "input_kind", "loaded", "memory_rows", "picture_size"]
+__all__ = ["DEFAULTS", "Asked", "begun_or_loaded", "input_kind", "loaded", "memory_places", "picture_size"]
 
 DEFAULTS: dict[str, Any] = {
     "network": {"name": "convnet", "hidden": [32, 64, 128]},
@@ -45,8 +45,8 @@ class Asked(NamedTuple):
     value: Any
 
 
-def begun_or_loaded(path: Path, asked: Sequence[Asked], *, device: str | None) -> tuple[Learner, bool]:
-    """Return the learner of a file, or a new one where there is no file; and whether it is new.
+def begun_or_loaded(path: Path, asked: Sequence[Asked], *, device: str | None) -> Learner:
+    """Return the learner of a file, or a new one where there is no file.
 
     Args:
         path: The file.
@@ -62,7 +62,7 @@ def begun_or_loaded(path: Path, asked: Sequence[Asked], *, device: str | None) -
         known = not inner or section in SECTIONS
         check(known, each.option, f"must be a key of {', '.join(SECTIONS)}", each.value)
     if not path.exists():
-        return Learner(**_merged(_defaults(asked), asked) | ({} if device is None else {"device": device})), True
+        return Learner(**_merged(_defaults(asked), asked) | ({} if device is None else {"device": device}))
     learner = loaded(path, device=device)
     own = learner.get_params(deep=False) | {"image_size": picture_size(learner, str(path))}
     settings = _settings(own)
@@ -70,7 +70,7 @@ def begun_or_loaded(path: Path, asked: Sequence[Asked], *, device: str | None) -
         odd = next((each for each in asked if _settings(_merged(own, [each])) != settings), asked[-1])
         hint = "another file is a new model"
         check(False, odd.option, f"must be left out or be as {path} has it, for it goes on", odd.value, hint=hint)
-    return learner, False
+    return learner
 
 
 def loaded(path: str | os.PathLike[str], *, device: str | None = None) -> Learner:
@@ -105,10 +105,11 @@ def input_kind(learner: Learner) -> str:
     return f"{rows.dtype} [rows, {', '.join(map(str, rows.shape[1:]))}]"
 
 
-def memory_rows(learner: Learner) -> int:
-    """Return how many rows a learner's memory holds."""
-    memory = learner._core.state.memories[0]
-    return 0 if memory is None else int((memory.rows >= 0).sum())
+def memory_places(learner: Learner) -> tuple[int, int]:
+    """Return how many places of a learner's memory are filled, and how many there are."""
+    core = learner._core
+    memory = core.state.memories[0]
+    return 0 if memory is None else int((memory.rows >= 0).sum()), core.num_slots
 
 
 def _defaults(asked: Sequence[Asked]) -> dict[str, Any]:
