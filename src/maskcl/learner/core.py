@@ -26,6 +26,7 @@ from maskcl.experiment.config import Config
 from maskcl.learner.grow import grown_state
 from maskcl.learner.progress import OnProgress, counting
 from maskcl.learner.stream import Stream
+from maskcl.learner.tasks import hidden_classes, union, with_task
 from maskcl.memory import POLICIES
 from maskcl.scenario import Scenario
 
@@ -134,7 +135,7 @@ class Core:
         """
         slots, tasks, old_range = self.num_slots, self.tasks, self.input_range
         self._widen_range(inputs)
-        self.tasks = _with_task(self.tasks, tuple(np.unique(labels).tolist()))
+        self.tasks = with_task(self.tasks, tuple(np.unique(labels).tolist()))
         try:
             table = np.concatenate([self.slots, inputs])
             spec = self._spec(table, np.concatenate([self._slot_labels(), labels]), num_classes,
@@ -179,16 +180,8 @@ class Core:
             rows = torch.from_numpy(np.ascontiguousarray(inputs[start : start + some]))
             rows = rows.to(device=table.stored.device, dtype=table.stored.dtype)
             parts.append(predict(table.finished(rows)))
-        return torch.cat(parts).cpu().masked_fill(self.hidden, -torch.inf)
-
-    @property
-    def hidden(self) -> Tensor:
-        """Classes that must not be predicted, bool [C]: those that never came, where the mask hides them."""
-        mask, hidden = self.config.method.mask, torch.zeros(self.num_classes, dtype=torch.bool)
-        if mask is not None and mask.visible == "seen":
-            hidden[:] = True
-            hidden[[c for classes in self.tasks for c in classes]] = False
-        return hidden
+        scores = torch.cat(parts).cpu()
+        return scores.masked_fill(hidden_classes(self.config.method.mask, self.tasks, self.num_classes), -torch.inf)
 
     def put(self, ids: Ints, inputs: Inputs) -> None:
         """Write rows into the resting table."""
@@ -202,7 +195,7 @@ class Core:
         before = self.tasks, self.input_range, self.streaming, self.num_classes
         self._widen_range(inputs)
         here = self.tasks[-1] if self.streaming else ()
-        self.tasks = _with_task(self.tasks[:-1] if self.streaming else self.tasks, _union(here, labels))
+        self.tasks = with_task(self.tasks[:-1] if self.streaming else self.tasks, union(here, labels))
         self.num_classes, self.streaming = num_classes, True
         try:
             self._rest(self.slots, self.state)
@@ -290,12 +283,3 @@ class Core:
 
 def _range(inputs: Inputs) -> tuple[float, float]:
     return (0.0, 1.0) if inputs.dtype == np.uint8 else (float(inputs.min()), float(inputs.max()))
-
-
-def _union(classes: tuple[int, ...], labels: Ints) -> tuple[int, ...]:
-    return tuple(sorted({*classes, *labels.tolist()}))
-
-
-def _with_task(tasks: list[tuple[int, ...]], classes: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Tasks with one more; a class that comes back belongs to the newest task it was met in."""
-    return [*(tuple(c for c in task if c not in classes) for task in tasks), classes]

@@ -107,7 +107,7 @@ def split_off(labels: Sequence[Hashable], share: float | None) -> tuple[NDArray[
     """Return the rows to learn and those to judge by: a share of each class, the same ones each time; None: none.
 
     >>> [rows.tolist() for rows in split_off(["a", "a", "b", "b"], 0.5)]
-    [[1, 2], [0, 3]]
+    [[1, 3], [0, 2]]
     """
     if share is None:
         return np.arange(len(labels)), np.arange(0)

@@ -18,6 +18,7 @@ from maskcl.errors import ConfigError, check, message, raised
 from maskcl.files import write_atomically
 from maskcl.learner.core import Core
 from maskcl.learner.labels import Labels
+from maskcl.learner.tasks import hidden_classes
 from maskcl.methods.base import overrides
 
 __all__ = ["write_onnx"]
@@ -60,7 +61,8 @@ def write_onnx(path: str | os.PathLike[str], core: Core, names: Labels, *, image
     hint = "pip install 'maskcl[onnx]'"
     check(not missing, where, f"must have the package {' and '.join(missing)}, which is not installed", hint=hint)
     table, network = core.population.data.train, core.population.network(0).cpu().eval()
-    graph = Graph(network, table.augment, dtype=table.dtype, is_raw=table.is_raw, hidden=core.hidden).eval()
+    hidden = hidden_classes(method.mask, core.tasks, core.num_classes)
+    graph = Graph(network, table.augment, dtype=table.dtype, is_raw=table.is_raw, hidden=hidden).eval()
     like = torch.zeros(2, *core.input_shape, dtype=torch.uint8 if table.is_raw else torch.float32)
     model = _traced(graph, like, where)
     kind: dict[str, Any] = {"name": INPUT, "type": str(core.rows.dtype), "shape": ["rows", *core.input_shape]}
