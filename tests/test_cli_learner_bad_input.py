@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from painted import SMALL, paint
+from torch import nn
 
 from maskcl import Learner
 from maskcl.cli import main
@@ -188,6 +190,23 @@ def test_a_model_of_something_else_than_pictures_is_refused(here: Path, capsys: 
     words = "b.model: must be a model of coloured pictures, uint8 [3, height, width], got 'float32 [4]'."
     for argv in (["fit", "pets", "--into", "b.model"], ["predict", "b.model", "pets"], ["evaluate", "b.model", "pets"]):
         refused(argv, words, capsys)
+
+
+def test_a_network_that_no_file_holds_is_left_to_python(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
+    Learner(network, memory=4).fit(np.zeros((4, 3, 8, 8), np.uint8), ["red", "green"] * 2).save("b.model")
+    words = "b.model: network: must be given, for the file holds a network of one's own.\nhint: Learner.load("
+    for argv in (["fit", "pets", "--into", "b.model"], ["predict", "b.model", "pets"]):
+        refused(argv, words, capsys)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there_is_told_before_pictures_are_read(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for argv in (["fit", "no-such", "--into", "new.model"], ["fit", "no-such", "--into", "a.model"],
+                 ["predict", "a.model", "no-such"]):  # fmt: skip
+        refused([*argv, "--device", "cuda"], "training.device: must be one that is there, and there is cpu", capsys)
 
 
 def test_pictures_of_another_size_are_refused_where_the_model_has_no_square(

@@ -214,8 +214,8 @@ class Learner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def export_onnx(self, path: str | os.PathLike[str]) -> None:
         """Write the network for programs without PyTorch: scaling inside, class names in the metadata.
 
-        The graph maps rows as `predict` takes them, [n, *shape] (of pictures: uint8, 0 to 255) to "logits" and
-        "probabilities", both float32 [n, C], C in the order of `classes_`. Metadata: "class_names" and "input" (its
+        The graph computes in float32. It maps rows as `predict` takes them, [n, *shape] (pictures: uint8, 0 to 255), to
+        "logits" and "probabilities", both [n, C], C in the order of `classes_`. Metadata: "class_names" and "input" (its
         name, type and shape, and how pictures are brought to that shape), both JSON, and "maskcl", the version.
 
         Args:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from maskcl.devices import find_device
 from maskcl.errors import DataError, MissingDataError, check
 from maskcl.learner.learner import Learner
 
@@ -62,7 +63,9 @@ def begun_or_loaded(path: Path, asked: Sequence[Asked], *, device: str | None) -
         known = not inner or section in SECTIONS
         check(known, each.option, f"must be a key of {', '.join(SECTIONS)}", each.value)
     if not path.exists():
-        return Learner(**_merged(_defaults(asked), asked) | ({} if device is None else {"device": device}))
+        begun = Learner(**_merged(_defaults(asked), asked) | ({} if device is None else {"device": device}))
+        find_device(begun.device)  # now, and not after all pictures have been read
+        return begun
     learner = loaded(path, device=device)
     own = learner.get_params(deep=False) | {"image_size": picture_size(learner, str(path))}
     settings = _settings(own)

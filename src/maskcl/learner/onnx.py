@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 import maskcl
-from maskcl import augment as A
 from maskcl.augment import Augment
 from maskcl.errors import ConfigError, check, message, raised
 from maskcl.files import write_atomically
@@ -27,27 +26,34 @@ INPUT, OUTPUTS = "rows", ("logits", "probabilities")
 
 
 class Graph(nn.Module):
-    """A network with everything around it: stored rows -> logits, probabilities.
+    """A network with everything around it, in float32: stored rows -> logits, probabilities.
 
     Args:
         network: From finished rows to logits [n, C].
         augment: Its means and deviations are taken; what is random is of training alone.
-        dtype: What the network computes in.
         is_raw: Rows are uint8, and stand for value / 255.
         hidden: Classes that must not be predicted, bool [C].
     """
 
-    def __init__(
-        self, network: nn.Module, augment: Augment, *, dtype: torch.dtype, is_raw: bool, hidden: Tensor
-    ) -> None:
+    barred: Tensor
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, augment: Augment, *, is_raw: bool, hidden: Tensor) -> None:
         super().__init__()
-        self.network, self.augment, self.dtype, self.is_raw = network, augment, dtype, is_raw
+        self.network, self.is_raw, self.normalised = network.float(), is_raw, augment.normalise is not None
         self.register_buffer("barred", torch.zeros(len(hidden)).masked_fill(hidden, -torch.inf))
+        if (
+            augment.normalise is not None
+        ):  # not `augment.normalise` itself: it keeps tensors, and tracers make unreal ones
+            self.register_buffer("mean", torch.tensor(augment.normalise[0])[:, None, None])
+            self.register_buffer("std", torch.tensor(augment.normalise[1])[:, None, None])
 
     def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """As `Table.finished` and `Core.scores` do, without writing into what they are given."""
-        found = (rows.float() / 255).to(self.dtype) if self.is_raw else rows.to(self.dtype)
-        logits = self.network(A.normalise(self.augment, found)).float() + self.barred
+        """As `Table.finished` and `Core.scores` do."""
+        found = rows.float() / 255 if self.is_raw else rows
+        found = (found - self.mean) / self.std if self.normalised else found
+        logits = self.network(found) + self.barred
         return logits, logits.softmax(1)
 
 
@@ -62,7 +68,7 @@ def write_onnx(path: str | os.PathLike[str], core: Core, names: Labels, *, image
     check(not missing, where, f"must have the package {' and '.join(missing)}, which is not installed", hint=hint)
     table, network = core.population.data.train, core.population.network(0).cpu().eval()
     hidden = hidden_classes(method.mask, core.tasks, core.num_classes)
-    graph = Graph(network, table.augment, dtype=table.dtype, is_raw=table.is_raw, hidden=hidden).eval()
+    graph = Graph(network, table.augment, is_raw=table.is_raw, hidden=hidden).eval()
     like = torch.zeros(2, *core.input_shape, dtype=torch.uint8 if table.is_raw else torch.float32)
     model = _traced(graph, like, where)
     kind: dict[str, Any] = {"name": INPUT, "type": str(core.rows.dtype), "shape": ["rows", *core.input_shape]}
