@@ -214,9 +214,9 @@ class Learner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def export_onnx(self, path: str | os.PathLike[str]) -> None:
         """Write the network for programs without PyTorch: scaling inside, class names in the metadata.
 
-        The graph computes in float32. It maps rows as `predict` takes them, [n, *shape] (pictures: uint8, 0 to 255), to
-        "logits" and "probabilities", both [n, C], C in the order of `classes_`. Metadata: "class_names" and "input" (its
-        name, type and shape, and how pictures are brought to that shape), both JSON, and "maskcl", the version.
+        The graph computes in float32; it maps rows as `predict` takes them, [n, *shape] (pictures: uint8, 0 to 255) to
+        "logits" and "probabilities", both [n, C], C in the order of `classes_`. Its metadata has "class_names" and
+        "input" (name, type and shape, and how pictures are brought to it), both JSON, and "maskcl", the version.
 
         Args:
             path: The file; it is there as a whole or not at all.
