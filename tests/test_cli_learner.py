@@ -114,6 +114,8 @@ def test_the_defaults_of_a_new_model(painted: Path, tmp_path: Path) -> None:
     assert (found.optimizer, found.lr, found.mask) == ({"name": "adam"}, 0.001, {"leak": 0.03})
     assert (found.memory, found.batch_size, found.image_size, found.seed) == (2000, 32, 32, 0)
     path.unlink()
+    assert main([*argv[:4], "--method", "gdumb", "--set", "method.passes=1", *SMALL]) == 0  # it has its own epochs
+    path.unlink()
     assert main([*argv, "--method", "er_ace", "--set", "optimizer.name=sgd", "--network", "mlp"]) == 0
     found = Learner.load(path)
     assert (found.network, found.optimizer, found.lr, found.mask) == ({"name": "mlp"}, {"name": "sgd"}, None, None)

@@ -37,7 +37,9 @@ def fit(
     into: Annotated[
         Path, typer.Option("--into", metavar="MODEL", help="Model file: a new one is begun, one that is there goes on.")
     ],
-    epochs: Annotated[int, typer.Option("--epochs", metavar="N", help="Passes over the pictures.")] = 10,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", metavar="N", help="Passes over the pictures; default 10.")
+    ] = None,
     network: Annotated[
         str | None,
         typer.Option("--network", metavar="NAME", help="Network of a new model; default convnet, of 32, 64, 128."),
@@ -89,10 +91,10 @@ def fit(
 ) -> None:
     """Teach a model the classes of a folder of pictures, or begin one."""
     from maskcl.learner.judging import as_known, judged, split_off
-    from maskcl.learner.model_file import begun_or_loaded, memory_places, picture_size
+    from maskcl.learner.model_file import begun_or_loaded, default_epochs, memory_places, picture_size
     from maskcl.learner.pictures import read_folder
 
-    check(epochs >= 1, "--epochs", "must be a whole number, 1 or more", epochs)
+    check(epochs is None or epochs >= 1, "--epochs", "must be a whole number, 1 or more", epochs)
     check(held_out is None or 0 < held_out < 1, "--held-out", "must be above 0 and below 1", held_out)
     plain = {"network": network, "method": method, "memory": memory, "image_size": image_size, "lr": lr,
              "batch_size": batch_size, "seed": seed}  # fmt: skip
@@ -100,6 +102,7 @@ def fit(
     began, new = time.perf_counter(), not into.exists()
     try:
         learner = begun_or_loaded(into, _asked(plain, mask, overrides or []), device=device)
+        epochs = default_epochs(learner) if epochs is None else epochs
         before = [] if new else learner.classes_.tolist()
         with _way_out(), pictures_progress(quiet=quiet) as told:
             size = learner.image_size if new else picture_size(learner, str(into))

@@ -13,7 +13,16 @@ from maskcl.devices import find_device
 from maskcl.errors import DataError, MissingDataError, check
 from maskcl.learner.learner import Learner
 
-__all__ = ["DEFAULTS", "Asked", "begun_or_loaded", "input_kind", "loaded", "memory_places", "picture_size"]
+__all__ = [
+    "DEFAULTS",
+    "Asked",
+    "begun_or_loaded",
+    "default_epochs",
+    "input_kind",
+    "loaded",
+    "memory_places",
+    "picture_size",
+]
 
 DEFAULTS: dict[str, Any] = {
     "network": {"name": "convnet", "hidden": [32, 64, 128]},
@@ -106,6 +115,16 @@ def input_kind(learner: Learner) -> str:
     """
     rows = learner._core.rows
     return f"{rows.dtype} [rows, {', '.join(map(str, rows.shape[1:]))}]"
+
+
+def default_epochs(learner: Learner) -> int:
+    """Return how many passes do well on pictures; 1 where a method has a number of its own, as GDumb has.
+
+    >>> default_epochs(Learner(method="er")), default_epochs(Learner(method="gdumb"))
+    (10, 1)
+    """
+    phases = learner._settings().method.phases(0, 1)
+    return 1 if phases and all(phase.epochs for phase in phases) else 10
 
 
 def memory_places(learner: Learner) -> tuple[int, int]:
