@@ -64,6 +64,7 @@ WORDS: dict[str, tuple[list[str], str]] = {
     "an unknown network": ([*FIT, "--network", "resnet"], "network.name: must be"),
     "an unknown method": ([*FIT, "--method", "era"], "method.name: must be one of"),
     "a method for whole runs": ([*FIT, "--method", "joint"], "must not train on all tasks together, as 'joint' does"),
+    "a memory of set classes": ([*FIT, "--method", "agem"], "memory.policy: must not give slots to classes beforehand, for a model goes on to learn new ones, got 'ring'.\nhint: --set memory.policy=reservoir"),
     "a negative memory": ([*FIT, "--memory=-1"], "memory.size: must be 0 or more"),
     "a mask of no value": ([*FIT, "--mask", "leak"], "mask: must be 'none' or a table of settings, got 'leak'."),
     "a mask that is none": ([*FIT, "--mask", "leek=0.1"], "'leek' is not a key of [mask], got 0.1. Did you mean 'leak'?"),

@@ -12,6 +12,7 @@ import numpy as np
 from maskcl.devices import find_device
 from maskcl.errors import DataError, MissingDataError, check
 from maskcl.learner.learner import Learner
+from maskcl.memory import POLICIES
 
 __all__ = [
     "DEFAULTS",
@@ -74,6 +75,7 @@ def begun_or_loaded(path: Path, asked: Sequence[Asked], *, device: str | None) -
     if not path.exists():
         begun = Learner(**_merged(_defaults(asked), asked) | ({} if device is None else {"device": device}))
         find_device(begun.device)  # now, and not after all pictures have been read
+        _check_goes_on(begun)
         return begun
     learner = loaded(path, device=device)
     own = learner.get_params(deep=False) | {"image_size": picture_size(learner, str(path))}
@@ -83,6 +85,16 @@ def begun_or_loaded(path: Path, asked: Sequence[Asked], *, device: str | None) -
         hint = "another file is a new model"
         check(False, odd.option, f"must be left out or be as {path} has it, for it goes on", odd.value, hint=hint)
     return learner
+
+
+def _check_goes_on(learner: Learner) -> None:
+    """Refuse a memory that cannot take new classes, of which nobody knows beforehand here."""
+    config = learner._settings()
+    if config.memory is not None:
+        policy = str(config.memory.policy or config.method.needs.policy)
+        must = "must not give slots to classes beforehand, for a model goes on to learn new ones"
+        hint = "--set memory.policy=reservoir"
+        check(not POLICIES.find(policy).fixed_classes, "memory.policy", must, policy, hint=hint)
 
 
 def loaded(path: str | os.PathLike[str], *, device: str | None = None) -> Learner:
