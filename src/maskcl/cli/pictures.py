@@ -195,7 +195,7 @@ def evaluate(
         pictures, names = read_folder(folder, "FOLDER", size, skip_unreadable=skip_unreadable, on_progress=told)
     found = judged(learner, pictures, as_known(names, learner.classes_.tolist()))
     print_judged(found, format)
-    if found.unknown and not quiet:
+    if found.unknown:
         note(f"warning: {some_of(found.unknown)}: not known to the model, and counted as wrong")
 
 
