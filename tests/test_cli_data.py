@@ -149,7 +149,7 @@ def test_nothing_is_cleared_under_a_name_that_nothing_has(
 ) -> None:
     status, out, err = said(capsys, "data", "clear", "nothing_here")
     assert (status, out) == (2, "")
-    assert err.startswith("error: data set: must be a folder of pictures, or one of digits, mnist,")
+    assert err.startswith("error: data set: must be a folder of pictures, or one of digits, mnist_small,")
     assert said(capsys, "data", "clear", "tiny_imagenet")[0] == 0  # known, and nothing of it is decoded
     assert said(capsys, "data", "clear", str(draw_folder(tmp_path / "pets")))[0] == 0
     assert said(capsys, "data", "clear")[0] == 0

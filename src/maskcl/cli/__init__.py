@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 import maskcl
-from maskcl.cli import datasets, experiments, reference
+from maskcl.cli import datasets, experiments, pictures, reference
 from maskcl.cli.console import note
 from maskcl.errors import MaskclError, MaskclWarning
 
@@ -33,6 +33,10 @@ app = typer.Typer(
 app.command()(experiments.demo)
 app.command()(experiments.run)
 app.command()(experiments.report)
+app.command()(pictures.fit)
+app.command()(pictures.predict)
+app.command()(pictures.evaluate)
+app.command()(pictures.export)
 app.command()(reference.methods)
 app.command()(reference.schema)
 app.command()(reference.bench)

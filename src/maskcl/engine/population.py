@@ -6,7 +6,7 @@ A task reads as a line: plan, phases, end_task, refill, freeze; then evaluate.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -53,10 +53,10 @@ class Population(Members):
         tasks = range(self.num_tasks) if phase.rows == "all" else (task,)
         return np.concatenate([train_rows(spec, t) for t in tasks])
 
-    def num_steps(self, member: int) -> int:
-        """Steps of a whole run, as far as they are known beforehand: of phases on the memory, as if it were full."""
+    def num_steps(self, member: int, tasks: Iterable[int] | None = None) -> int:
+        """Steps of tasks, or of a whole run, as far as known beforehand: of phases on the memory as if it were full."""
         total = 0
-        for task in range(self.num_tasks):
+        for task in range(self.num_tasks) if tasks is None else tasks:
             for phase in self.method.phases(task, self.num_tasks):
                 full = phase.rows == "memory"
                 count = self.memory_size if full else len(self.stream_rows(member, phase, task))

@@ -51,8 +51,10 @@ def check_names(table: Mapping[Any, Any], where: str) -> None:
             check_names(part, where)
 
 
-def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
-    """Read KEY=VALUE, the value as TOML; a bare word is a string.
+def parse_overrides(
+    pairs: Iterable[str], *, option: str = "--set", example: str = "optimizer.lr=0.1"
+) -> dict[str, Any]:
+    """Read KEY=VALUE, the value as TOML; a bare word is a string. `option` and `example` are for messages.
 
     >>> parse_overrides(["optimizer.lr=0.1", "mask=none", "network.hidden=[50]"])
     {'optimizer.lr': 0.1, 'mask': 'none', 'network.hidden': [50]}
@@ -60,9 +62,9 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = (part.strip() for part in pair.partition("="))
-        hint = "e.g. --set optimizer.lr=0.1"
-        check(bool(equals and key and text), "--set", "must be KEY=VALUE", pair, hint=hint)
-        check(key not in found, f"--set {key}", "must be given once, and is given twice")
+        hint = f"e.g. {option} {example}"
+        check(bool(equals and key and text), option, "must be KEY=VALUE", pair, hint=hint)
+        check(key not in found, f"{option} {key}", "must be given once, and is given twice")
         try:
             found[key] = tomllib.loads(f"value = {text}")["value"]
         except ValueError:
@@ -70,8 +72,8 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
             bare = text.replace("_", "").replace("+", "").replace("-", "").isalnum()
             plain = not set(text) & set("\"'[]{}\\")  # a path, say, and no list that lacks its end
             quoted = shlex.quote(f'{key}="{text}"')
-            quotes = f"text other than a word stands in quotes: --set {quoted}" if plain else None
-            check(bare, f"--set {key}", must, text, hint=quotes)
+            quotes = f"text other than a word stands in quotes: {option} {quoted}" if plain else None
+            check(bare, f"{option} {key}", must, text, hint=quotes)
             found[key] = text
     return found
 

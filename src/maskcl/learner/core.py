@@ -25,7 +25,9 @@ from maskcl.engine.table import over
 from maskcl.errors import DataError, MaskclError, check
 from maskcl.experiment.config import Config, blaming
 from maskcl.learner.grow import grown_state
+from maskcl.learner.progress import OnProgress, counting
 from maskcl.learner.stream import Stream
+from maskcl.learner.tasks import hidden_classes, union, with_task
 from maskcl.memory import POLICIES
 from maskcl.scenario import Scenario
 
@@ -117,7 +119,9 @@ class Core:
         """Shape of one row."""
         return self.rows.shape[1:]
 
-    def fit(self, inputs: Inputs, labels: Ints, *, epochs: int, num_classes: int) -> None:
+    def fit(
+        self, inputs: Inputs, labels: Ints, *, epochs: int, num_classes: int, on_progress: OnProgress | None = None
+    ) -> None:
         """Learn a task: all or nothing.
 
         Args:
@@ -125,19 +129,20 @@ class Core:
             labels: Their classes, int64 [n].
             epochs: Passes.
             num_classes: Outputs from now on, no fewer than before.
+            on_progress: Told (steps done, steps in all) now and then.
 
         Raises:
             MaskclError: Settings that do not suit these rows, or a loss that is not finite; nothing has changed.
         """
         slots, tasks, old_range = self.num_slots, self.tasks, self.input_range
         self._widen_range(inputs)
-        self.tasks = _with_task(self.tasks, tuple(np.unique(labels).tolist()))
+        self.tasks = with_task(self.tasks, tuple(np.unique(labels).tolist()))
         try:
             table = np.concatenate([self.slots, inputs])
             spec = self._spec(table, np.concatenate([self._slot_labels(), labels]), num_classes,
                               rows=slots + np.arange(len(labels)), epochs=epochs)  # fmt: skip
             population = self._population(spec, num_classes)
-            population.fit_task(len(self.tasks) - 1)
+            population.fit_task(len(self.tasks) - 1, on_steps=counting(population, on_progress))
             check(population.finite()[0], "Learner.fit", "must end with finite weights, and the loss ran away",
                   error=DataError, hint="lower lr, or scale the inputs")  # fmt: skip
         except BaseException:
@@ -169,20 +174,15 @@ class Core:
     def scores(self, inputs: Inputs) -> Tensor:
         """What the method predicts by, [n, C] on the CPU; classes that must not be predicted have -inf."""
         population, some = self.population, self.population.parts.rows_at_once
-        task, method = max(0, len(self.tasks) - 1), self.config.method
+        task = max(0, len(self.tasks) - 1)
         predict, table = population.predictor(0, task), population.data.train
         parts = []
         for start in range(0, len(inputs), some):
             rows = over(inputs[start : start + some])
             rows = rows.to(device=table.stored.device, dtype=table.stored.dtype)
             parts.append(predict(table.finished(rows)))
-        scores = torch.cat(parts)
-        if method.mask is not None and method.mask.visible == "seen":
-            seen = [c for classes in self.tasks for c in classes]
-            hidden = torch.ones(scores.shape[1], dtype=torch.bool)
-            hidden[seen] = False
-            scores = scores.masked_fill(hidden.to(scores.device), -torch.inf)
-        return scores.cpu()
+        scores = torch.cat(parts).cpu()
+        return scores.masked_fill(hidden_classes(self.config.method.mask, self.tasks, self.num_classes), -torch.inf)
 
     def put(self, ids: Ints, inputs: Inputs) -> None:
         """Write rows into the resting table."""
@@ -196,7 +196,7 @@ class Core:
         before = self.tasks, self.input_range, self.streaming, self.num_classes
         self._widen_range(inputs)
         here = self.tasks[-1] if self.streaming else ()
-        self.tasks = _with_task(self.tasks[:-1] if self.streaming else self.tasks, _union(here, labels))
+        self.tasks = with_task(self.tasks[:-1] if self.streaming else self.tasks, union(here, labels))
         self.num_classes, self.streaming = num_classes, True
         try:
             self._rest(self.slots, self.state)
@@ -285,12 +285,3 @@ class Core:
 
 def _range(inputs: Inputs) -> tuple[float, float]:
     return (0.0, 1.0) if inputs.dtype == np.uint8 else (float(inputs.min()), float(inputs.max()))
-
-
-def _union(classes: tuple[int, ...], labels: Ints) -> tuple[int, ...]:
-    return tuple(sorted({*classes, *labels.tolist()}))
-
-
-def _with_task(tasks: list[tuple[int, ...]], classes: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Tasks with one more; a class that comes back belongs to the newest task it was met in."""
-    return [*(tuple(c for c in task if c not in classes) for task in tasks), classes]

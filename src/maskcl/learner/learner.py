@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import nn
 
+from maskcl.data.folder import MOST_IMAGE_SIZE
 from maskcl.errors import check, is_whole, message
 from maskcl.learner.beginning import begun
 from maskcl.learner.core import Core
 from maskcl.learner.files import read_file, write_file
 from maskcl.learner.labels import Labels, to_list
+from maskcl.learner.onnx import write_onnx
+from maskcl.learner.progress import OnProgress
 from maskcl.learner.rows import Rows, check_kind, read_inputs, read_labelled
 from maskcl.learner.settings import DEFAULT_SLOTS, read_settings
 from maskcl.learner.stream import check_streams
@@ -89,6 +92,9 @@ class Learner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.lr, self.optimizer, self.batch_size, self.training = lr, optimizer, batch_size, training
         self.classes, self.known, self.input_range, self.image_size = classes, known, input_range, image_size
         self.device, self.seed = device, seed
+        size = image_size is None or (is_whole(image_size) and 1 <= image_size <= MOST_IMAGE_SIZE)
+        must = f"must be a whole number from 1 to {MOST_IMAGE_SIZE}"
+        check(size, "Learner: image_size", must, image_size)
         self._settings()  # a slip is best told where it was made
 
     def _settings(self) -> Any:
@@ -96,7 +102,9 @@ class Learner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                  "seed")  # fmt: skip
         return read_settings(**{name: getattr(self, name) for name in names})
 
-    def fit(self, inputs: Any, labels: Any = None, *, epochs: int = 1) -> Learner:
+    def fit(
+        self, inputs: Any, labels: Any = None, *, epochs: int = 1, on_progress: OnProgress | None = None
+    ) -> Learner:
         """Learn a batch of data: usually all there is of some new classes.
 
         Args:
@@ -105,6 +113,7 @@ class Learner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 folder with a folder of pictures for each class.
             labels: One a row, anything hashable; classes that are new get an output.
             epochs: Passes over the rows, 1 or more.
+            on_progress: Called as (steps done, steps in all) now and then.
 
         Returns:
             The learner itself.
@@ -116,7 +125,8 @@ class Learner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         good = is_whole(epochs) and epochs >= 1
         check(good, "Learner.fit: epochs", "must be a whole number, 1 or more", epochs)
         rows, core, names = self._taken(inputs, labels, "Learner.fit")
-        core.fit(rows.inputs, names.numbers(rows.labels, "labels"), epochs=epochs, num_classes=len(names))
+        numbers = names.numbers(rows.labels, "labels")
+        core.fit(rows.inputs, numbers, epochs=epochs, num_classes=len(names), on_progress=on_progress)
         return self._stand_on(core, names)
 
     def partial_fit(self, inputs: Any, labels: Any = None, *, classes: Iterable[Hashable] | None = None) -> Learner:
@@ -200,6 +210,23 @@ class Learner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         self._check_fitted("Learner.save")
         write_file(path, self.get_params(deep=False), self._names, self._core)
+
+    def export_onnx(self, path: str | os.PathLike[str]) -> None:
+        """Write the network for programs without PyTorch: scaling inside, class names in the metadata.
+
+        The graph computes in float32; it maps rows as `predict` takes them, [n, *shape] (pictures: uint8, 0 to 255) to
+        "logits" and "probabilities", both [n, C], C in the order of `classes_`. Its metadata has "class_names" and
+        "input" (name, type and shape, and how pictures are brought to it), both JSON, and "maskcl", the version.
+
+        Args:
+            path: The file; it is there as a whole or not at all.
+
+        Raises:
+            ConfigError: Not fitted yet, a method that does not predict by its logits, a network that has no such form,
+                packages that are missing, or a file that cannot be written.
+        """
+        self._check_fitted("Learner.export_onnx")
+        write_onnx(path, self._core, self._names, image_size=self.image_size)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, network: Any = None, device: str | None = None) -> Learner:

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Sequence
-from contextlib import closing
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from maskcl.data import Dataset
-from maskcl.data.build import decoded, other_size
 from maskcl.data.checks import Inputs, to_inputs
-from maskcl.data.picture_set import Entry, entry_of, files_below, folders_in
-from maskcl.data.source import expand, is_folder
 from maskcl.data.torch_dataset import read_rows
-from maskcl.errors import DataError, MissingDataError, check, message
+from maskcl.errors import DataError, check, message
 from maskcl.learner.labels import to_list
+from maskcl.learner.pictures import pictures_in, read_folder, read_pictures
 
-__all__ = ["Rows", "check_kind", "pictures_in", "read_inputs", "read_labelled"]
+__all__ = ["Rows", "check_kind", "read_inputs", "read_labelled"]
 
 
 class Rows(NamedTuple):
@@ -46,7 +42,8 @@ def read_labelled(inputs: Any, labels: Any, where: str, *, image_size: int | Non
     if labels is not None:
         found = Rows(_numbers(inputs, where), to_list(labels, f"{where}: labels"))
     elif isinstance(inputs, (str, os.PathLike)):
-        found = _folder(Path(expand(str(inputs))), where, image_size)
+        pictures, named = read_folder(inputs, where, image_size)
+        found = Rows(pictures, list(named))
     elif isinstance(inputs, Dataset):
         names: Sequence[Hashable] = inputs.class_names or range(inputs.num_classes)
         found = Rows(inputs.train_inputs, [names[label] for label in inputs.train_labels.tolist()])
@@ -67,7 +64,7 @@ def read_labelled(inputs: Any, labels: Any, where: str, *, image_size: int | Non
 def read_inputs(inputs: Any, where: str, *, image_size: int | None) -> Inputs:
     """Return rows without labels as an array; a folder's pictures are all below it, in the order of their paths."""
     if isinstance(inputs, (str, os.PathLike)):
-        return _decoded(*pictures_in(Path(expand(str(inputs))), where), image_size)
+        return read_pictures(*pictures_in(inputs, where), image_size)
     if isinstance(inputs, Dataset):
         return inputs.test_inputs
     found = _numbers(inputs, where)
@@ -145,38 +142,3 @@ def _loader(loader: Any, where: str) -> Rows:
         check(same, f"{here} inputs", must, f"{list(inputs[-1].shape[1:])} {inputs[-1].dtype}", error=DataError)
     check(bool(labels), where, "must have rows", 0, error=DataError)
     return Rows(np.concatenate(inputs), labels)  # type: ignore[arg-type]
-
-
-def _folder(folder: Path, where: str, image_size: int | None) -> Rows:
-    """A folder of pictures for each class."""
-    check(is_folder(folder), where, "must be a folder of pictures", str(folder), error=MissingDataError)
-    classes = [path.name for path in folders_in(folder)]
-    check(bool(classes), where, "must have a folder of pictures for each class", str(folder), error=DataError)
-    entries = []
-    for label, name in enumerate(classes):
-        own = files_below(folder / name, label, folder)
-        check(bool(own), str(folder / name), "must hold pictures, and holds none", error=DataError)
-        entries += own
-    return Rows(_decoded(folder, entries, image_size), [classes[entry.label] for entry in entries])
-
-
-def pictures_in(path: Path, where: str) -> tuple[Path, list[Entry]]:
-    """Return a folder, and all pictures below it in the order of their paths; or the one picture that `path` is."""
-    check(path.exists(), where, "must be a picture, or a folder of pictures", str(path), error=MissingDataError)
-    home = path if path.is_dir() else path.parent
-    entries = files_below(path, 0, path) if path.is_dir() else [entry_of(path, 0, home)]
-    check(bool(entries), where, "must hold pictures, and holds none", str(path), error=DataError)
-    return home, entries
-
-
-def _decoded(folder: Path, entries: Sequence[Entry], image_size: int | None) -> Inputs:
-    """Pictures of one size, uint8 [n, 3, height, width]."""
-    found: list[Any] = []
-    with closing(decoded(folder, entries, image_size)) as pairs:
-        for entry, picture in pairs:
-            if isinstance(picture, DataError):
-                raise picture
-            found.append(picture)
-            if picture.shape != found[0].shape:
-                raise other_size(folder, entry, picture.shape, entries[0], found[0].shape)
-    return np.stack(found)
