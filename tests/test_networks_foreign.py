@@ -238,7 +238,7 @@ def test_an_argument_that_is_no_option_is_refused_with_its_reason(library: str) 
 
 
 def test_a_network_for_another_task_is_near_to_none() -> None:
-    with pytest.raises(ConfigError, match=r"5 networks for classification, got 'torchvision/small_detector'\.$"):
+    with pytest.raises(ConfigError, match=r"6 networks for classification, got 'torchvision/small_detector'\.$"):
         find("torchvision/small_detector")
 
 

@@ -65,5 +65,5 @@ def test_a_broken_offset_is_of_the_file(folder: Path, tmp_path: Path, monkeypatc
         return plain(picture, where)
 
     monkeypatch.setattr(pictures, "_rgb", fail)
-    with pytest.warns(MaskclWarning, match="2 pictures are left out"):
+    with pytest.warns(MaskclWarning, match="2 pictures left out"):
         from_folder(folder, root=tmp_path / "root", skip_unreadable=True)

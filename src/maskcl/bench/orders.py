@@ -31,7 +31,7 @@ def bench_orders(*, say: Callable[[str], None]) -> list[Line]:
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(10), ROWS)
     images = rng.random((len(labels), 784), dtype=np.float32)
-    dataset = from_arrays(images, labels, images[::100], labels[::100])
+    dataset = from_arrays(images, labels, images[::50], labels[::50])
     fixed = class_incremental(dataset, num_tasks=5)
     scenarios = {
         "20 seeds": [fixed] * MEMBERS,
