@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from maskcl.bench import cfgm, orders, resnet18, step
+from maskcl.bench import cfgm, orders, resnet18, step, stream
 from maskcl.cli import main
 
 
@@ -101,7 +101,58 @@ def test_an_unknown_benchmark_is_refused_before_anything_is_printed(
     assert main(["bench", *names]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert "must be one of er, derpp, flat, orders, cfgm, resnet18, gpu" in err
+    assert "must be one of er, derpp, flat, orders, cfgm, resnet18, stream, gpu" in err
+
+
+def test_a_step_of_a_stream_is_held_against_a_bare_one_at_begin_middle_and_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"SLOTS": 40, "TURN": 10, "LEAST_ROWS": 80}.items():
+        monkeypatch.setattr(stream, name, value)
+    found = stream.measure(120)
+    assert {name: len(each) for name, each in found.items()} == {"learner": 12, "bare": 12}
+    assert all(seconds > 0 for each in found.values() for seconds in each)
+    before = torch.get_num_threads()
+    assert main(["bench", "stream", "--rows", "120"]) == 0
+    assert torch.get_num_threads() == before
+    out, err = capsys.readouterr()
+    assert all(words in out for words in ("steps of one row, 120 rows", "begin", "middle", "end", "limit 1.5"))
+    assert err.splitlines()[-1] == "stream: 120 of 120 rows"
+
+
+def test_begin_middle_and_end_are_medians_of_a_fifth_each() -> None:
+    assert stream.parts([1, 1, 9, 0, 5, 5, 5, 0, 3, 2]) == [1, 5, 2.5]
+    assert stream.parts([4.0]) == [4, 4, 4]
+
+
+def test_the_bare_step_learns_from_the_new_row_and_ten_of_a_reservoir(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "SLOTS", 8)
+    torch.manual_seed(0)
+    bare, counts = stream.BareStep(), []
+    bare.network.register_forward_pre_hook(lambda _, inputs: counts.append(len(inputs[0])))
+    rows, labels = torch.rand(30, stream.INPUTS), torch.randint(10, (30,))
+    for row, label in zip(rows.split(1), labels.split(1), strict=True):
+        bare(row, label)
+    assert counts == [1] + [11] * 29, "as `Learner.partial_fit`"
+    kept = [int(torch.nonzero((rows == row).all(1))[0]) for row in bare.rows]
+    assert len(set(kept)) == 8
+    assert max(kept) >= 8
+    assert bare.labels.tolist() == labels[kept].tolist()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["stream", "--rows", "3999"], "maskcl bench: --rows: must be 4,000 or more, twice the memory, got 3999."),
+        (["flat", "--rows", "9000"], "maskcl bench: --rows: acts on 'stream' alone, got 9000."),
+    ],
+)
+def test_a_length_that_measures_nothing_is_refused(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", *words]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.strip()) == ("", f"error: {said}")
 
 
 def test_resnet18_is_held_against_a_bare_loop_and_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:

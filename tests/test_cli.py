@@ -185,11 +185,12 @@ def test_the_schema_is_json_on_stdout(capsys: pytest.CaptureFixture[str]) -> Non
     assert json.loads(capsys.readouterr().out)["title"] == "maskcl experiment"
 
 
-def test_bench_hands_on_names_and_status(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[list[str]] = []
-    monkeypatch.setattr("maskcl.bench.main", lambda names: asked.append(names) or 3)
+def test_bench_hands_on_names_rows_and_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[list[str], int | None]] = []
+    monkeypatch.setattr("maskcl.bench.main", lambda names, *, rows: asked.append((names, rows)) or 3)
     assert main(["bench", "er", "flat"]) == 3
-    assert asked == [["er", "flat"]]
+    assert main(["bench", "stream", "--rows", "5000"]) == 3
+    assert asked == [(["er", "flat"], None), (["stream"], 5000)]
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

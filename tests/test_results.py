@@ -20,6 +20,7 @@ from maskcl.results import (
     config_hash,
     difference,
     load_results,
+    percent,
     read_result,
     result_path,
     slug,
@@ -488,3 +489,17 @@ def test_er_ace_without_a_mask_is_said_to_be_er() -> None:
     assert text in report.render(fabricate(methods=("er_ace",), masks=masks[:1]), "markdown")
     for others in (fabricate(methods=("er",), masks=masks), fabricate(methods=("er_ace",), masks=masks[1:])):
         assert text not in Results(others).table().notes
+
+
+def test_anytime_accuracy_has_a_column_where_runs_were_evaluated_within_tasks() -> None:
+    masks = [None, {"leak": 0.1}]
+    with_it = Results(fabricate(methods=("er",), masks=masks, anytime=True))
+    table = with_it.table()
+    place = table.header.index("Anytime accuracy")
+    for row, setting in zip(table.rows, with_it.settings, strict=True):
+        assert row.cells[place] == percent(setting.interval("average_anytime_accuracy"))
+        assert row.cells[place] not in (row.cells[place - 1], "–")
+    assert any(note.startswith("Anytime accuracy: ") for note in table.notes)
+    without = Results(fabricate(methods=("er",), masks=masks)).table()
+    assert "Anytime accuracy" not in without.header
+    assert [cell for i, cell in enumerate(table.header) if i != place] == list(without.header)

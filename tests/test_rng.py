@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maskcl.rng import derive, generator
+from maskcl.rng import Steps, derive, generator
 
 
 def test_the_same_arguments_give_the_same_numbers_whatever_was_drawn_before() -> None:
@@ -41,3 +41,20 @@ def test_numbers_are_those_of_earlier_versions() -> None:
     """A change here changes every published result: say so in CHANGELOG."""
     assert generator(0, "stream", 0, 0).permutation(10).tolist() == [0, 3, 2, 4, 6, 8, 1, 5, 9, 7]
     assert derive(0, "initialisation") == 3625034633539666008
+
+
+def test_a_step_has_the_same_numbers_whenever_it_is_asked_for() -> None:
+    steps = Steps(3, "draws", -1)
+    first = [steps.at(n).random(7) for n in range(50)]
+    steps.at(4).integers(0, 9, 3, dtype=np.uint32)  # leaves half a word behind
+    again = [steps.at(n).random(7) for n in reversed(range(50))][::-1]
+    np.testing.assert_array_equal(first, again)
+    assert len(np.unique(np.concatenate(first))) == 350, "no step repeats another's numbers"
+    steps.at(4).integers(0, 9, 3, dtype=np.uint32)
+    half = steps.at(5).integers(0, 2**31, 4, dtype=np.uint32)
+    np.testing.assert_array_equal(half, Steps(3, "draws", -1).at(5).integers(0, 2**31, 4, dtype=np.uint32))
+
+
+@pytest.mark.parametrize("other", [Steps(4, "draws", -1), Steps(3, "memory", -1), Steps(3, "draws", 0)])
+def test_steps_of_another_seed_purpose_or_counter_are_others(other: Steps) -> None:
+    assert not np.array_equal(Steps(3, "draws", -1).at(7).random(4), other.at(7).random(4))

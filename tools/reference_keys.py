@@ -96,6 +96,11 @@ KEYS: dict[str, Key] = {
     ),
     "scenario.subset": Key(example="0.1", above=0, most=1, note="A smaller share is part of a larger one."),
     "scenario.eval_subset": Key(example="0.1", above=0, most=1),
+    "scenario.blurry": Key(
+        example="0.1", least=0, below=1, note='Mask policy "task" is then refused ([why](../../design/streams.md)).'
+    ),
+    "scenario.repeats": Key(example="0.3", least=0, most=1, note='Mask policy "task" is then refused.'),
+    "scenario.imbalance": Key(example="0.01", above=0, most=1, note="What it is judged by stays as it is."),
     # [mask]
     "mask.value": Key(example="-inf", below=_INF),
     "mask.mass": Key(example="0.0", note="Finite."),

@@ -6,6 +6,7 @@ import operator
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from maskcl import rng
 from maskcl.data.base import Dataset
+from maskcl.data.deal import Stream
 from maskcl.data.split import held_out_rows, rows_by_class
 from maskcl.errors import ConfigError, DataError, MaskclWarning, check, message
 
@@ -31,7 +33,7 @@ class Scenario:
 
     Attributes:
         dataset: The data set.
-        tasks: Classes of each task, in the order in which they were given.
+        tasks: Classes of each task, in the order in which they were given. Rows of a class may come in other tasks too.
         train_rows: Rows of dataset.train_inputs that teach each task, ascending, int64.
         eval_inputs: What accuracy is measured on: the test inputs, or held-out training inputs; shape [M, ...].
         eval_labels: Their classes, int64, shape [M].
@@ -65,6 +67,22 @@ class Scenario:
             task_of_class[list(classes)] = task
         return task_of_class
 
+    @cached_property
+    def is_clean(self) -> bool:
+        """Whether every training row comes in its class's own task."""
+        return all((gap == 0).all() for gap in self._late)
+
+    @cached_property
+    def comes_early(self) -> bool:
+        """Whether some training row comes in a task before its class's own."""
+        return any((gap < 0).any() for gap in self._late)
+
+    @property
+    def _late(self) -> list[Rows]:
+        """By how many tasks each training row comes after its class's own."""
+        home, labels = self.task_of_class, self.dataset.train_labels
+        return [task - home[labels[rows]] for task, rows in enumerate(self.train_rows)]
+
 
 def class_incremental(
     dataset: Dataset,
@@ -77,6 +95,9 @@ def class_incremental(
     validation_fraction: float = 0.0,
     subset: float | None = None,
     eval_subset: float | None = None,
+    blurry: float = 0.0,
+    repeats: float = 0.0,
+    imbalance: float = 1.0,
 ) -> Scenario:
     """Cut a data set into tasks of classes that come one after another.
 
@@ -94,6 +115,13 @@ def class_incremental(
         subset: Share of each class's (other) training rows to learn from, 0 < subset <= 1; None: all. A smaller share
             is part of a larger one, the same for every seed and order.
         eval_subset: The same of what is judged by, the test rows or those held out.
+        blurry: Share of each class's rows that come in tasks to which it does not belong, evenly, 0 <= blurry < 1.
+        repeats: Probability with which a class comes again in each later task, 0 to 1; its rows are dealt evenly to the
+            tasks in which it comes, each to one.
+        imbalance: Rows that the rarest class keeps to those of the commonest, 0 < imbalance <= 1; shares fall off
+            exponentially in between, and chance says which class is rare.
+
+    Chance in the last three depends on `seed` (0 without one), not on a run's seed.
 
     Returns:
         The scenario.
@@ -128,7 +156,8 @@ def class_incremental(
     held_out = _check_fraction(validation_fraction)
     shares = {"subset": subset, "eval_subset": eval_subset}
     learnt, judged = (1.0 if s is None else check_subset(s, f"scenario.{name}") for name, s in shares.items())
-    return _assemble(dataset, cut, held_out, learnt, judged)
+    stream = Stream(blurry=blurry, repeats=repeats, imbalance=imbalance, seed=seed or 0)
+    return _assemble(dataset, cut, held_out, learnt, judged, stream)
 
 
 def check_subset(subset: Any, where: str) -> float:
@@ -138,7 +167,12 @@ def check_subset(subset: Any, where: str) -> float:
 
 
 def _assemble(
-    dataset: Dataset, tasks: tuple[tuple[int, ...], ...], validation_fraction: float, learnt: float, judged: float
+    dataset: Dataset,
+    tasks: tuple[tuple[int, ...], ...],
+    validation_fraction: float,
+    learnt: float,
+    judged: float,
+    stream: Stream,
 ) -> Scenario:
     train = rows_by_class(dataset.train_labels, dataset.num_classes)
     for task, classes in enumerate(tasks):
@@ -170,8 +204,7 @@ def _assemble(
         which = f"class {names}" if len(unjudged) == 1 else f"{len(unjudged)} classes ({names}{more})"
         text = f"{dataset.name}: no {kind} rows judge {which}: no accuracy says whether they are learnt or forgotten."
         warnings.warn(text, MaskclWarning, stacklevel=3)
-    train_rows = tuple(_rows_of_task(train, classes) for classes in tasks)
-    return Scenario(dataset, tasks, train_rows, eval_inputs, eval_labels, eval_rows)
+    return Scenario(dataset, tasks, stream.deal(train, tasks), eval_inputs, eval_labels, eval_rows)
 
 
 def _class_name(dataset: Dataset, label: int) -> str:

@@ -95,3 +95,60 @@ def test_the_settings_of_the_demo_are_those_that_its_tuning_chose() -> None:
             for name, value in best.items():
                 section, part = name.split(".")
                 assert setting[section][part] == float(value)
+
+
+STREAMS = ("blurry", "repeats", "imbalance")
+
+
+def streams(name: str) -> list[dict[str, str]]:
+    """A results file on streams: rows, each with its "stream"."""
+    with (ROOT / "experiments" / "results" / f"{name}.csv").open(encoding="utf-8") as file:
+        found = list(csv.DictReader(file))
+    for row in found:
+        (row["stream"],) = [f"{key} {row[f'scenario.{key}']}" for key in STREAMS if row[f"scenario.{key}"]]
+    return found
+
+
+def test_the_table_of_streams_states_what_its_results_file_states() -> None:
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    table = text.partition("## Split MNIST: streams without clean tasks\n")[2].partition("\nmaskcl 0")[0]
+    found, known = rows(table[table.index("| stream |") :]), streams("streams_mnist")
+    assert len(found) == len(known) == 18
+    metrics = {
+        "final accuracy": "final_accuracy_percent",
+        "vs no mask": "final_accuracy_percent_difference",
+        "anytime accuracy": "average_anytime_accuracy_percent",
+        "vs no mask, anytime": "average_anytime_accuracy_percent_difference",
+    }
+    for row in found:
+        mask = row["mask"].replace(", last ", " policy=recent recent_rows=").replace("−", "-")
+        (there,) = [
+            each for each in known
+            if (each["stream"], TITLES[each["method"]], each["mask"]) == (row["stream"], row["method"], mask)
+        ]  # fmt: skip
+        for words, metric in metrics.items():
+            values = [float(there[each]) for each in (metric, f"{metric}_interval") if there[each]]
+            assert numbers(row[words]) == pytest.approx(values, abs=0.0501), (row, words)
+
+
+def test_leak_and_windows_of_streams_are_those_that_the_tuning_chose() -> None:
+    """One leak for all streams and a window for each: the best mean anytime accuracy of it and of m = -inf."""
+    tuned: dict[tuple[str, str], dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for row in streams("streams_mnist_tuning"):
+        if row["mask"] != "no mask":
+            dial, _, window = row["mask"].partition(" policy=recent recent_rows=")
+            tuned[row["stream"].split()[0], window][dial] += float(row["average_anytime_accuracy_percent"])
+    best: dict[str, tuple[float, dict[str, str]]] = {}
+    for leak in ("leak=0.1", "leak=0.01"):
+        of = {key: tuned[key][leak] + tuned[key]["m=-inf"] for key in tuned}
+        windows = {stream: max(("10", "30", "100"), key=lambda w, s=stream: of[s, w]) for stream in STREAMS}  # type: ignore[misc]
+        best[leak] = sum(of[item] for item in windows.items()), windows
+    chosen = max(best, key=lambda leak: best[leak][0])
+    used = {
+        (row["stream"].split()[0], row["mask"]) for row in streams("streams_mnist") if row["mask"] != "no mask"
+    }  # fmt: skip
+    assert used == {
+        (stream, f"{dial} policy=recent recent_rows={window}")
+        for stream, window in best[chosen][1].items()
+        for dial in (chosen, "m=-inf")
+    }

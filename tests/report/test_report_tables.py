@@ -98,3 +98,11 @@ def test_formats_escape_what_a_configuration_may_hold():
 def test_an_unknown_format_is_refused_with_the_nearest_one():
     with pytest.raises(ConfigError, match="Did you mean 'markdown'"):
         report.render(fabricate(masks=MASKS[:1]), "mardown")
+
+
+def test_gains_in_anytime_accuracy_are_in_the_csv_where_it_was_measured() -> None:
+    masks, names = [None, {"leak": 0.1}], "average_anytime_accuracy_percent_difference"
+    rows = {anytime: list(csv.DictReader(io.StringIO(report.render(
+        fabricate(methods=("er",), masks=masks, anytime=anytime), "csv")))) for anytime in (True, False)}  # fmt: skip
+    assert names not in rows[False][0]
+    assert [bool(row[names]) for row in rows[True]] == [False, True]

@@ -9,19 +9,24 @@ from functools import partial
 from rich.console import Console
 from rich.table import Table
 
-from maskcl.errors import check_choice
+from maskcl.errors import check, check_choice
 from maskcl.machine import free_cores
 
 __all__ = ["BENCHMARKS", "main"]
 
-BENCHMARKS = ("er", "derpp", "flat", "orders", "cfgm", "resnet18")
+BENCHMARKS = ("er", "derpp", "flat", "orders", "cfgm", "resnet18", "stream")
 """What `maskcl bench` measures; "gpu" only where it is named, for it needs one."""
 BASES = {"flat": "ratio to task 1", "orders": "time to 20 seeds"}
 """What the ratios of a benchmark are to; a bare loop for all others."""
 
 
-def main(names: Sequence[str]) -> int:
-    """Run benchmarks (all by default) and print their tables; the command `maskcl bench`."""
+def main(names: Sequence[str], *, rows: int | None = None) -> int:
+    """Run benchmarks (all by default) and print their tables; the command `maskcl bench`.
+
+    Args:
+        names: Some of `BENCHMARKS`, or "gpu".
+        rows: Length of the stream in "stream"; None: its default.
+    """
     import torch
 
     from maskcl.bench.cfgm import bench_cfgm
@@ -29,11 +34,14 @@ def main(names: Sequence[str]) -> int:
     from maskcl.bench.orders import bench_orders
     from maskcl.bench.resnet18 import bench_resnet18
     from maskcl.bench.step import MEMBERS, ROUNDS, bench_flat, bench_step
+    from maskcl.bench.stream import ROWS, bench_stream, check_rows
 
     for name in names:
         check_choice(name, "maskcl bench", (*BENCHMARKS, "gpu"))
     if "gpu" in names:
         check_gpu()
+    check(rows is None or "stream" in (names or BENCHMARKS), "maskcl bench: --rows", "acts on 'stream' alone", rows)
+    check_rows(num_rows := ROWS if rows is None else rows)
     out, progress = Console(), Console(stderr=True)
     threads, before = free_cores(), torch.get_num_threads()
     out.print(f"torch {torch.__version__}, {threads} threads; medians of {ROUNDS} rounds, range in brackets")
@@ -41,6 +49,7 @@ def main(names: Sequence[str]) -> int:
         "cfgm": bench_cfgm,
         "gpu": bench_gpu,
         "resnet18": partial(bench_resnet18, threads=threads),
+        "stream": partial(bench_stream, num_rows),
     }
     for name in names or BENCHMARKS:
         if name in tables:

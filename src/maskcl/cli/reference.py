@@ -53,8 +53,9 @@ def schema() -> None:
 
 def bench(
     names: Annotated[list[str] | None, typer.Argument(help="Benchmarks; default all.", metavar="[NAME]...")] = None,
+    rows: Annotated[int | None, typer.Option("--rows", help="Length of the stream in 'stream'.", metavar="N")] = None,
 ) -> None:
     """Measure speed, as ratios to a bare PyTorch loop in the same run."""
     from maskcl.bench import main
 
-    raise typer.Exit(main(names or []))
+    raise typer.Exit(main(names or [], rows=rows))

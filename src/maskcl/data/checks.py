@@ -38,6 +38,8 @@ def to_inputs(where: str, values: Any) -> Inputs:
     array = _to_numpy(where, values)
     if array.dtype == np.uint8 and array.ndim == 4:
         return np.ascontiguousarray(array)
+    if array.dtype == np.float32:  # the usual case in a stream of single rows, where words cost more than the check
+        return np.ascontiguousarray(array)
     hint = None
     if array.dtype == np.uint8:
         hint = "scale images first, e.g. images / 255, or give them the shape [rows, channels, height, width]"

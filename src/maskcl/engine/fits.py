@@ -11,6 +11,8 @@ from maskcl.methods.base import overrides
 
 __all__ = ["check_spec", "num_rows"]
 
+STRAY = "where rows come in tasks that are not their class's own (scenario.blurry, scenario.repeats)"
+
 
 def check_spec(spec: Any) -> None:
     """Refuse settings that do not fit together.
@@ -62,6 +64,9 @@ def check_spec(spec: Any) -> None:
     if training.augment is not None:
         training.augment.check_shape(scenario.dataset.input_shape)
     _check_mask(spec)
+    aside = needs.held_out > 0 and not scenario.is_clean
+    check(not aside, "method", f"must not hold out rows of a task's classes, as '{method.key}' does, {STRAY}",
+          method.key)  # fmt: skip
     cfgm = method.cfgm
     if cfgm is not None:
         known = cfgm.from_task < num_tasks or scenario.open
@@ -98,6 +103,10 @@ def _check_mask(spec: Any) -> None:
             check(compared, f"mask.{name}",
                   f"must leave old classes in the softmax: task {t} has one class, and its loss would be 0", dial,
                   hint="use a finite value, or a leak above 0")  # fmt: skip
+    by_task = mask.policy == "task" and not spec.scenario.is_clean
+    check(not by_task, "mask.policy", f"must be 'batch' or 'recent' {STRAY}", mask.policy)
+    early = mask.visible == "seen" and spec.scenario.comes_early
+    check(not early, "mask.visible", f"must be 'all' {STRAY}", mask.visible)
     window = mask.recent_rows
     check(window is None or window >= batch, "mask.recent_rows", f"must be the batch size, {batch}, or more", window)
     check(not (mask.removes_inactive and mask.policy == "batch" and batch == 1),

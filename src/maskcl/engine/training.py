@@ -82,6 +82,12 @@ class TaskTraining:
             tell(start + len(part))
         return losses
 
+    def run_one(self, step: StepPlan) -> Tensor:
+        """Train one step and return its loss, [...]: for streams, where the sums and reports of `run` would be felt."""
+        loss = self._train(step)
+        self.state.steps += 1
+        return loss
+
     def _train(self, step: StepPlan) -> Tensor:
         """One step; returns its loss, [...]."""
         self.model.rate = step.rate

@@ -27,7 +27,7 @@ from maskcl.schedule import Schedule
 __all__ = ["Config", "blaming", "plain_values"]
 
 LATER: dict[str, dict[str, Any]] = {
-    "scenario": {"subset": None, "eval_subset": None},
+    "scenario": {"subset": None, "eval_subset": None, "blurry": 0.0, "repeats": 0.0, "imbalance": 1.0},
     "training": {
         "label_smoothing": 0.0, "schedule": None, "augment": None, "precision": "float32", "channels_last": False,
         "compile": False,

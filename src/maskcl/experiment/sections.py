@@ -52,6 +52,17 @@ class ScenarioSection(BaseModel):
     eval_subset: float | None = Field(
         None, description="Judge by this share of the test (or held-out) rows of each class; all by default."
     )
+    blurry: float = Field(
+        0.0,
+        description="Share of each class's rows that come in tasks to which it does not belong, 0 or more, below 1.",
+    )
+    repeats: float = Field(
+        0.0,
+        description="Probability with which a class comes again in each later task, 0 to 1; its rows are dealt out.",
+    )
+    imbalance: float = Field(
+        1.0, description="Share of its rows that the rarest class keeps, above 0 to 1; others keep more, exponentially."
+    )
 
 
 class Randomness(BaseModel):

@@ -31,10 +31,12 @@ class Labels:
 
     def with_new(self, labels: Sequence[Hashable]) -> Labels:
         """Return the classes with those among `labels` that are new, sorted if they can be."""
+        if all(_key(label) in self._number for label in labels):
+            return self
         new = list({_key(label): label for label in labels if _key(label) not in self._number}.values())
         with suppress(TypeError):  # labels of different kinds stay in the order in which they came
             new.sort(key=lambda label: label)  # type: ignore[arg-type, return-value]
-        return Labels([*self.names, *new]) if new else self
+        return Labels([*self.names, *new])
 
     def numbers(self, labels: Sequence[Hashable], where: str) -> NDArray[np.int64]:
         """Return the class of each label, int64 [n].
@@ -81,6 +83,8 @@ def to_list(labels: Any, where: str) -> list[Hashable]:
             text = "A column-vector y was passed when a 1d array was expected; it is taken as one."
             warnings.warn(text, DataConversionWarning, stacklevel=3)
         found = labels.ravel().tolist()
+        if labels.dtype.kind in "biuSU":  # nothing in them can be wrong
+            return found
     else:
         single = isinstance(labels, (str, bytes)) or not isinstance(labels, Iterable)
         check(not single, where, "must be a sequence of labels, one a row", labels, error=DataError)

@@ -150,7 +150,8 @@ class Learner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             fresh = not self._fitted or set(given) == set(self._names.names)
             check(fresh, "Learner.partial_fit: classes", "must be those of the first call, or left out", given)
         rows, core, names = self._taken(inputs, labels, "Learner.partial_fit", classes=classes)
-        check_streams(core)
+        if not core.streaming:  # settings do not change within a stream
+            check_streams(core)
         numbers, size = names.numbers(rows.labels, "labels"), core.config.training.batch_size
         for start in range(0, len(numbers), size):
             part = slice(start, start + size)

@@ -55,9 +55,9 @@ def read_labelled(inputs: Any, labels: Any, where: str, *, image_size: int | Non
         must = f"must be given with an array: {where} requires y to be passed, but the target y is None"
         raise DataError(message(f"{where}: labels", must))  # the words that scikit-learn looks for
     _check_finite(found.inputs, where)
-    same = len(found.inputs) == len(found.labels)
-    must = f"must be one for each of the {len(found.inputs)} rows"
-    check(same, f"{where}: labels", must, len(found.labels), error=DataError)
+    if len(found.inputs) != len(found.labels):
+        must = f"must be one for each of the {len(found.inputs)} rows"
+        raise DataError(message(f"{where}: labels", must, len(found.labels)))
     return found
 
 
@@ -75,6 +75,8 @@ def read_inputs(inputs: Any, where: str, *, image_size: int | None) -> Inputs:
 def _numbers(values: Any, where: str) -> Inputs:
     """Values as float32 rows, or 8-bit images as they are; columns of whole numbers are numbers as well."""
     name = f"{where}: inputs"
+    if isinstance(values, np.ndarray) and values.dtype == np.float32:  # as a stream has them, row by row
+        return np.ascontiguousarray(values)
     check(not hasattr(values, "toarray"), name, "must not be sparse", type(values).__name__, error=DataError,
           hint="inputs.toarray()")  # fmt: skip
     if hasattr(values, "to_numpy"):  # a table
@@ -93,11 +95,12 @@ def _numbers(values: Any, where: str) -> Inputs:
 def _check_finite(inputs: Inputs, where: str) -> None:
     """Refuse rows that are none, in the words that scikit-learn's tests look for."""
     name, shape = f"{where}: inputs", inputs.shape
-    hint = "one row has shape [1, ...]: Reshape your data with inputs[None]"
-    check(len(shape) > 1, name, "must have shape [rows, ...]", shape, error=DataError, hint=hint)
-    check(shape[0] > 0, name, "must have rows, and has 0", error=DataError)
-    few = f"must have values in a row, and has 0 feature(s) (shape={shape}) while a minimum of 1 is required"
-    check(inputs.size > 0, name, few, error=DataError)
+    if len(shape) < 2 or inputs.size == 0:  # words only where they are needed: single rows come fast
+        hint = "one row has shape [1, ...]: Reshape your data with inputs[None]"
+        check(len(shape) > 1, name, "must have shape [rows, ...]", shape, error=DataError, hint=hint)
+        check(shape[0] > 0, name, "must have rows, and has 0", error=DataError)
+        few = f"must have values in a row, and has 0 feature(s) (shape={shape}) while a minimum of 1 is required"
+        raise DataError(message(name, few))
     if inputs.dtype == np.float32 and not np.isfinite(inputs.sum(dtype=np.float64)):  # one pass; then which row it is
         bad = ~np.isfinite(inputs.reshape(shape[0], -1)).all(1)
         check(not bad.any(), name, f"must be finite in float32, and row {int(bad.argmax())} has NaN or inf",
@@ -107,6 +110,8 @@ def _check_finite(inputs: Inputs, where: str) -> None:
 def check_kind(inputs: Inputs, before: Inputs, where: str) -> None:
     """Refuse rows of another shape or type than those before."""
     now, was = inputs.shape[1:], before.shape[1:]
+    if now == was and inputs.dtype == before.dtype:
+        return
     if len(now) == len(was) == 1 and now != was:  # scikit-learn's own words
         text = f"X has {now[0]} features, but Learner is expecting {was[0]} features as input"
         raise DataError(f"{where}: {text}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,11 +15,11 @@ from maskcl.data.checks import Inputs
 from maskcl.engine.plan import recent_classes
 from maskcl.engine.steps import StepPlan
 from maskcl.engine.synthesis import plan_old_labels
-from maskcl.errors import DataError, check
+from maskcl.errors import DataError, check, message
 from maskcl.memory import MemoryState, plan_writes
 from maskcl.methods import Draw, Phase
 from maskcl.methods.base import overrides
-from maskcl.rng import derive, generator
+from maskcl.rng import Steps, derive, generator
 
 if TYPE_CHECKING:
     from maskcl.learner.core import Core
@@ -35,9 +36,18 @@ class Stream:
         self.core, self.population = core, core.population
         self.spec, self.needs = self.population.specs[0], self.population.needs
         self.policy = "" if self.spec.memory is None else str(self.spec.memory.policy)
+        self.on_cpu = self.population.device.type == "cpu"
         self.task = max(0, len(core.tasks) - 1)
         self.trainer = self.population.trainer(self.task, Phase())
         self.old = [c for classes in core.tasks[: self.task] for c in classes]
+        self.writing, self.drawing = (Steps(core.seed, purpose, -1) for purpose in ("memory", "draws"))
+        self.new = core.num_slots + np.arange(self.spec.training.batch_size)
+        state, memory = self.population.state, self.population.state.memories[0]
+        if memory is not None:  # a copy of its own, which steps change in place: a copy each step would cost 30 µs
+            state.memories[0] = MemoryState(
+                memory.rows.copy(), memory.labels.copy(), memory.num_seen, memory.class_counts.copy()
+            )
+            self.filled = np.flatnonzero(memory.rows >= 0)
 
     def step(self, inputs: Inputs, labels: Ints) -> float:
         """Learn from rows [n, *shape] of classes [n]: one step; returns its loss.
@@ -46,52 +56,61 @@ class Stream:
             DataError: The loss is not finite.
         """
         core, state, count = self.core, self.population.state, len(labels)
-        number, memory = int(state.steps[0]), state.memories[0]
-        new = core.num_slots + np.arange(count)
+        number, memory, new = int(state.steps[0]), state.memories[0], self.new[:count]
         core.put(new, inputs)
         ids, classes, sizes, read = [new], [labels], [count], []
-        slots = np.full(count, -1)
+        slots = None
         if memory is not None:
-            slots = plan_writes(self.policy, memory, labels, generator(core.seed, "memory", -1, number))
-            filled = np.flatnonzero(memory.rows >= 0)
-            if len(filled) and self.task >= self.needs.replay_from_task:
-                rng = generator(core.seed, "draws", -1, number)
+            slots = plan_writes(self.policy, memory, labels, self.writing.at(number))
+            if len(self.filled) and self.task >= self.needs.replay_from_task:
+                rng = self.drawing.at(number)
                 for draw in self.needs.draws:
-                    picks = _drawn(draw, memory, filled, labels, rng)
+                    picks = _drawn(draw, memory, self.filled, labels, rng)
                     ids.append(picks)
                     classes.append(memory.labels[picks])
                     sizes.append(len(picks))
-                    read.append(torch.from_numpy(picks).to(self.population.device) if draw.stored_logits else None)
+                    read.append(self._sent(picks) if draw.stored_logits else None)
         plan = StepPlan(
             self._sent(np.concatenate(ids)), self._sent(np.concatenate(classes)), tuple(sizes), tuple(read),
             written=self._written(slots), active=self._active(labels), made=self._made(count, number),
             views=self._views(sum(sizes), number),
         )  # fmt: skip
-        loss = float(self.trainer.run([plan], every=1, tell=lambda done: None))
-        check(np.isfinite(loss), "Learner.partial_fit", "must have a finite loss", loss, error=DataError,
-              hint="lower lr, or scale the inputs")  # fmt: skip
+        loss = float(self.trainer.run_one(plan))
+        if not math.isfinite(loss):
+            hint = "lower lr, or scale the inputs"
+            raise DataError(message("Learner.partial_fit", "must have a finite loss", loss, hint=hint))
         position = int(state.position[0])
-        np.maximum.at(state.last_seen[0], labels, position + np.arange(count))
+        state.last_seen[0][labels] = position + np.arange(count)  # of a class's rows the last one counts
         state.position[0] += count
-        if memory is not None:
-            after = memory.after(slots, new, labels)
-            entered = np.flatnonzero(after.rows >= core.num_slots)
-            if len(entered):
-                core.put(entered, inputs[after.rows[entered] - core.num_slots])
-                after.rows[entered] = entered
-            state.memories[0] = after
+        if memory is not None and slots is not None:
+            self._store(memory, slots, inputs, labels)
         return loss
 
-    def _sent(self, array: Ints) -> Tensor:
-        return torch.from_numpy(array).to(self.population.device)
+    def _store(self, memory: MemoryState, slots: Ints, inputs: Inputs, labels: Ints) -> None:
+        """Keep the rows that enter the memory."""
+        counts = memory.class_counts
+        counts += np.bincount(labels, minlength=len(counts))
+        self.population.state.memories[0] = MemoryState(
+            memory.rows, memory.labels, memory.num_seen + len(labels), counts
+        )
+        if slots.max() < 0:
+            return
+        into, last = _last_writes(slots)
+        self.core.put(into, inputs[last])
+        memory.rows[into], memory.labels[into] = into, labels[last]
+        if len(self.filled) < len(memory.rows):
+            self.filled = np.flatnonzero(memory.rows >= 0)
 
-    def _written(self, slots: Ints) -> tuple[Tensor, Tensor] | None:
-        """Slots whose logits change and the rows they come from; a slot's last write wins."""
-        sources = np.flatnonzero(slots >= 0)[::-1]
-        if not self.needs.stores_logits or len(sources) == 0:
+    def _sent(self, array: Ints) -> Tensor:
+        tensor = torch.from_numpy(array)
+        return tensor if self.on_cpu else tensor.to(self.population.device)
+
+    def _written(self, slots: Ints | None) -> tuple[Tensor, Tensor] | None:
+        """Slots whose logits change and the rows they come from."""
+        if not self.needs.stores_logits or slots is None or slots.max() < 0:
             return None
-        into, last = np.unique(slots[sources], return_index=True)
-        return self._sent(into), self._sent(sources[last])
+        into, last = _last_writes(slots)
+        return self._sent(into), self._sent(last)
 
     def _active(self, labels: Ints) -> Tensor | None:
         mask, state = self.spec.method.mask, self.population.state
@@ -121,12 +140,27 @@ class Stream:
         return self._sent(A.plan(chosen, count * views, rng).reshape(count, views, 3))
 
 
+def _last_writes(slots: Ints) -> tuple[Ints, Ints]:
+    """Slots that are written to, of which there are some, and the last row that each gets."""
+    if len(slots) == 1:
+        return slots, np.zeros(1, np.int64)
+    sources = np.flatnonzero(slots >= 0)[::-1]
+    into, last = np.unique(slots[sources], return_index=True)
+    return into, sources[last]
+
+
 def _drawn(draw: Draw, memory: MemoryState, filled: Ints, labels: Ints, rng: np.random.Generator) -> Ints:
     """Slots of one draw: distinct ones, or with replacement while there are fewer."""
     if draw.classes == "old":
         others = filled[~np.isin(memory.labels[filled], labels)]
         filled = others if len(others) else filled
-    return rng.choice(filled, draw.num_drawn, replace=len(filled) < draw.num_drawn)
+    count, size = len(filled), draw.num_drawn
+    if size * size < count:  # most samples have no row twice, and drawing anew until one has none is fast: 3 of 12 µs
+        while True:
+            places = (rng.random(size) * count).astype(np.int64)
+            if len(set(places.tolist())) == size:
+                return filled[places]
+    return rng.choice(filled, size, replace=count < size)
 
 
 def check_streams(core: Core) -> None:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from maskcl.errors import check
+from maskcl.errors import ConfigError, check, message
 from maskcl.memory.base import POLICIES, Ints, MemoryConfig, MemoryPolicy, MemoryState
 from maskcl.memory.draws import draw_slots, fill_order, keep_order, rows_in_slots
 from maskcl.memory.herding import Herding, herding_order
@@ -86,11 +86,14 @@ def plan_writes(policy: str, state: MemoryState, labels: Ints, rng: np.random.Ge
         return np.full(len(labels), -1)
     slots = POLICIES[policy].writes(state, labels, rng)
     good = isinstance(slots, np.ndarray) and slots.dtype.kind == "i" and slots.shape == labels.shape
-    good = good and (len(slots) == 0 or (slots.min() >= -1 and slots.max() < len(state.rows)))
-    must = (
-        f"must be a slot below {len(state.rows)}, or -1, for each of {len(labels)} rows, as a NumPy array of integers"
-    )
-    check(good, f"memory policy {policy!r}: writes", must, None if slots is None else type(slots).__name__)
+    if good and len(slots):
+        ends = (int(slots[0]),) if len(slots) == 1 else (slots.min(), slots.max())
+        good = min(ends) >= -1 and max(ends) < len(state.rows)
+    if not good:
+        each = f"for each of {len(labels)} rows, as a NumPy array of integers"
+        must = f"must be a slot below {len(state.rows)}, or -1, {each}"
+        got = None if slots is None else type(slots).__name__
+        raise ConfigError(message(f"memory policy {policy!r}: writes", must, got))
     return slots
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from maskcl.metrics import Interval
-from maskcl.results import DASH, HEADLINE, Results, Setting, difference, percent
+from maskcl.results import DASH, Results, Setting, difference, headline, percent
 
 __all__ = ["further", "settings"]
 
@@ -39,7 +39,7 @@ def settings(results: Results) -> Grid:
         change = difference(s, plain, "final_accuracy") if plain is not None else None
         cells = _names(results, s)
         cells[1]["bold"] = row.best
-        for metric, text in zip(HEADLINE, numbers, strict=True):
+        for metric, text in zip(headline(results), numbers, strict=True):
             cells.append(_cell(text, _mean(s.interval(metric)), bold=row.best and metric == "final_accuracy"))
         kind = ("up" if against.startswith("+") else "down") if row.clear else ""
         if compares:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from maskcl.results import HEADLINE, Results, Table
+from maskcl.results import Results, Table, headline
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -85,13 +85,13 @@ def to_csv(results: Results) -> str:
     `x_percent_interval` (half the 95 % interval); for those of the table also `x_percent_difference` (to no mask,
     paired by seed) and `x_percent_difference_interval`.
     """
-    headline = {f"{metric}{suffix}" for metric in HEADLINE for suffix in ("_difference", "_difference_interval")}
+    ours = {f"{metric}{suffix}" for metric in headline(results) for suffix in ("_difference", "_difference_interval")}
     names = {*_NAMES, *results.varied[0]}
     return _csv(
         {
             name if name in names else _percent_name(name): _cell(value) if name in names else _percent_value(value)
             for name, value in row.items()
-            if "_difference" not in name or name in headline
+            if "_difference" not in name or name in ours
         }
         for row in results.summary()
     )

@@ -22,7 +22,7 @@ from maskcl.results.files import (
 )
 from maskcl.results.masks import Dial
 from maskcl.results.settings import Family, Setting, difference, families, flat_config, group
-from maskcl.results.table import DASH, HEADLINE, Row, Table, build, divergences, percent
+from maskcl.results.table import DASH, HEADLINE, Row, Table, build, divergences, headline, percent
 
 if TYPE_CHECKING:
     import pandas
@@ -41,6 +41,7 @@ __all__ = [
     "divergences",
     "document",
     "flat_config",
+    "headline",
     "load_results",
     "percent",
     "read_result",
@@ -156,7 +157,7 @@ class Results:
         return tuple(dict.fromkeys(name for run in self.runs for name in run["metrics"]))
 
     def table(self) -> Table:
-        """Final accuracy, forgetting and learning accuracy of every setting; `print` it."""
+        """Final accuracy, forgetting and learning accuracy of every setting, anytime accuracy if known; `print` it."""
         return build(self)
 
     def __repr__(self) -> str:

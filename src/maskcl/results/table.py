@@ -14,7 +14,7 @@ from maskcl.results.settings import Setting, difference
 if TYPE_CHECKING:
     from maskcl.results import Results
 
-__all__ = ["DASH", "HEADLINE", "Row", "Table", "build", "divergences", "percent"]
+__all__ = ["DASH", "HEADLINE", "Row", "Table", "build", "divergences", "headline", "percent"]
 
 DASH = "–"
 HEADLINE = {
@@ -23,6 +23,8 @@ HEADLINE = {
     "learning_accuracy": "Learning accuracy",
 }
 """The metrics of the table, class-incremental, and their names there."""
+ANYTIME = {"average_anytime_accuracy": "Anytime accuracy"}
+"""One more where runs were evaluated within tasks: it is what streams without clean tasks are judged by."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,16 @@ class Table:
         return [cell.ljust(w) if i < self.num_names else cell.rjust(w) for i, (cell, w) in enumerate(cells)]
 
 
+def headline(results: Results) -> dict[str, str]:
+    """Return the metrics of the table for some results, and their names there."""
+    return HEADLINE | (ANYTIME if ANYTIME.keys() <= set(results.metrics) else {})
+
+
 def build(results: Results) -> Table:
     """Lay the results out: one row a setting, the difference to its counterpart without a mask last."""
     varied = any(s.varies for s in results.settings)
-    header = ("Method", "Mask", *(("Varied",) if varied else ()), *HEADLINE.values(), "vs no mask", "Seeds")
+    metrics = headline(results)
+    header = ("Method", "Mask", *(("Varied",) if varied else ()), *metrics.values(), "vs no mask", "Seeds")
     rows = []
     for family in results.families:
         means = {id(s): float(s.interval("final_accuracy").mean) for s in family.settings}
@@ -91,7 +99,7 @@ def build(results: Results) -> Table:
         for i, s in enumerate(family.settings):
             against, clear = _against(s, family.plain)
             names = (s.title, s.mask, *((s.varies,) if varied else ()))
-            numbers = tuple(percent(s.interval(metric)) for metric in HEADLINE)
+            numbers = tuple(percent(s.interval(metric)) for metric in metrics)
             best = clear and against.startswith("+") and means[id(s)] == top
             rows.append(Row((*names, *numbers, against, _seeds(s)), i == 0, best, clear))
     return Table(header, tuple(rows), 3 if varied else 2, tuple(_notes(results)))
@@ -145,6 +153,8 @@ def _notes(results: Results) -> list[str]:
         "In percent, class-incremental"
         + ("; mean ± 95 % interval over seeds (Student's t)." if max(counts) > 1 else ".")
     ]
+    if len(headline(results)) > len(HEADLINE):
+        notes.append("Anytime accuracy: that on the classes so far, mean over evaluations within tasks.")
     if any(f.plain is not None and f.masked for f in results.families):
         notes.append("vs no mask: difference in final accuracy, in points, paired by seed.")
     if max(counts) == 1:
