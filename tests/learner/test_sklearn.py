@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from maskcl import Learner
+from maskcl import Learner, from_arrays
 
 NOT_SO = {
     "check_fit_idempotent": "a second fit goes on from the first: that is what a learner is for",
@@ -65,3 +65,12 @@ def test_score_knows_weights_and_classes_that_were_never_fitted() -> None:
     weights = np.random.default_rng(1).random(len(labels))
     assert fitted.score(inputs, labels, sample_weight=weights) == pytest.approx(np.average(right, weights=weights))
     assert fitted.score(inputs, ["never"] * len(labels)) == 0
+
+
+def test_a_data_set_teaches_by_its_training_rows_and_judges_by_its_test_rows() -> None:
+    inputs, labels = rows()
+    data = from_arrays(inputs[::2], labels[::2], inputs[1::2] * 0, labels[1::2])
+    fitted = learner().fit(data, epochs=4)
+    assert fitted.score(inputs[::2], labels[::2]) > 0.9
+    assert fitted.score(data) == pytest.approx(1 / 3)
+    assert (fitted.predict(data) == fitted.predict(data.test_inputs)).all()

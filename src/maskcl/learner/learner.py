@@ -179,14 +179,14 @@ class Learner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
 
     def score(self, inputs: Any, labels: Any = None, sample_weight: Any = None) -> float:
-        """Return the share of rows that are predicted right, 0 to 1; forms of data as for `fit`.
+        """Return the share of rows that are predicted right, 0 to 1.
 
         Args:
-            inputs: As for `fit`.
+            inputs: As for `fit`; of a `maskcl.data.Dataset` the test rows.
             labels: One a row; a class that was never fitted counts as wrong.
             sample_weight: Weight of each row; None: all alike.
         """
-        rows = read_labelled(inputs, labels, "Learner.score", image_size=self.image_size)
+        rows = read_labelled(inputs, labels, "Learner.score", image_size=self.image_size, judges=True)
         found = self.predict(rows.inputs)
         right = [guess == label for guess, label in zip(found.tolist(), rows.labels, strict=True)]
         return float(np.average(right, weights=sample_weight))

@@ -25,16 +25,17 @@ class Rows(NamedTuple):
     labels: list[Hashable]
 
 
-def read_labelled(inputs: Any, labels: Any, where: str, *, image_size: int | None) -> Rows:
-    """Return what is to be learnt as arrays.
+def read_labelled(inputs: Any, labels: Any, where: str, *, image_size: int | None, judges: bool = False) -> Rows:
+    """Return what is to be learnt, or judged by, as arrays.
 
     Args:
         inputs: Array, tensor or nested lists [n, ...]; or, with `labels` left out, something that has both: a map-style
-            torch Dataset or a DataLoader of pairs, a `maskcl.data.Dataset` (its training rows), or a folder with a
-            folder of pictures for each class.
+            torch Dataset or a DataLoader of pairs, a `maskcl.data.Dataset`, or a folder with a folder of pictures for
+            each class.
         labels: One a row.
         where: The call, for messages.
         image_size: Pictures of a folder are brought to this height and width; None: all have one size.
+        judges: Whether the test rows of a `maskcl.data.Dataset` are meant, and not the training rows.
 
     Raises:
         DataError: Anything that cannot be learnt from.
@@ -46,7 +47,9 @@ def read_labelled(inputs: Any, labels: Any, where: str, *, image_size: int | Non
         found = Rows(pictures, list(named))
     elif isinstance(inputs, Dataset):
         names: Sequence[Hashable] = inputs.class_names or range(inputs.num_classes)
-        found = Rows(inputs.train_inputs, [names[label] for label in inputs.train_labels.tolist()])
+        test = (inputs.test_inputs, inputs.test_labels)
+        chosen, numbers = test if judges else (inputs.train_inputs, inputs.train_labels)
+        found = Rows(chosen, [names[label] for label in numbers.tolist()])
     elif hasattr(inputs, "__len__") and hasattr(inputs, "__getitem__") and not _is_rows(inputs):
         found = Rows(*read_rows(inputs, where, as_label=lambda label, here: to_list([label], here)[0]))
     elif hasattr(inputs, "__iter__") and not _is_rows(inputs):
