@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +16,15 @@ from maskcl.data.source import Progress, expand, is_folder
 from maskcl.data.split import held_out_rows, rows_by_class
 from maskcl.errors import DataError, MissingDataError, check, is_number, is_whole, message
 
-__all__ = ["MOST_IMAGE_SIZE", "FolderData", "from_folder"]
+__all__ = ["MOST_IMAGE_SIZE", "FolderData", "check_pixels", "from_folder"]
 
 MOST_IMAGE_SIZE = 4096
+
+
+def check_pixels(where: str, size: Any) -> None:
+    """Refuse what is no height or width of pictures, in pixels; None is one that is not said."""
+    good = size is None or (is_whole(size) and 1 <= size <= MOST_IMAGE_SIZE)
+    check(good, where, f"must be a whole number from 1 to {MOST_IMAGE_SIZE}", size)
 
 
 @dataclass(frozen=True)
@@ -44,8 +51,7 @@ class FolderData:
     def __post_init__(self) -> None:
         path = isinstance(self.folder, (str, os.PathLike)) and bool(str(self.folder))
         check(path, "folder", "must be a folder, by its path", self.folder)
-        size = self.image_size is None or (is_whole(self.image_size) and 1 <= self.image_size <= MOST_IMAGE_SIZE)
-        check(size, "image_size", f"must be a whole number from 1 to {MOST_IMAGE_SIZE}", self.image_size)
+        check_pixels("image_size", self.image_size)
         share = self.held_out is None or (is_number(self.held_out) and 0 < self.held_out < 1)
         check(share, "held_out", "must be above 0 and below 1", self.held_out)
         seed = is_whole(self.split_seed) and 0 <= self.split_seed < 2**128

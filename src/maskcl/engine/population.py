@@ -221,6 +221,10 @@ class Population(Members):
         if self.policy is not None and self.policy.refills:
             for k in range(self.num_members):
                 self._refill(k, task)
+        self.freeze()
+
+    def freeze(self) -> None:
+        """Keep a copy of the networks as they are now, if anybody asks for one in later tasks."""
         if self.needs.teacher or self.method.cfgm is not None:
             self.state.frozen = map_tensors(lambda t: t.detach().clone(), self.model.weights)
 

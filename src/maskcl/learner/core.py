@@ -18,9 +18,10 @@ from torch import Tensor
 from maskcl.data import Dataset
 from maskcl.data.checks import Inputs
 from maskcl.engine.build import build_parts, initial_state
+from maskcl.engine.model import Parts
 from maskcl.engine.population import Population
 from maskcl.engine.spec import RunSpec, Seeds
-from maskcl.engine.state import State, map_tensors
+from maskcl.engine.state import State
 from maskcl.engine.table import over
 from maskcl.errors import DataError, MaskclError, check
 from maskcl.experiment.config import Config, blaming
@@ -28,7 +29,6 @@ from maskcl.learner.grow import grown_state
 from maskcl.learner.progress import OnProgress, counting
 from maskcl.learner.stream import Stream
 from maskcl.learner.tasks import hidden_classes, union, with_task
-from maskcl.memory import POLICIES
 from maskcl.scenario import Scenario
 
 __all__ = ["Core"]
@@ -66,9 +66,8 @@ class Core:
         self.streaming = False
         empty = np.full((self.num_slots, *like.shape[1:]), self._fill(like.dtype), like.dtype)
         self._rest(empty, None)
-        state = self.population.state
-        if known and (self.population.needs.teacher or config.method.cfgm is not None):
-            state.frozen = map_tensors(lambda t: t.detach().clone(), self.population.model.weights)
+        if known:  # that task is over
+            self.population.freeze()
 
     @classmethod
     def restored(
@@ -155,7 +154,7 @@ class Core:
             kept[full] = table[memory.rows[full]]
             memory.rows[full] = full
         self.num_classes, self.streaming = num_classes, False
-        self._rest(kept, state)
+        self._rest(kept, state, parts=population.parts)
 
     def step(self, inputs: Inputs, labels: Ints, *, num_classes: int) -> float:
         """Learn from one batch of a stream that has no tasks: one step; returns its loss.
@@ -204,8 +203,8 @@ class Core:
             self.tasks, self.input_range, self.streaming, self.num_classes = before
             raise
 
-    def _rest(self, slots: Inputs, state: State | None) -> None:
-        """Stand on the memory's rows, with room for one batch."""
+    def _rest(self, slots: Inputs, state: State | None, *, parts: Parts | None = None) -> None:
+        """Stand on the memory's rows, with room for one batch; `parts`: the network, where it is built already."""
         room = self.config.training.batch_size
         rows = np.concatenate([slots, np.full((room, *slots.shape[1:]), self._fill(slots.dtype), slots.dtype)])
         if state is None:
@@ -214,16 +213,18 @@ class Core:
         else:
             labels = np.concatenate([self._slot_labels(state), np.zeros(room, np.int64)])
             spec = self._spec(rows, labels, self.num_classes)
-            population = self._population(spec, self.num_classes, state=state)
+            population = self._population(spec, self.num_classes, state=state, parts=parts)
         self.rows, self.population = rows, population
         stored = population.data.train.stored
         self._shares = stored.device.type == "cpu" and stored.data_ptr() == rows.ctypes.data
         self.stream = Stream(self)
 
-    def _population(self, spec: RunSpec, num_classes: int, *, state: State | None = None) -> Population:
+    def _population(
+        self, spec: RunSpec, num_classes: int, *, state: State | None = None, parts: Parts | None = None
+    ) -> Population:
         """The engine's population of one that goes on from a state, with more outputs if there are more classes."""
         before = self.state if state is None else state
-        parts = build_parts(spec)
+        parts = build_parts(spec) if parts is None else parts
         device = self.population.device
         width = before.last_seen[0].shape[0]
         if width == num_classes:
@@ -240,8 +241,7 @@ class Core:
         return population
 
     def _check_growth(self, num_classes: int) -> None:
-        memory = self.config.memory
-        policy = None if memory is None else POLICIES.find(str(memory.policy or self.config.method.needs.policy))
+        policy = self.population.policy
         must = "must be told beforehand with a memory policy whose slots belong to classes: classes=[...]"
         check(policy is None or not policy.fixed_classes, "Learner: classes", must, num_classes)
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -25,6 +24,7 @@ from maskcl.learner.labels import Labels
 from maskcl.learner.settings import method_table
 from maskcl.memory import MemoryState
 from maskcl.networks import Network, fingerprint
+from maskcl.weights.files import read_safetensors
 
 __all__ = ["FORMAT", "Saved", "read_file", "write_file"]
 
@@ -141,13 +141,7 @@ def read_file(path: str | os.PathLike[str], *, network: Any, device: str | None)
     where = str(path)
     if not Path(path).is_file():
         raise MissingDataError(message(where, "must be a file of a learner, and is not there"))
-    try:
-        with safe_open(where, framework="pt") as file:
-            text = (file.metadata() or {}).get(_KEY)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(message(where, f"must be a whole safetensors file ({reason})")) from None
+    text, tensors = read_safetensors(where, _KEY)
     hint = "maskcl.load_network reads the networks that experiments save"
     check(text is not None, where, "must hold a learner", error=DataError, hint=hint)
     try:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import nn
 
-from maskcl.data.folder import MOST_IMAGE_SIZE
+from maskcl.data.folder import check_pixels
 from maskcl.errors import check, is_whole, message
 from maskcl.learner.beginning import begun
 from maskcl.learner.core import Core
@@ -92,9 +92,7 @@ class Learner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.lr, self.optimizer, self.batch_size, self.training = lr, optimizer, batch_size, training
         self.classes, self.known, self.input_range, self.image_size = classes, known, input_range, image_size
         self.device, self.seed = device, seed
-        size = image_size is None or (is_whole(image_size) and 1 <= image_size <= MOST_IMAGE_SIZE)
-        must = f"must be a whole number from 1 to {MOST_IMAGE_SIZE}"
-        check(size, "Learner: image_size", must, image_size)
+        check_pixels("Learner: image_size", image_size)
         self._settings()  # a slip is best told where it was made
 
     def _settings(self) -> Any:

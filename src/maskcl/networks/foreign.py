@@ -11,8 +11,8 @@ from typing import Any, ClassVar, TypeAlias, TypeVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maskcl.data.folder import MOST_IMAGE_SIZE
-from maskcl.errors import ConfigError, MaskclError, check, is_whole, message, raised
+from maskcl.data.folder import check_pixels
+from maskcl.errors import ConfigError, MaskclError, check, message, raised
 from maskcl.networks.base import Network, sketch_network
 from maskcl.networks.layers import check_images
 from maskcl.networks.modules import fingerprint
@@ -20,7 +20,7 @@ from maskcl.networks.pretrained import digest, fitting, read_tensors
 from maskcl.networks.reserved import why_reserved
 from maskcl.networks.trial import traced_classifier
 
-__all__ = ["ForeignNetwork", "Option", "PreparedImages", "built_by", "check_size", "named"]
+__all__ = ["ForeignNetwork", "Option", "PreparedImages", "built_by", "named"]
 
 Option: TypeAlias = "bool | int | float | str | list[int]"
 """A value that TOML has and that libraries take as an argument."""
@@ -52,7 +52,7 @@ class ForeignNetwork(Network):
     options: dict[str, Option] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        check_size("network.image_size", self.image_size)
+        check_pixels("network.image_size", self.image_size)
         good = self.weights is None or (isinstance(self.weights, str) and bool(self.weights))
         check(good, "network.weights", "must be a file, by its path", self.weights)
         good = isinstance(self.options, dict) and all(isinstance(name, str) for name in self.options)
@@ -182,9 +182,3 @@ def built_by(make: Callable[..., Any], key: str, options: dict[str, Any], sizes:
 def _refused(key: str, error: Exception) -> ConfigError:
     must = f"must be built for these images and options, and {key!r} raised {raised(error)}"
     return ConfigError(message("network", must))
-
-
-def check_size(where: str, size: Any) -> None:
-    """Refuse what is no number of pixels; None is one that is not said."""
-    good = size is None or (is_whole(size) and 1 <= size <= MOST_IMAGE_SIZE)
-    check(good, where, f"must be a whole number from 1 to {MOST_IMAGE_SIZE}", size)

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 from torch import nn
 
+from maskcl.data.folder import check_pixels
 from maskcl.errors import ConfigError, check, message
-from maskcl.networks.foreign import ForeignNetwork, built_by, check_size, named
+from maskcl.networks.foreign import ForeignNetwork, built_by, named
 from maskcl.networks.libraries import check_known, library
 
 __all__ = ["TimmNetwork", "timm_network"]
@@ -37,7 +38,7 @@ class TimmNetwork(ForeignNetwork):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_size("network.patch_size", self.patch_size)
+        check_pixels("network.patch_size", self.patch_size)
 
     @property
     def classifier_name(self) -> str | None:

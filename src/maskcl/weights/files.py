@@ -16,7 +16,7 @@ from maskcl.files import write_atomically
 from maskcl.networks import Network, as_network, build_network, fingerprint, from_description, sketch_network
 from maskcl.weights.header import NetworkInfo
 
-__all__ = ["load_network", "network_info", "save_network"]
+__all__ = ["load_network", "network_info", "read_safetensors", "save_network"]
 
 _KEY = "maskcl"
 """Of our header in the metadata of a safetensors file."""
@@ -135,14 +135,28 @@ def _read(path: str | os.PathLike[str], *, weights: bool = True) -> tuple[Networ
         raise MissingDataError(message(where, "must be a file of weights, and is a folder"))
     if not Path(path).exists():
         raise MissingDataError(message(where, "must be a file of weights, and is not there"))
+    text, tensors = read_safetensors(where, _KEY, weights=weights)
+    return NetworkInfo.from_text(text, where), tensors
+
+
+def read_safetensors(where: str, key: str, *, weights: bool = True) -> tuple[str | None, dict[str, Tensor]]:
+    """Return a file's metadata under a key, None if there is none, and its tensors by name.
+
+    Args:
+        where: The file, which is there.
+        key: Whose metadata.
+        weights: Whether its tensors are read.
+
+    Raises:
+        DataError: It is no safetensors file, or not all of it.
+    """
     try:
         with safe_open(where, framework="pt") as file:
-            info = NetworkInfo.from_text((file.metadata() or {}).get(_KEY), where)
-            tensors = {name: file.get_tensor(name) for name in file.keys()} if weights else {}  # noqa: SIM118
+            text = (file.metadata() or {}).get(key)
+            return text, {name: file.get_tensor(name) for name in file.keys()} if weights else {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(message(where, f"must be a whole safetensors file ({reason})")) from None
-    return info, tensors
 
 
 def _shapes(state: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
