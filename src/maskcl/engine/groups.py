@@ -11,6 +11,7 @@ import numpy as np
 from maskcl.data.base import content_digest
 from maskcl.devices import find_device
 from maskcl.engine.auto import Choice, choose
+from maskcl.engine.checkpoints import Saved
 from maskcl.engine.evaluate import Data
 from maskcl.engine.passes import check_passes
 from maskcl.engine.resources import check_fits
@@ -44,12 +45,21 @@ class Group:
     data: Data
     threads: int
     workers: int
+    saved: Saved | None = None
 
 
 def grouped(
-    specs: Sequence[RunSpec], *, executor: str, group_size: int | None, threads: int | None
+    specs: Sequence[RunSpec],
+    *,
+    executor: str,
+    group_size: int | None,
+    threads: int | None,
+    saved: Sequence[tuple[Saved, Sequence[int]]] = (),
 ) -> list[list[Group]]:
-    """Group runs, and put their data on their devices; arguments as for `run_population`.
+    """Group runs, and put their data on their devices.
+
+    Arguments as for `run_population`. `saved` are checkpoints, and the places of their runs among `specs`: these stay
+    together, on what they were on.
 
     Returns:
         Crews, one after the other: groups of as many threads each, which may run at the same time.
@@ -58,6 +68,7 @@ def grouped(
         ConfigError: Runs that cannot be made here.
     """
     keys, sketches = _data_keys(specs), Sketches()
+    begun = {i for _, indices in saved for i in indices}
     structures = _by_structure(specs, keys)
     check_fits([specs[indices[0]] for indices in structures], sketches)
     check_passes(specs)
@@ -65,14 +76,28 @@ def grouped(
     shared = all(find_device(spec.training.device).type == "cpu" for spec in specs)  # other devices are one
     tables, stores = dict[Any, Data](), Stores()
     crews: dict[int, list[Group]] = {}
-    for indices in structures:
-        members, key = [specs[i] for i in indices], keys[indices[0]]
-        data = tables[key] = tables[key] if key in tables else Data(members[0], stores=stores)
+
+    def data_of(index: int) -> Data:
+        key = keys[index]
+        tables[key] = tables[key] if key in tables else Data(specs[index], stores=stores)
+        return tables[key]
+
+    def side_by_side(own: int) -> int:
+        return max(1, cores // own) if shared else 1
+
+    for found, indices in saved:  # first: they are nearest to their end
+        choice, own = found.choice, found.threads
+        group = Group(tuple(indices), choice, data_of(indices[0]), own, side_by_side(own), found)
+        crews.setdefault(own, []).append(group)
+    for indices in ([i for i in each if i not in begun] for each in structures):
+        if not indices:
+            continue
+        members = [specs[i] for i in indices]
         own = _threads(threads) if sketches(members[0]).is_convolutional else 1
-        workers = max(1, cores // own) if shared else 1
+        workers = side_by_side(own)
         choice = choose(members, executor=executor, group_size=group_size, workers=workers, sketches=sketches)
         for part in _even_parts(indices, choice.group_size):
-            crews.setdefault(own, []).append(Group(tuple(part), choice, data, own, workers))
+            crews.setdefault(own, []).append(Group(tuple(part), choice, data_of(indices[0]), own, workers))
     return list(crews.values())
 
 

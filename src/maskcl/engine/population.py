@@ -6,14 +6,14 @@ A task reads as a line: plan, phases, end_task, refill, freeze; then evaluate.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from maskcl.engine.evaluate import Evaluation
+from maskcl.engine.chunk import ChunkTraining
 from maskcl.engine.hooks import check_state, check_together
 from maskcl.engine.masking import TaskMasking
 from maskcl.engine.member import train_rows
@@ -21,20 +21,15 @@ from maskcl.engine.members import Members
 from maskcl.engine.plan import plan_member, step_offsets
 from maskcl.engine.samples import look_at_samples
 from maskcl.engine.state import map_tensors, named_tensors, stack_trees
-from maskcl.engine.steps import Chunk, TaskPlan
+from maskcl.engine.steps import TaskPlan
 from maskcl.engine.synthesis import Synthesis
 from maskcl.engine.training import TaskTraining
+from maskcl.engine.watch import OnEvaluation, OnSteps, Pauses, Place, Watch
 from maskcl.memory import refilled
 from maskcl.methods import Phase
 from maskcl.methods.base import overrides
 
-__all__ = ["OnEvaluation", "OnSteps", "Population"]
-
-OnSteps: TypeAlias = Callable[[Sequence[int], int], None]
-OnEvaluation: TypeAlias = Callable[[int, int, int, Evaluation], None]
-
-TICK = 50
-"""Steps between two reports of progress."""
+__all__ = ["Population"]
 
 
 class Population(Members):
@@ -102,7 +97,13 @@ class Population(Members):
         return schedule.factors(max(self.num_steps(member), done + steps))[done : done + steps]
 
     def fit_task(
-        self, task: int, *, on_steps: OnSteps | None = None, on_evaluation: OnEvaluation | None = None
+        self,
+        task: int,
+        *,
+        on_steps: OnSteps | None = None,
+        on_evaluation: OnEvaluation | None = None,
+        pauses: Pauses | None = None,
+        start: Place | None = None,
     ) -> None:
         """Train one task.
 
@@ -110,56 +111,35 @@ class Population(Members):
             task: 0-based; tasks come in order.
             on_steps: Told now and then which members have made how many more steps.
             on_evaluation: Told (member, its steps so far, task, evaluation) every `evaluate_every` steps.
+            pauses: Asked now and then whether they want to know where training stands.
+            start: Where training stood, the state being as it was there; None: at the task's beginning.
         """
-        phases = self.method.phases(task, self.num_tasks)
-        if self.policy is not None and all(phase.rows != "task" for phase in phases):
-            self._pass_by(task)
-        self.loss_sum = torch.zeros(self.num_members, dtype=torch.float64)
+        phases, watch = self.method.phases(task, self.num_tasks), Watch(on_steps, on_evaluation, pauses)
+        if start is None:
+            if self.policy is not None and all(phase.rows != "task" for phase in phases):
+                self._pass_by(task)
+            self.loss_sum = torch.zeros(self.num_members, dtype=torch.float64)
         for index, phase in enumerate(phases):
+            if start is not None and index <= start.phase:
+                if index == start.phase:
+                    self._fit_phase(task, phase, index, watch, start)
+                continue
             if phase.fresh:
                 self._start_afresh()
-            plan = self.plan(task, phase, index)
-            for chunk in plan.chunks():
-                self._train(chunk, plan, task, phase, on_steps, on_evaluation)
+            self._fit_phase(task, phase, index, watch)
         if phases:
             self._end_task(task)
 
-    def _train(
-        self,
-        chunk: Chunk,
-        plan: TaskPlan,
-        task: int,
-        phase: Phase,
-        on_steps: OnSteps | None,
-        on_evaluation: OnEvaluation | None,
-    ) -> None:
-        """Train the members of a chunk; the others wait."""
-        began, evaluating, every = time.perf_counter(), 0.0, self.training.evaluate_every
-        everyone = list(range(self.num_members))
-        members = everyone if chunk.members is None else chunk.members
-        crew, told = self if chunk.members is None else self.part(members), 0
-
-        def tell(done: int) -> None:
-            nonlocal evaluating, told
-            if on_steps is not None and (done - told >= TICK or done == len(chunk.steps)):
-                on_steps(members, done - told)
-                told = done
-            if every is None or on_evaluation is None:
-                return
-            paused = time.perf_counter()
-            for j, k in enumerate(members):
-                if crew.state.steps[j] % every == 0:
-                    memory = plan.members[k].memory_at(chunk.starts[j] + done, self.data.labels)
-                    (found,) = crew.evaluate(task, [j], [memory])
-                    on_evaluation(k, int(crew.state.steps[j]), task, found)
-            evaluating += time.perf_counter() - paused
-
-        losses = crew.trainer(task, phase).run(chunk.steps, every=TICK if every is None else 1, tell=tell)
-        self.loss_sum[members] += losses.cpu().double().reshape(-1)
-        if crew is not self:
-            self.state.put(members, crew.state)
-            self.timings["evaluation"] += crew.timings["evaluation"]
-        self.timings["training"] += time.perf_counter() - began - evaluating
+    def _fit_phase(self, task: int, phase: Phase, index: int, watch: Watch, start: Place | None = None) -> None:
+        """Train a phase, or what is left of it after `start`."""
+        before = self.state.book()
+        plan = self.plan(task, phase, index)
+        first, skip = (0, 0) if start is None else (start.chunk, start.step)
+        if start is not None:
+            self.state.steps, self.state.updates, self.loss_sum = start.steps, start.updates, start.loss_sum
+        training = ChunkTraining(self, plan, watch, task=task, phase=phase, index=index, before=before)
+        for number, chunk in enumerate(plan.chunks(first), first):
+            training.run(chunk, number, skip if number == first else 0)
 
     def trainer(self, task: int, phase: Phase) -> TaskTraining:
         """What trains the members on steps of a phase."""

@@ -27,6 +27,17 @@ class Record:
         self.samples: list[dict[str, Any]] = []
         self.confusion: dict[str, Any] | None = None
 
+    def content(self) -> dict[str, Any]:
+        """All that is in it but the run's settings, for a checkpoint."""
+        return {name: value for name, value in vars(self).items() if name != "spec"}
+
+    @classmethod
+    def restored(cls, spec: RunSpec, content: dict[str, Any]) -> Record:
+        """Return the record that `content` was taken from."""
+        record = cls(spec, content["untrained"])
+        vars(record).update(content)
+        return record
+
     def add(self, task: int, evaluation: Evaluation) -> None:
         """Take an evaluation at a task's end."""
         for name, matrix in self.matrices.items():

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
 
 import torch
 
-from maskcl.engine.auto import describe
-from maskcl.engine.evaluate import Evaluation
+from maskcl.engine.checkpoints import Checkpoints
+from maskcl.engine.group import GroupRun, StopError
 from maskcl.engine.groups import Group, grouped
-from maskcl.engine.population import Population
-from maskcl.engine.record import Record
 from maskcl.engine.spec import Outcome, RunSpec
 from maskcl.errors import check, check_choice
 
@@ -30,6 +27,11 @@ def run_population(
     threads: int | None = None,
     on_progress: Callable[[float], None] | None = None,
     on_outcome: Callable[[Outcome], None] | None = None,
+    keys: Sequence[str] | None = None,
+    checkpoints: Checkpoints | None = None,
+    claim: Callable[[Sequence[int]], Sequence[int]] | None = None,
+    on_failure: Callable[[Sequence[int], Exception], None] | None = None,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> list[Outcome]:
     """Train and evaluate runs, stacked where they can be.
 
@@ -46,23 +48,34 @@ def run_population(
             (its affinity, OMP_NUM_THREADS).
         on_progress: Told how much more is done, in runs.
         on_outcome: Told each run's outcome as soon as it is there; calls do not overlap.
+        keys: A name for each run, by which it finds its checkpoint; None: their places.
+        checkpoints: Where it is written down where training stands, and where it goes on from; None: nowhere.
+        claim: Asked before a group starts which of its runs, by their places, are to be made; None: all.
+        on_failure: Told the places of runs that an error has ended, and the error; others go on. None: it is raised.
+        stopping: Asked now and then whether to stop, from any thread.
 
     Returns:
-        Outcomes in the order of `specs`.
+        Outcomes in the order of `specs`, of all that were made.
+
+    Raises:
+        StopError: It was asked to stop; where training stood is in the checkpoints.
     """
     check_choice(executor, "executor", ("auto", "stack", "loop"))
     check(group_size is None or group_size >= 1, "group_size", "must be 1 or more", group_size)
     check(threads is None or threads >= 1, "threads", "must be 1 or more", threads)
     before = torch.get_num_threads()
     outcomes: dict[int, Outcome] = {}
-    report = _Reporter(outcomes, on_progress, on_outcome)
+    names = [str(i) for i in range(len(specs))] if keys is None else list(keys)
+    crew = _Crew(specs, names, _Reporter(outcomes, on_progress, on_outcome), checkpoints, claim, on_failure, stopping)
+    found = [] if checkpoints is None else checkpoints.newest(set(names))
+    saved = [(one, one.places(names)) for one in found if executor in ("auto", one.content["executor"]["name"])]
     try:
         torch.set_num_threads(1)
-        for crew in grouped(specs, executor=executor, group_size=group_size, threads=threads):
-            _run_crew(crew, specs, report)
+        for groups in grouped(specs, executor=executor, group_size=group_size, threads=threads, saved=saved):
+            crew.run(groups)
     finally:
         torch.set_num_threads(before)
-    return [outcomes[i] for i in range(len(specs))]
+    return [outcomes[i] for i in sorted(outcomes)]
 
 
 class _StoppedError(Exception):
@@ -92,69 +105,63 @@ class _Reporter:
                     self.outcomes[index] = replace(outcome, network=None)
 
 
-def _run_crew(crew: Sequence[Group], specs: Sequence[RunSpec], report: _Reporter) -> None:
-    """Run groups of as many threads each, several at a time."""
-    workers = min(crew[0].workers, len(crew))
+@dataclass(frozen=True)
+class _Crew:
+    """What all groups have in common; attributes as `run_population` has them."""
 
-    def work(group: Group) -> None:
+    specs: Sequence[RunSpec]
+    keys: Sequence[str]
+    report: _Reporter
+    checkpoints: Checkpoints | None
+    claim: Callable[[Sequence[int]], Sequence[int]] | None
+    on_failure: Callable[[Sequence[int], Exception], None] | None
+    stopping: Callable[[], bool]
+
+    def run(self, groups: Sequence[Group]) -> None:
+        """Run groups of as many threads each, several at a time."""
+        workers = min(groups[0].workers, len(groups))
+        if workers == 1:
+            for group in groups:
+                self._work(group, workers)
+            return
+        with ThreadPoolExecutor(workers) as pool:
+            try:
+                for done in as_completed([pool.submit(self._work, group, workers) for group in groups]):
+                    done.result()
+            except StopError:  # each of the others saves its state, too
+                pool.shutdown(cancel_futures=True)
+                raise
+            except BaseException:
+                self.report.stopped = True  # the other workers leave at their next step
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def _work(self, group: Group, workers: int) -> None:
+        """Run a group, or those of it that are left to us."""
+        if self.stopping():
+            raise StopError
         torch.set_num_threads(group.threads)  # OpenMP's count belongs to the calling thread: each worker sets its own
-        _run_group(group, [specs[i] for i in group.indices], workers, report)
-
-    if workers == 1:
-        for group in crew:
-            work(group)
-        return
-    with ThreadPoolExecutor(workers) as pool:
+        if self.claim is not None:
+            group = replace(group, indices=tuple(self.claim(group.indices)))
+        if not group.indices or self._is_old(group):
+            return
+        specs, keys = [self.specs[i] for i in group.indices], [self.keys[i] for i in group.indices]
         try:
-            for done in as_completed([pool.submit(work, group) for group in crew]):
-                done.result()
-        except BaseException:
-            report.stopped = True  # the other workers leave at their next step
-            pool.shutdown(cancel_futures=True)
+            GroupRun(
+                group, specs, keys, workers=workers, report=self.report, checkpoints=self.checkpoints,
+                stopping=self.stopping,
+            ).run()  # fmt: skip
+        except (StopError, _StoppedError):
             raise
+        except Exception as error:
+            if self.on_failure is None:
+                raise
+            self.on_failure(group.indices, error)
 
-
-def _run_group(group: Group, specs: list[RunSpec], workers: int, report: _Reporter) -> None:
-    """Train one population over all tasks and hand out the outcomes."""
-    began = time.perf_counter()
-    executor = describe(group.choice, threads=group.threads, workers=workers) | {"group_size": len(specs)}
-    population = Population(specs, stacked=group.choice.stacked, data=group.data)
-    records = [Record(spec, found) for spec, found in zip(specs, population.evaluate(0), strict=True)]
-    alive, totals = list(range(len(specs))), [population.num_steps(k) for k in range(len(specs))]
-    done = [0] * len(specs)
-
-    def finish(k: int, diverged: dict[str, Any] | None) -> None:
-        member, elapsed = alive[k], time.perf_counter() - began
-        times = {part: seconds / len(specs) for part, seconds in population.timings.items()}
-        outcome = records[member].outcome(diverged, elapsed / len(specs), times, executor, population, k)
-        report.outcome(group.indices[member], outcome)
-        report.progress(max(0.0, 1 - done[member] / totals[member]))
-
-    def on_steps(members: Sequence[int], count: int) -> None:
-        for k in members:
-            done[alive[k]] += count
-        report.progress(sum(count / totals[alive[k]] for k in members))
-
-    def on_evaluation(k: int, step: int, task: int, evaluation: Evaluation) -> None:
-        records[alive[k]].add_anytime(step, task, evaluation)
-
-    for task in range(population.num_tasks):
-        population.fit_task(task, on_steps=on_steps, on_evaluation=on_evaluation)
-        if not population.method.phases(task, population.num_tasks):
-            continue
-        for member, record in zip(alive, population.samples or [], strict=False):
-            records[member].samples.append(record)
-        finite = population.finite()
-        if not all(finite):
-            for k, good in enumerate(finite):
-                if not good:
-                    finish(k, {"task": task, "reason": "its loss or its weights are not finite"})
-            kept = [k for k, good in enumerate(finite) if good]
-            alive = [alive[k] for k in kept]
-            if not alive:
-                return
-            population.keep(kept)
-        for member, evaluation in zip(alive, population.evaluate(task), strict=True):
-            records[member].add(task, evaluation)
-    for k in range(len(alive)):
-        finish(k, None)
+    def _is_old(self, group: Group) -> bool:
+        """Whether another process has gone on with these runs since they were grouped, and left them."""
+        if self.checkpoints is None or self.claim is None:
+            return False
+        newest = self.checkpoints.newest({self.keys[i] for i in group.indices})
+        own = [] if group.saved is None else [(group.saved.name, group.saved.number)]
+        return [(saved.name, saved.number) for saved in newest] != own

@@ -43,6 +43,8 @@ class TrainingConfig:
         augment: How images are changed; None: not at all.
         label_smoothing: Share of each target that is spread evenly over the classes in the softmax, 0 to 1.
         save_weights: Whether the trained network is written beside the result.
+        checkpoint_every: Steps between two checkpoints, which are written at task ends too; 0: none are; None: at most
+            every minute. They are written where results are, and change none.
     """
 
     batch_size: int = 10
@@ -57,12 +59,16 @@ class TrainingConfig:
     augment: Augment | None = None
     label_smoothing: float = 0.0
     save_weights: bool = False
+    checkpoint_every: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "epochs", "evaluate_every"):
             number = getattr(self, name)
             good = (number is None and name == "evaluate_every") or (is_whole(number) and number >= 1)
             check(good, f"training.{name}", "must be a whole number, 1 or more", number)
+        every = self.checkpoint_every
+        good = every is None or (is_whole(every) and every >= 0)
+        check(good, "training.checkpoint_every", "must be a whole number of steps, 0 or more", every)
         check_choice(self.dtype, "training.dtype", ("float32", "float64"))
         check_choice(self.precision, "training.precision", PRECISIONS)
         check(self.precision == "float32" or self.dtype == "float32", "training.precision",

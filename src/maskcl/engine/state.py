@@ -18,7 +18,7 @@ from torch import Tensor
 from maskcl.memory import MemoryState
 from maskcl.methods import State as MethodState
 
-__all__ = ["State", "Weights", "map_tensors", "named_tensors", "stack_trees"]
+__all__ = ["Book", "State", "Weights", "map_tensors", "named_tensors", "stack_trees"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,25 @@ class Weights:
 
     params: dict[str, Tensor]
     buffers: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Book:
+    """What is counted of K members at one moment; attributes as `State` has them."""
+
+    memories: list[MemoryState | None]
+    last_seen: list[NDArray[np.int64]]
+    position: NDArray[np.int64]
+    steps: NDArray[np.int64]
+    updates: NDArray[np.int64]
+
+    def take(self, members: Sequence[int]) -> Book:
+        """Return that of some members."""
+        index = list(members)
+        return Book(
+            [self.memories[k] for k in index], [self.last_seen[k] for k in index],
+            self.position[index], self.steps[index], self.updates[index],
+        )  # fmt: skip
 
 
 @dataclass
@@ -62,11 +81,7 @@ class State:
         index = torch.tensor(members, device=self.stored.device)
         return State(
             **{name: map_tensors(lambda t: t.detach()[index], part) for name, part in self.tensors().items()},
-            memories=[self.memories[k] for k in members],
-            last_seen=[self.last_seen[k].copy() for k in members],
-            position=self.position[list(members)],
-            steps=self.steps[list(members)],
-            updates=self.updates[list(members)],
+            **vars(self.book().take(members)),
         )
 
     @torch.no_grad()
@@ -80,6 +95,13 @@ class State:
             for name in ("position", "steps", "updates"):
                 getattr(self, name)[k] = getattr(part, name)[j]
 
+    def book(self) -> Book:
+        """Return a copy of what is counted."""
+        return Book(
+            list(self.memories), [seen.copy() for seen in self.last_seen],
+            self.position.copy(), self.steps.copy(), self.updates.copy(),
+        )  # fmt: skip
+
     def to(self, device: torch.device) -> State:
         """Return the state with its tensors on a device."""
         return dataclasses.replace(
@@ -90,11 +112,7 @@ class State:
         """Return a copy that shares nothing that changes."""
         return State(
             **{name: map_tensors(lambda t: t.detach().clone(), part) for name, part in self.tensors().items()},
-            memories=list(self.memories),
-            last_seen=[seen.copy() for seen in self.last_seen],
-            position=self.position.copy(),
-            steps=self.steps.copy(),
-            updates=self.updates.copy(),
+            **vars(self.book()),
         )
 
     def tensors(self) -> dict[str, Any]:

@@ -94,8 +94,13 @@ class TaskPlan:
         self.members, self._labels, self._needs = list(members), labels, needs
         self._stacked, self._memory_size, self._device = stacked, memory_size, device
 
-    def chunks(self) -> Iterator[Chunk]:
-        """Yield all steps, in an order in which each member's own come one after the other."""
+    def chunks(self, first: int = 0) -> Iterator[Chunk]:
+        """Yield all steps, in an order in which each member's own come one after the other.
+
+        Args:
+            first: The chunk to begin with, 0-based; those before it are not made.
+        """
+        number = 0
         runs = [_runs(member) for member in self.members]
         at = [0] * len(runs)
         while any(at[k] < len(own) for k, own in enumerate(runs)):
@@ -111,7 +116,9 @@ class TaskPlan:
                 else:
                     runs[k][at[k]] = (kind, start + count, end)
             everyone = len(members) == len(self.members)
-            yield Chunk(None if everyone else members, starts, self.steps(members, starts, count))
+            if number >= first:
+                yield Chunk(None if everyone else members, starts, self.steps(members, starts, count))
+            number += 1
 
     def steps(self, members: Sequence[int], starts: Sequence[int], count: int) -> list[StepPlan]:
         """Return steps of some members, of one size and with the same sources, as views into a few large tensors.

@@ -5,6 +5,7 @@ A step reads as a line: gather and augment, select, make, forward, loss, update,
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -24,6 +25,9 @@ from maskcl.methods.base import overrides
 from maskcl.view import Outputs
 
 __all__ = ["TaskTraining"]
+
+LONG = 0.25
+"""Seconds without a report: who wants to stop, or to write a checkpoint, waits for one."""
 
 
 class TaskTraining:
@@ -65,21 +69,22 @@ class TaskTraining:
         self._checked: set[object] = set()
         self._method_state = state.method if self.leading else map_tensors(lambda t: t[0], state.method)
 
-    def run(self, steps: Sequence[StepPlan], *, every: int, tell: Callable[[int], None]) -> Tensor:
+    def run(self, steps: Sequence[StepPlan], *, every: int, tell: Callable[[int, Tensor], None]) -> Tensor:
         """Train all steps and return the sum of their losses, [...].
 
         Args:
             steps: The steps.
-            every: How many steps are made before `tell` is called again.
-            tell: Told how many are done, at the end too.
+            every: How many steps are made before `tell` is called again; fewer where they take long.
+            tell: Told how many are done, and the sum of their losses; at the end too.
         """
         losses = torch.zeros(self.leading, dtype=self.table.dtype, device=self.table.stored.device)
-        for start in range(0, len(steps), every):
-            part = steps[start : start + every]
-            for step in part:
-                losses += self._train(step)
-            self.state.steps += len(part)
-            tell(start + len(part))
+        told, since = 0, time.perf_counter()
+        for done, step in enumerate(steps, 1):
+            losses += self._train(step)
+            self.state.steps += 1
+            if done - told == every or done == len(steps) or time.perf_counter() - since > LONG:
+                tell(done, losses)
+                told, since = done, time.perf_counter()
         return losses
 
     def run_one(self, step: StepPlan) -> Tensor:

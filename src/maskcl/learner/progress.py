@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from maskcl.engine.population import OnSteps, Population
+from maskcl.engine.population import Population
+from maskcl.engine.watch import OnSteps
 
 __all__ = ["OnProgress", "counting"]
 
