@@ -20,7 +20,7 @@ from maskcl.engine import Population, RunSpec, run_population
 from maskcl.engine.auto import GPU_GROUP_SIZE, choose
 from maskcl.engine.state import named_tensors
 from maskcl.errors import ConfigError, MaskclWarning
-from maskcl.experiment.runner import environment
+from maskcl.experiment.in_process import environment
 from maskcl.mask import Mask
 from maskcl.methods import REGISTRY, Phase
 from maskcl.networks import ConvNet, from_factory

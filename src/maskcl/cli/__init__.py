@@ -1,6 +1,7 @@
 """The command line: no logic of its own.
 
-Data go to stdout, everything else to stderr. Exit status 0; 2 for bad input, said in one sentence; 130 for Ctrl-C.
+Data go to stdout, everything else to stderr. Exit status 0; 2 for bad input, said in one sentence; 3 where runs
+diverged or failed; 130 for Ctrl-C, 143 for SIGTERM.
 Commands import what they need when they run, so that help needs no torch.
 """
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import signal
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,9 +15,13 @@ from maskcl.cli.console import DataRoot, Executor, Quiet, Seeds, note, pictures_
 
 if TYPE_CHECKING:
     from maskcl.experiment import Plan
+    from maskcl.experiment.sharing import Failure
     from maskcl.results import Results
 
 __all__ = ["demo", "report", "run"]
+
+UNFINISHED = 3
+"""Exit status: everything was tried, and some runs diverged, or failed."""
 
 
 def demo(
@@ -115,22 +121,41 @@ def _check_executor(executor: str) -> None:
 def _execute(planned: Plan, out: Path, *, executor: str, quiet: bool, command: str) -> None:
     from maskcl import report as reports
     from maskcl.experiment import execute
+    from maskcl.experiment.stopping import STOPPED_BY
 
     planned.try_folders()  # before there is a progress bar
     done = len(planned.runs) - len(planned.pending)
     if done and not quiet:
         note(f"{done} of {len(planned.runs)} runs are finished already")
+    failures: list[Failure] = []
     try:
         with progress(planned.name, len(planned.pending), "runs", quiet=quiet) as advance:
-            results = execute(planned, executor=executor, on_progress=advance, command=command)
+            results = execute(
+                planned, executor=executor, on_progress=advance, command=command, tell=note, failures=failures
+            )
     except KeyboardInterrupt:
         note(f"stopped: what was finished is kept in {out}, and the same command goes on from there")
-        raise typer.Exit(130) from None
+        raise typer.Exit(128 + (STOPPED_BY[-1] if STOPPED_BY else signal.SIGINT)) from None
+    if not results.runs:
+        raise typer.Exit(_tell_failures(failures, results))
     if planned.pending and not quiet:
         note(_executors(planned, results))
     page = reports.write(out, results, command=command)
     print(reports.render(results))
     print(f"report: {page}")
+    status = _tell_failures(failures, results)
+    if status:
+        raise typer.Exit(status)
+
+
+def _tell_failures(failures: Sequence[Failure], results: Results) -> int:
+    """List the runs that an error has ended, each with its reason; return the exit status."""
+    for failure in failures:
+        note(f"failed: {failure.label}, seed {failure.seed}: {failure.reason}")
+    if failures:
+        note("the same command tries these runs again")
+    diverged = any(run["status"] == "diverged" for run in results.runs)
+    return UNFINISHED if failures or diverged else 0
 
 
 def _executors(planned: Plan, results: Results) -> str:

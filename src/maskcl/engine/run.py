@@ -66,8 +66,10 @@ def run_population(
     before = torch.get_num_threads()
     outcomes: dict[int, Outcome] = {}
     names = [str(i) for i in range(len(specs))] if keys is None else list(keys)
-    crew = _Crew(specs, names, _Reporter(outcomes, on_progress, on_outcome), checkpoints, claim, on_failure, stopping)
+    report = _Reporter(outcomes, on_progress, on_outcome)
     found = [] if checkpoints is None else checkpoints.newest(set(names))
+    seen = {(one.name, one.number) for one in found}
+    crew = _Crew(specs, names, report, checkpoints, claim, on_failure, stopping, seen)
     saved = [(one, one.places(names)) for one in found if executor in ("auto", one.content["executor"]["name"])]
     try:
         torch.set_num_threads(1)
@@ -116,6 +118,8 @@ class _Crew:
     claim: Callable[[Sequence[int]], Sequence[int]] | None
     on_failure: Callable[[Sequence[int], Exception], None] | None
     stopping: Callable[[], bool]
+    seen: set[tuple[str, int]]
+    """Checkpoints, by name and number, that there were when runs were grouped."""
 
     def run(self, groups: Sequence[Group]) -> None:
         """Run groups of as many threads each, several at a time."""
@@ -163,5 +167,4 @@ class _Crew:
         if self.checkpoints is None or self.claim is None:
             return False
         newest = self.checkpoints.newest({self.keys[i] for i in group.indices})
-        own = [] if group.saved is None else [(group.saved.name, group.saved.number)]
-        return [(saved.name, saved.number) for saved in newest] != own
+        return any((saved.name, saved.number) not in self.seen for saved in newest)

@@ -34,8 +34,8 @@ LATER: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 """Keys by section that came later, told where they are set: hashes of earlier results stay as they are."""
-UNTOLD = ("save_weights", "device")
-"""Keys of [training] that change nothing of what a run is: whether weights are kept, where it is computed."""
+UNTOLD = ("save_weights", "device", "checkpoint_every")
+"""Keys of [training] that change nothing of what a run is: what is kept of it, where it is computed."""
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ class Planned:
     """One run to be.
 
     Attributes:
+        experiment: Name of the experiment.
         label: Its setting's name.
         seed: Its seed.
         config: All its settings, as they go into the result.
@@ -41,12 +42,18 @@ class Planned:
         done: The document of its result, if it is there already.
     """
 
+    experiment: str
     label: str
     seed: int
     config: dict[str, Any]
     spec: RunSpec
     path: Path | None
     done: dict[str, Any] | None
+
+    @property
+    def key(self) -> str:
+        """What names it among all runs of a folder: hash of its configuration, and seed."""
+        return f"{config_hash(self.config)}-{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -68,10 +75,15 @@ class Plan:
         """Those still to be run."""
         return tuple(run for run in self.runs if run.done is None)
 
+    @property
+    def out(self) -> Path | None:
+        """The folder of result files; None where nothing is written."""
+        return next((run.path.parent.parent for run in self.runs if run.path is not None), None)
+
     def try_folders(self) -> None:
         """Make the folders that pending runs are written to; raises ConfigError where nothing can be written."""
-        for out in {run.path.parent.parent for run in self.pending if run.path is not None}:
-            try_folder(out)
+        if self.out is not None and self.pending:
+            try_folder(self.out)
 
     @property
     def labels(self) -> list[str]:
@@ -187,6 +199,6 @@ def _runs(config: Config, label: str, world: World, out: Any, folder: Path | Non
         runs.append((seed, resolved, path, done))
     label = next((done["label"] for *_, done in runs if done is not None), label)
     return [
-        Planned(label, seed, resolved, config.spec(seed, label=label, world=world), path, done)
+        Planned(config.experiment, label, seed, resolved, config.spec(seed, label=label, world=world), path, done)
         for seed, resolved, path, done in runs
     ]

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timezone
-from importlib.metadata import version
+from contextlib import ExitStack
 from typing import Any
 
-import maskcl
+from maskcl.claims import Claims
 from maskcl.data import Dataset
-from maskcl.devices import arithmetic
-from maskcl.engine import Outcome, run_population
 from maskcl.errors import check, check_choice
 from maskcl.experiment.files import Source
-from maskcl.experiment.finished import save_weights
+from maskcl.experiment.in_process import PRIVATE, InProcess, Launcher
 from maskcl.experiment.planning import Plan, plan
+from maskcl.experiment.sharing import Failure, Share
+from maskcl.experiment.stopping import stop_signals
 from maskcl.networks import Factory, Network
-from maskcl.results import Results, document, write_result
+from maskcl.results import Results
 from maskcl.scenario import Scenario
 
-__all__ = ["EXECUTORS", "environment", "execute", "run"]
+__all__ = ["EXECUTORS", "execute", "run"]
 
 EXECUTORS = ("auto", "stack", "loop")
 
@@ -106,42 +104,42 @@ def execute(
     threads: int | None = None,
     on_progress: Callable[[float], None] | None = None,
     command: str | None = None,
+    tell: Callable[[str], None] | None = None,
+    launcher: Launcher | None = None,
+    failures: list[Failure] | None = None,
 ) -> Results:
-    """Run what a plan has pending, and return all its results; arguments as for `run`.
+    """Run what a plan has pending, and return all its results.
 
-    `command` is what was typed to have it run, which results tell.
+    Args:
+        planned: The plan.
+        executor: As for `run`, as are threads and `on_progress`.
+        threads: Likewise.
+        on_progress: Likewise.
+        command: What was typed to have it run, which results tell.
+        tell: Told in a sentence of checkpoints that cannot be used, and of other processes that are waited for.
+        launcher: What trains the runs; None: this process.
+        failures: Gets the runs that an error has ended, while the others go on; None: the error is raised.
+
+    Returns:
+        All results but of those that failed.
+
+    Raises:
+        KeyboardInterrupt: At Ctrl-C or SIGTERM, once it is written down where training stands.
     """
-    pending = {id(run.spec): run for run in planned.pending}
-    found: dict[int, dict[str, Any]] = {}
-    about = environment()
-
-    def keep(outcome: Outcome) -> None:
-        run = pending[id(outcome.spec)]
-        date = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        result = document(
-            outcome, experiment=planned.name, label=run.label, seed=run.seed, config=run.config, environment=about,
-            origin={"file": planned.file, "command": command, "date": date},
-        )  # fmt: skip
-        if run.path is not None:
-            save_weights(run.path, outcome, result)  # first, so that no result lacks its weights
-            write_result(run.path, result)
-        found[id(run)] = result
-
-    specs = [run.spec for run in planned.pending]
     planned.try_folders()
-    if specs:
-        run_population(specs, executor=executor, threads=threads, on_progress=on_progress, on_outcome=keep)
-    return Results(run.done if run.done is not None else found[id(run)] for run in planned.runs)
-
-
-def environment() -> dict[str, Any]:
-    """Versions and machine, as result files tell them."""
-    return {
-        "maskcl": maskcl.__version__,
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "numpy", "scipy", "scikit-learn")},
-        "platform": platform.platform(terse=True),
-        "machine": platform.machine(),
-        "cpus": os.cpu_count(),
-        **arithmetic(),
-    }
+    origin = {"file": planned.file, "command": command}
+    launch = launcher or InProcess(executor, threads, origin, raises=failures is None, tell=tell)
+    with ExitStack() as stack:
+        stopping = stack.enter_context(stop_signals())
+        folder = None if planned.out is None or not planned.pending else planned.out / PRIVATE
+        claims = None if folder is None else stack.enter_context(Claims(folder))
+        share = Share(planned, claims, tell=tell, on_progress=on_progress, stopping=stopping)
+        while left := share.left:
+            launch(left, share)
+            share.wait()
+            if stopping():
+                raise KeyboardInterrupt
+    if failures is not None:
+        failures += share.failures.values()
+    done = [(run.done or share.found.get(id(run))) for run in planned.runs]
+    return Results(document for document in done if document is not None)

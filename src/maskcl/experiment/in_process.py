@@ -1,0 +1,113 @@
+"""Runs trained in this process: the engine, checkpoints, and a file for each run as it ends."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timezone
+from importlib.metadata import version
+from typing import Any, Protocol
+
+import maskcl
+from maskcl.devices import arithmetic
+from maskcl.engine import Checkpoints, Outcome, StopError, run_population
+from maskcl.errors import raised
+from maskcl.experiment.finished import save_weights
+from maskcl.experiment.planning import Planned
+from maskcl.experiment.sharing import Share
+from maskcl.results import document, write_result
+
+__all__ = ["PRIVATE", "InProcess", "Launcher", "environment"]
+
+PRIVATE = ".maskcl"
+"""Folder within a folder of results, of what is no result: checkpoints, claims."""
+
+
+class Launcher(Protocol):
+    """What has runs trained."""
+
+    def __call__(self, runs: Sequence[Planned], share: Share) -> None:
+        """Train those of the runs that the share lets it take; what becomes of each is told to the share."""
+        ...
+
+
+class InProcess:
+    """Trains runs here; arguments as `maskcl.experiment.execute` has them.
+
+    Args:
+        executor: What runs them.
+        threads: On how many threads.
+        origin: What results tell of where they come from.
+        raises: Whether an error in one run ends all.
+        tell: Told in sentences of what is no result.
+    """
+
+    def __init__(
+        self,
+        executor: str,
+        threads: int | None,
+        origin: Mapping[str, Any],
+        *,
+        raises: bool,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
+        self._executor, self._threads, self._origin = executor, threads, dict(origin)
+        self._raises, self._tell = raises, tell
+
+    def __call__(self, runs: Sequence[Planned], share: Share) -> None:
+        """Train them; as `Launcher` has it."""
+        about, place = environment(), {id(run.spec): i for i, run in enumerate(runs)}
+
+        def keep(outcome: Outcome) -> None:
+            run = runs[place[id(outcome.spec)]]
+            date = datetime.now(timezone.utc).isoformat(timespec="seconds")
+            result = document(
+                outcome, experiment=run.experiment, label=run.label, seed=run.seed, config=run.config,
+                environment=about, origin=self._origin | {"date": date},
+            )  # fmt: skip
+            if run.path is not None:
+                save_weights(run.path, outcome, result)  # first, so that no result lacks its weights
+                write_result(run.path, result)
+            share.result(run, result)
+
+        def claim(indices: Sequence[int]) -> list[int]:
+            return [place[id(run.spec)] for run in share.take(runs[i] for i in indices)]
+
+        def fail(indices: Sequence[int], error: Exception) -> None:
+            share.failed([runs[i] for i in indices], raised(error))
+
+        path = runs[0].path
+        folder = None if path is None else path.parent.parent / PRIVATE / "checkpoints"
+        with suppress(StopError):  # who asked for it knows
+            run_population(
+                [run.spec for run in runs],
+                executor=self._executor,
+                threads=self._threads,
+                on_progress=share.progress,
+                on_outcome=keep,
+                keys=[run.key for run in runs],
+                checkpoints=None if folder is None else Checkpoints(folder, _versions(about), tell=self._tell),
+                claim=claim,
+                on_failure=None if self._raises else fail,
+                stopping=share.stopping,
+            )
+
+
+def _versions(about: Mapping[str, Any]) -> dict[str, Any]:
+    """Of an environment, what decides the last bits."""
+    return {name: value for name, value in about.items() if name not in ("cpus", "platform", "scikit-learn", "scipy")}
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, as result files tell them."""
+    return {
+        "maskcl": maskcl.__version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("torch", "numpy", "scipy", "scikit-learn")},
+        "platform": platform.platform(terse=True),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        **arithmetic(),
+    }

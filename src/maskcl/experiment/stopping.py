@@ -1,0 +1,38 @@
+"""Ctrl-C and SIGTERM while runs are trained: the first asks to stop, the second stops at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+__all__ = ["STOPPED_BY", "stop_signals"]
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOPPED_BY: list[int] = []
+"""The signal that asked to stop, if one did: a process that SIGTERM has ended says so with its exit status."""
+
+
+@contextmanager
+def stop_signals() -> Iterator[Callable[[], bool]]:
+    """Yield what tells whether it was asked to stop. In another thread than the main one signals are as they were."""
+    asked = threading.Event()
+    STOPPED_BY.clear()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        STOPPED_BY.append(number)
+        asked.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    before = {number: signal.signal(number, ask) for number in SIGNALS}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
