@@ -60,9 +60,9 @@ def watched(specs: list[RunSpec], *, stacked: bool, task: int = 1, device: torch
     for index, phase in enumerate(here.method.phases(task, here.num_tasks) or (Phase(),)):
         plan, run = here.plan(task, phase, index), here.trainer(task, phase).run
         for chunk in plan.chunks():
-            run(chunk.steps[:1], every=1, tell=lambda done: None)  # what is made once is made here
+            run(chunk.steps[:1], every=1, tell=lambda done, losses: None)  # what is made once is made here
             with watch:
-                run(chunk.steps[1:3], every=50, tell=lambda done: None)  # a chunk's steps are of one shape
+                run(chunk.steps[1:3], every=50, tell=lambda done, losses: None)  # a chunk's steps are of one shape
     assert watch.count > 20
     return watch
 
@@ -276,10 +276,10 @@ def test_pytorch_sees_no_wait_within_the_steps(case: str, stacked: bool) -> None
     for index, phase in enumerate(population.method.phases(1, population.num_tasks)):
         run = population.trainer(1, phase).run
         for chunk in population.plan(1, phase, index).chunks():
-            run(chunk.steps[:1], every=1, tell=lambda done: None)
+            run(chunk.steps[:1], every=1, tell=lambda done, losses: None)
             torch.cuda.set_sync_debug_mode("error")
             try:
-                run(chunk.steps, every=50, tell=lambda done: None)
+                run(chunk.steps, every=50, tell=lambda done, losses: None)
             finally:
                 torch.cuda.set_sync_debug_mode("default")
 

@@ -221,7 +221,7 @@ def test_what_cannot_fit_is_refused_before_anything_is_allocated(
         raise AssertionError("something was made")
 
     monkeypatch.setattr("maskcl.engine.resources.free_bytes", lambda device: 10**10)
-    for name in ("groups.Data", "run.Population"):
+    for name in ("groups.Data", "group.Population"):
         monkeypatch.setattr(f"maskcl.engine.{name}", never)
     torch.ones(1, device="meta").add(1)  # PyTorch's first computation there imports its compiler
     began = time.process_time()

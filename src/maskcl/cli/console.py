@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,7 +13,22 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["DataRoot", "Executor", "Quiet", "Seeds", "note", "pictures_progress", "print_table", "progress"]
+__all__ = [
+    "DataRoot",
+    "Executor",
+    "LogLevel",
+    "Quiet",
+    "Seeds",
+    "note",
+    "pictures_progress",
+    "print_table",
+    "progress",
+    "set_level",
+]
+
+LEVELS = ("debug", "info", "warning", "error")
+LINE_EVERY = 30.0
+"""Seconds between two lines of progress where no bar can be drawn."""
 
 Seeds = Annotated[int | None, typer.Option("--seeds", metavar="N", help="Runs of each setting, instead of the file's.")]
 DataRoot = Annotated[
@@ -21,6 +39,35 @@ Executor = Annotated[
     typer.Option("--executor", metavar="NAME", help="auto (convolutions are looped, all else stacked), stack or loop."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing but results, warnings and errors.")]
+
+LogLevel = Annotated[
+    str,
+    typer.Option(
+        "--log-level",
+        metavar="LEVEL",
+        help="debug (groups and checkpoints too), info, warning (as --quiet), or error.",
+    ),
+]
+
+
+def set_level(level: str, *, quiet: bool) -> bool:
+    """Say how much is told on stderr; returns whether that is warnings and errors alone.
+
+    Raises:
+        ConfigError: There is no such level.
+    """
+    from maskcl.errors import MaskclWarning, check_choice
+
+    check_choice(level, "--log-level", LEVELS)
+    if level == "error":
+        warnings.simplefilter("ignore", MaskclWarning)
+    logger = logging.getLogger("maskcl")
+    logger.setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+    if level == "debug" and not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+        logger.addHandler(handler)
+    return quiet or level in ("warning", "error")
 
 
 def note(text: str) -> None:
@@ -41,9 +88,17 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 @contextmanager
 def progress(name: str, total: float | None, unit: str, *, quiet: bool) -> Iterator[Callable[[float], None] | None]:
-    """Show a bar on stderr, with rate and time left; yields what is to be told of each advance, or None."""
+    """Show a bar on stderr, with rate and time left; yields what is to be told of each advance, or None.
+
+    Where stderr is no terminal, a line now and then says the same.
+    """
     if quiet or total == 0:
         yield None
+        return
+    if not sys.stderr.isatty():
+        lines = _Lines(name, total, unit)
+        yield lines.advance
+        lines.end()
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
@@ -69,6 +124,47 @@ def progress(name: str, total: float | None, unit: str, *, quiet: bool) -> Itera
         task = bar.add_task(name, total=total)
         yield lambda amount: bar.advance(task, amount)
         bar.update(task, completed=total)  # the parts may not add up to the last digit
+
+
+class _Lines:
+    """Progress as lines, for a log."""
+
+    def __init__(self, name: str, total: float | None, unit: str) -> None:
+        self._name, self._total, self._unit = name, total, unit
+        self._done, self._began, self._last = 0.0, time.monotonic(), time.monotonic()
+
+    def advance(self, amount: float) -> None:
+        """So much more is done."""
+        self._done += amount
+        if time.monotonic() - self._last >= LINE_EVERY:
+            self._last = time.monotonic()
+            note(self._line())
+
+    def end(self) -> None:
+        """Everything is done."""
+        if self._last != self._began or time.monotonic() - self._began >= LINE_EVERY:
+            self._done = self._total or self._done
+            note(self._line())
+
+    def _line(self) -> str:
+        passed = time.monotonic() - self._began
+        of = "" if self._total is None else f"/{self._total:.0f}"
+        left = ""
+        if self._total is not None and 0 < self._done < self._total:
+            left = f", about {_span(passed * (self._total - self._done) / self._done)} left"
+        return f"{self._name}: {self._done:.1f}{of} {self._unit} in {_span(passed)}{left}"
+
+
+def _span(seconds: float) -> str:
+    """A length of time as people say it.
+
+    >>> _span(42), _span(130), _span(7300)
+    ('42 s', '2 min', '2 h 1 min')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 @contextmanager

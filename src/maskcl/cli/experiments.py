@@ -11,10 +11,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskcl.cli.console import DataRoot, Executor, Quiet, Seeds, note, pictures_progress, print_table, progress
+from maskcl.cli.console import (
+    DataRoot,
+    Executor,
+    LogLevel,
+    Quiet,
+    Seeds,
+    note,
+    pictures_progress,
+    print_table,
+    progress,
+    set_level,
+)
+from maskcl.cli.parts import cores_each, parse_shard
 
 if TYPE_CHECKING:
     from maskcl.experiment import Plan
+    from maskcl.experiment.in_process import Launcher
     from maskcl.experiment.sharing import Failure
     from maskcl.results import Results
 
@@ -71,13 +84,24 @@ def run(
     ] = None,
     data_root: DataRoot = None,
     executor: Executor = "auto",
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", metavar="N", help="Processes, each with its share of the cores.")
+    ] = 1,
+    shard: Annotated[
+        str | None,
+        typer.Option("--shard", metavar="I/N", help="The I-th (from 1) of N parts of the runs, for as many machines."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, print the plan, run nothing.")] = False,
+    log_level: LogLevel = "info",
     quiet: Quiet = False,
 ) -> None:
     """Run an experiment file; what is finished already is skipped."""
     from maskcl.experiment import parse_overrides, plan
 
+    quiet = set_level(log_level, quiet=quiet)
     _check_executor(executor)
+    part = parse_shard(shard)
+    workers = cores_each(jobs)
     changes = parse_overrides(overrides or [])
     name = file.stem
     if subset is not None:
@@ -88,10 +112,19 @@ def run(
     out = Path("runs") / name if out is None else out
     with pictures_progress(quiet=quiet) as told:
         planned = plan(file, out=out, seeds=seeds, overrides=changes, data_root=data_root, on_pictures=told)
+    if part is not None:
+        planned = planned.shard(*part)
+    command, launcher = _command(ctx), None
+    if jobs > 1:
+        from maskcl.launch import Processes, Recipe
+
+        root = None if data_root is None else str(data_root)
+        recipe = Recipe(str(file), str(out), seeds, changes, root, executor, workers, command)
+        launcher = Processes(jobs, recipe, tell=note)
     if dry_run:
         _print_plan(planned, out)
     else:
-        _execute(planned, out, executor=executor, quiet=quiet, command=_command(ctx))
+        _execute(planned, out, executor=executor, quiet=quiet, command=command, launcher=launcher)
 
 
 def report(
@@ -118,7 +151,9 @@ def _check_executor(executor: str) -> None:
     check_choice(executor, "--executor", EXECUTORS)
 
 
-def _execute(planned: Plan, out: Path, *, executor: str, quiet: bool, command: str) -> None:
+def _execute(
+    planned: Plan, out: Path, *, executor: str, quiet: bool, command: str, launcher: Launcher | None = None
+) -> None:
     from maskcl import report as reports
     from maskcl.experiment import execute
     from maskcl.experiment.stopping import STOPPED_BY
@@ -131,8 +166,9 @@ def _execute(planned: Plan, out: Path, *, executor: str, quiet: bool, command: s
     try:
         with progress(planned.name, len(planned.pending), "runs", quiet=quiet) as advance:
             results = execute(
-                planned, executor=executor, on_progress=advance, command=command, tell=note, failures=failures
-            )
+                planned, executor=executor, on_progress=advance, command=command, tell=note, failures=failures,
+                launcher=launcher,
+            )  # fmt: skip
     except KeyboardInterrupt:
         note(f"stopped: what was finished is kept in {out}, and the same command goes on from there")
         raise typer.Exit(128 + (STOPPED_BY[-1] if STOPPED_BY else signal.SIGINT)) from None

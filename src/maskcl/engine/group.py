@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from maskcl.memory import MemoryState
 
 __all__ = ["GroupRun", "Report", "StopError"]
 
+LOG = logging.getLogger("maskcl")
 PACKED = {kind.__name__: kind for kind in (Book, Evaluation, MemoryState, Place, Weights)}
 
 
@@ -106,6 +108,9 @@ class GroupRun:
     def run(self) -> None:
         """Train what is left, and hand out outcomes."""
         population = self._population
+        name, count = self._executor["name"], len(self._alive)
+        begun = "goes on" if self._task or self._start is not None else "begins"
+        LOG.debug("group %s %s: %d runs, %s, %d threads", self._name, begun, count, name, self._executor["threads"])
         while self._alive and self._task < population.num_tasks:
             population.fit_task(
                 self._task, on_steps=self._on_steps, on_evaluation=self._on_evaluation, pauses=self, start=self._start
@@ -155,6 +160,10 @@ class GroupRun:
                 where = self._checkpoints.folder
                 self._checkpoints.tell(f"{where}: no checkpoint can be written ({error.strerror}); runs go on without.")
             self._pace.written(time.perf_counter() - began)
+            where = (
+                "at a task's end" if place is None else f"phase {place.phase}, chunk {place.chunk}, step {place.step}"
+            )
+            LOG.debug("checkpoint %s: task %d, %s", self._name, self._task, where)
         if self._stopping():
             raise StopError
 

@@ -20,7 +20,7 @@ from maskcl.engine.spec import RunSpec
 from maskcl.engine.table import Stores
 from maskcl.machine import free_cores, usable_cores
 
-__all__ = ["MOST_THREADS", "Group", "grouped"]
+__all__ = ["MOST_THREADS", "Group", "even_parts", "grouped"]
 
 MOST_THREADS = 8
 """Threads of one convolutional run at most. With a full ResNet-18 on 2 cores two are 1.98 times one; more than these
@@ -96,7 +96,7 @@ def grouped(
         own = _threads(threads) if sketches(members[0]).is_convolutional else 1
         workers = side_by_side(own)
         choice = choose(members, executor=executor, group_size=group_size, workers=workers, sketches=sketches)
-        for part in _even_parts(indices, choice.group_size):
+        for part in even_parts(indices, choice.group_size):
             crews.setdefault(own, []).append(Group(tuple(part), choice, data_of(indices[0]), own, workers))
     return list(crews.values())
 
@@ -133,7 +133,7 @@ def _data_keys(specs: Sequence[RunSpec]) -> list[Any]:
     ]
 
 
-def _even_parts(indices: list[int], size: int) -> list[list[int]]:
+def even_parts(indices: list[int], size: int) -> list[list[int]]:
     """Cut into parts of at most `size`, as equal as possible."""
     count = -(-len(indices) // size)
     return [part.tolist() for part in np.array_split(np.array(indices), count)]

@@ -19,7 +19,7 @@ from maskcl.experiment.planning import Planned
 from maskcl.experiment.sharing import Share
 from maskcl.results import document, write_result
 
-__all__ = ["PRIVATE", "InProcess", "Launcher", "environment"]
+__all__ = ["PRIVATE", "InProcess", "Launcher", "checkpoints_of", "environment"]
 
 PRIVATE = ".maskcl"
 """Folder within a folder of results, of what is no result: checkpoints, claims."""
@@ -78,8 +78,6 @@ class InProcess:
         def fail(indices: Sequence[int], error: Exception) -> None:
             share.failed([runs[i] for i in indices], raised(error))
 
-        path = runs[0].path
-        folder = None if path is None else path.parent.parent / PRIVATE / "checkpoints"
         with suppress(StopError):  # who asked for it knows
             run_population(
                 [run.spec for run in runs],
@@ -88,11 +86,18 @@ class InProcess:
                 on_progress=share.progress,
                 on_outcome=keep,
                 keys=[run.key for run in runs],
-                checkpoints=None if folder is None else Checkpoints(folder, _versions(about), tell=self._tell),
+                checkpoints=checkpoints_of(runs[0], tell=self._tell),
                 claim=claim,
                 on_failure=None if self._raises else fail,
                 stopping=share.stopping,
             )
+
+
+def checkpoints_of(run: Planned, *, tell: Callable[[str], None] | None = None) -> Checkpoints | None:
+    """Return the checkpoints beside the result of a run; None where nothing is written."""
+    if run.path is None:
+        return None
+    return Checkpoints(run.path.parent.parent / PRIVATE / "checkpoints", _versions(environment()), tell=tell)
 
 
 def _versions(about: Mapping[str, Any]) -> dict[str, Any]:

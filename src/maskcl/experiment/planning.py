@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from maskcl.data import Dataset
 from maskcl.data.source import Progress
@@ -79,6 +81,11 @@ class Plan:
     def out(self) -> Path | None:
         """The folder of result files; None where nothing is written."""
         return next((run.path.parent.parent for run in self.runs if run.path is not None), None)
+
+    def shard(self, index: int, count: int) -> Plan:
+        """Return the `index`th (0-based) of `count` parts, the same whatever is finished by now."""
+        parts = np.array_split(np.arange(len(self.runs)), count)
+        return replace(self, runs=tuple(self.runs[i] for i in parts[index]))
 
     def try_folders(self) -> None:
         """Make the folders that pending runs are written to; raises ConfigError where nothing can be written."""

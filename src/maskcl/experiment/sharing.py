@@ -63,7 +63,11 @@ class Share:
     @property
     def left(self) -> list[Planned]:
         """Runs that have neither a result nor failed, as far as is known here."""
-        return [run for run in self._runs if id(run) not in self.found and id(run) not in self.failures]
+        return self.still(self._runs)
+
+    def still(self, runs: Iterable[Planned]) -> list[Planned]:
+        """Return those of some runs that are left."""
+        return [run for run in runs if id(run) not in self.found and id(run) not in self.failures]
 
     def take(self, runs: Iterable[Planned]) -> list[Planned]:
         """Claim runs; return those that are to be made here: no other process has them, or has finished them."""

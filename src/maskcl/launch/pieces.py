@@ -1,0 +1,40 @@
+"""Runs cut into pieces that one worker makes at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from maskcl.engine import Checkpoints
+from maskcl.engine.auto import GROUP_SIZE
+from maskcl.engine.groups import even_parts
+from maskcl.engine.sketches import Sketches
+from maskcl.experiment import Planned
+
+__all__ = ["pieces"]
+
+
+def pieces(
+    runs: Sequence[Planned], workers: int, *, threads: int, checkpoints: Checkpoints | None = None
+) -> list[list[Planned]]:
+    """Cut runs into pieces: runs with convolutions one by one, others into populations, one for each worker at least.
+
+    Args:
+        runs: What is to be made.
+        workers: How many there are.
+        threads: Of each worker.
+        checkpoints: Runs that one of them has together stay together, and come first.
+    """
+    keys = [run.key for run in runs]
+    found = [] if checkpoints is None else [saved.places(keys) for saved in checkpoints.newest(set(keys))]
+    begun = {place for places in found for place in places}
+    by_structure: dict[object, list[int]] = {}
+    for i, run in enumerate(runs):
+        if i not in begun:
+            kind = (id(run.spec.scenario.dataset), run.spec.scenario.num_tasks, run.spec.structure)
+            by_structure.setdefault(kind, []).append(i)
+    sketches = Sketches()
+    for indices in by_structure.values():
+        alone = sketches(runs[indices[0]].spec).is_convolutional
+        size = 1 if alone else min(GROUP_SIZE * threads, -(-len(indices) // workers))
+        found += even_parts(indices, size)
+    return [[runs[i] for i in part] for part in found]

@@ -1,0 +1,144 @@
+"""A process that makes runs for another one: told on its standard input what to do, and telling what becomes of it.
+
+    in     the recipe, then a line for each piece of work      {"keys": [...]}
+    out    {"ready": true}
+           {"progress": runs}   {"result": key}   {"failed": [...], "reason": "..."}   {"said": "..."}   {"done": true}
+
+All lines are JSON. When its input ends, the process that it works for is gone: it writes down where training stands,
+and ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from maskcl.errors import MaskclError, raised
+from maskcl.experiment import Plan, Planned, plan
+from maskcl.experiment.in_process import InProcess
+from maskcl.experiment.sharing import Share
+from maskcl.experiment.stopping import stop_signals
+
+__all__ = ["Recipe", "main"]
+
+Send = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that another process needs to plan the same runs; JSON values.
+
+    Attributes:
+        file: The experiment file.
+        out: Folder of results.
+        seeds: As `maskcl.run` has it, as are overrides, `data_root` and executor.
+        overrides: Likewise.
+        data_root: Likewise.
+        executor: Likewise.
+        threads: Cores of one worker.
+        command: What was typed.
+    """
+
+    file: str
+    out: str
+    seeds: int | None
+    overrides: dict[str, Any]
+    data_root: str | None
+    executor: str
+    threads: int
+    command: str
+
+    def planned(self) -> Plan:
+        """Return the plan; raises as `maskcl.experiment.plan` does."""
+        return plan(self.file, out=self.out, seeds=self.seeds, overrides=self.overrides, data_root=self.data_root)
+
+    def text(self) -> str:
+        """As one line; infinities are kept."""
+        return json.dumps(asdict(self))
+
+
+class _Telling(Share):
+    """A share whose news are sent."""
+
+    def __init__(self, planned: Plan, send: Send, stopping: Callable[[], bool]) -> None:
+        super().__init__(planned, None, on_progress=lambda runs: send({"progress": runs}), stopping=stopping)
+        self._send = send
+
+    def result(self, run: Planned, document: dict[str, Any]) -> None:
+        """Its file is written."""
+        super().result(run, document)
+        self._send({"result": run.key})
+
+    def failed(self, runs: Sequence[Planned], reason: str) -> None:
+        """An error has ended runs."""
+        super().failed(runs, reason)
+        self._send({"failed": [run.key for run in runs], "reason": reason})
+
+
+def make(recipe: Recipe, planned: Plan, keys: Sequence[str], send: Send, stopping: Callable[[], bool]) -> None:
+    """Make some runs of a plan, given by their keys."""
+    wanted = set(keys)
+    part = replace(planned, runs=tuple(run for run in planned.runs if run.key in wanted))
+    share = _Telling(part, send, stopping)
+    origin = {"file": planned.file, "command": recipe.command}
+    launch = InProcess(
+        recipe.executor, recipe.threads, origin, raises=False, tell=lambda text: send({"said": text})
+    )  # fmt: skip
+    launch(part.runs, share)
+
+
+def main() -> int:
+    """Work until the input ends."""
+    out, lock = os.fdopen(os.dup(1), "w", encoding="utf-8"), threading.Lock()
+    os.dup2(2, 1)  # what a network of one's own prints is no news
+
+    def send(news: dict[str, Any]) -> None:
+        with lock:
+            out.write(json.dumps(news) + "\n")
+            out.flush()
+
+    with stop_signals() as asked:
+        lines: queue.Queue[str] = queue.Queue()
+        gone = threading.Event()
+
+        def listen() -> None:
+            for line in sys.stdin:
+                lines.put(line)
+            gone.set()
+            lines.put("")
+
+        def stopping() -> bool:
+            return asked() or gone.is_set()
+
+        threading.Thread(target=listen, daemon=True).start()
+        recipe = Recipe(**json.loads(lines.get() or "{}"))
+        try:
+            planned = recipe.planned()
+        except MaskclError as error:
+            send({"refused": str(error)})
+            return 2
+        send({"ready": True})
+        while not asked():
+            try:
+                line = lines.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            if not line:
+                break
+            piece = json.loads(line)
+            try:
+                make(recipe, planned, piece["keys"], send, stopping)
+            except Exception as error:
+                send({"failed": piece["keys"], "reason": raised(error)})
+            send({"done": True})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
