@@ -160,10 +160,8 @@ class GroupRun:
                 where = self._checkpoints.folder
                 self._checkpoints.tell(f"{where}: no checkpoint can be written ({error.strerror}); runs go on without.")
             self._pace.written(time.perf_counter() - began)
-            where = (
-                "at a task's end" if place is None else f"phase {place.phase}, chunk {place.chunk}, step {place.step}"
-            )
-            LOG.debug("checkpoint %s: task %d, %s", self._name, self._task, where)
+            at = "its end" if place is None else f"phase {place.phase}, chunk {place.chunk}, step {place.step}"
+            LOG.debug("checkpoint of group %s: task %d, %s", self._name, self._task, at)
         if self._stopping():
             raise StopError
 
