@@ -30,5 +30,5 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         asked.append(len(specs))
         return run_population(specs, **options)
 
-    monkeypatch.setattr("maskcl.experiment.runner.run_population", counting)
+    monkeypatch.setattr("maskcl.experiment.in_process.run_population", counting)
     return asked

@@ -78,7 +78,7 @@ def test_results_of_different_networks_are_not_taken_for_one_another(
         asked.append(len(specs))
         return run_population(specs, **options)
 
-    monkeypatch.setattr("maskcl.experiment.runner.run_population", counting)
+    monkeypatch.setattr("maskcl.experiment.in_process.run_population", counting)
     for network in (narrow, partial(narrow, width=13), normalised, narrow, partial(narrow, width=13)):
         run(SMALL, out=tmp_path, network=network)
     assert asked == [2, 2, 2]

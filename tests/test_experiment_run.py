@@ -25,7 +25,7 @@ SMALL: dict[str, Any] = {
     "method": "er",
     "grid": {"mask": ["none", {"leak": 0.1}]},
 }
-ENGINE = "maskcl.experiment.runner.run_population"
+ENGINE = "maskcl.experiment.in_process.run_population"
 
 
 def own_data(shift: float = 0.0) -> Dataset:

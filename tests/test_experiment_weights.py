@@ -184,7 +184,7 @@ def test_no_result_lacks_its_weights(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("maskcl.experiment.runner.write_result", stopped)
+        patch.setattr("maskcl.experiment.in_process.write_result", stopped)
         with pytest.raises(KeyboardInterrupt):
             run(SMALL, out=tmp_path, executor="loop", threads=1)  # two workers may write two
     assert names(tmp_path) == ["seed-0.safetensors"]

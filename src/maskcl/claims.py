@@ -1,6 +1,6 @@
 """Which process of several does which work: a table in a folder, whose rows end with the process that wrote them.
 
-FOLDER/claims.json            {key of a piece of work: name of a process}
+FOLDER/claims                 {key of a piece of work: name of a process}, in JSON; gone when nothing is claimed
 FOLDER/claims.lock            held while the table is read and written
 FOLDER/process-<name>.lock    held by a process for as long as it lives: the system lets go of it, whatever kills it
 """
@@ -47,7 +47,7 @@ class Claims:
         host = re.sub(r"[^A-Za-z0-9_.]", "_", socket.gethostname())[:80] or "machine"
         self.name = f"{host}-{os.getpid()}-{token_hex(4)}"
         self._own = FileLock(self._lock_of(self.name))
-        self._table = FileLock(self.folder / "claims.lock")
+        self._rows, self._table = self.folder / "claims", FileLock(self.folder / "claims.lock")
         self._thread = Lock()  # a FileLock lets the same process in twice
         self._works = True
 
@@ -69,6 +69,14 @@ class Claims:
                 del claims[key]
         self._own.release()
         self._lock_of(self.name).unlink(missing_ok=True)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Leave nothing behind where nobody else is. Who comes at this moment may make a run twice, at worst."""
+        with suppress(OSError):
+            if [path.name for path in self.folder.iterdir()] == ["claims.lock"]:
+                (self.folder / "claims.lock").unlink()
+            self.folder.rmdir()
 
     def take(self, keys: Iterable[str]) -> list[str]:
         """Claim those of some pieces of work that no other living process has, and return them."""
@@ -99,18 +107,21 @@ class Claims:
     @contextmanager
     def _held(self) -> Iterator[dict[str, str]]:
         """The table, without the rows of processes that are gone; what is changed in it is written."""
+        self.folder.mkdir(parents=True, exist_ok=True)  # who left last has removed it
         with self._thread, self._table:
             before = self._read()
             gone = {holder for holder in set(before.values()) - {self.name} if not self._lives(holder)}
             claims = {key: holder for key, holder in before.items() if holder not in gone}
             yield claims
-            if claims != before:
-                write_whole(self.folder / "claims.json", json.dumps(claims).encode())
+            if not claims:
+                self._rows.unlink(missing_ok=True)
+            elif claims != before:
+                write_whole(self._rows, json.dumps(claims).encode())
 
     def _read(self) -> dict[str, str]:
         """The table; one that is broken says nothing: at worst a run is made twice, and comes out the same."""
         try:
-            found = json.loads((self.folder / "claims.json").read_text())
+            found = json.loads(self._rows.read_text())
         except (OSError, ValueError):
             return {}
         if not isinstance(found, Mapping):
