@@ -56,16 +56,17 @@ def json_schema() -> dict[str, Any]:
 def _search(schema: dict[str, Any], keys: dict[str, Any], forms: dict[str, Any]) -> dict[str, Any]:
     """The schema of [tune]: ranges of numbers and lists of values, by dotted key or by section."""
     seeds = {name: part for name, part in schema["properties"]["seeds"].items() if name not in ("default", "title")}
+    schema["$defs"]["Range"] = _RANGE
     space: dict[str, Any] = {}
     for key in (*forms, *keys):
         if is_tuned(key):
             choices = {"type": "array", "minItems": 2, "items": forms[key]}
-            space[key] = {"anyOf": [choices, _RANGE]} if takes_numbers(key) else choices
+            space[key] = {"anyOf": [choices, {"$ref": "#/$defs/Range"}]} if takes_numbers(key) else choices
     sections: dict[str, Any] = {}
     for key in space:
         section, _, name = key.rpartition(".")
         if section and section not in PARTS:
-            sections.setdefault(section, {})[name] = space[key]
+            sections.setdefault(section, {})[name] = {"$ref": f"#/properties/tune/anyOf/1/properties/{key}"}
     space |= {name: {"anyOf": [space[name], _table_of(inner)]} for name, inner in sections.items()}
     metric = {"enum": list(better()), "description": "What trials are judged by; final_accuracy by default."}
     seeds["description"] = "Runs of each trial; by default those of the file."

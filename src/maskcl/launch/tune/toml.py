@@ -34,14 +34,15 @@ def edited(text: str, sections: Mapping[str, Any], values: Mapping[str, Any]) ->
         doc = tomlkit.parse(text.replace("\r\n", "\n"))
         if "name" not in doc:
             sections.pop("name", None)  # it was the file's, and will be the new file's
-        for name in ("tune", "grid"):
+        for name in [name for name in doc if name not in sections or name == "grid"]:
             _take_out(doc, name)
         _drop(doc, "scenario", "validation_fraction")
         if "grid" in sections:
             doc["grid"] = _grid(sections["grid"])
         else:
             for key in sorted(values, key=lambda key: key.count(".")):  # whole sections first
-                _set(doc, key, values[key])
+                if key.partition(".")[0] in sections:
+                    _set(doc, key, values[key])
         found = tomlkit.dumps(doc)
         if says(found, sections):
             return found

@@ -17,6 +17,7 @@ from maskcl.experiment import Sections, plan
 from maskcl.experiment.arguments import check_folder, try_folder
 from maskcl.experiment.files import Source
 from maskcl.experiment.grid import override
+from maskcl.experiment.parsing import parse
 from maskcl.files import write_atomically
 from maskcl.launch.tune.header import header
 from maskcl.launch.tune.study import Study, Tuned
@@ -96,7 +97,10 @@ def tuned_sections(raw: Mapping[str, Any], settings: Sequence[Tuned], where: str
     if isinstance(found.get("scenario"), Mapping):
         found["scenario"] = {k: part for k, part in found["scenario"].items() if k != "validation_fraction"}
     if "grid" not in raw:
-        return override(found, settings[0].best.values, where)
+        found = override(found, settings[0].best.values, where)
+        if parse(found, where, varies_method=True).memory is None:  # the best method may be one without
+            found.pop("memory", None)
+        return found
     return {**found, "grid": {"zip": [{**tuned.setting, **tuned.best.values} for tuned in settings]}}
 
 
