@@ -1,5 +1,7 @@
 """[tune]: what is taken, what is refused in one sentence, what editors know of it."""
 
+# ruff: noqa: E501  (one case a line reads better than thirty columns less)
+
 from __future__ import annotations
 
 from typing import Any

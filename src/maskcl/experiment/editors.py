@@ -79,7 +79,11 @@ def _search(schema: dict[str, Any], keys: dict[str, Any], forms: dict[str, Any])
 
 _RANGE = {
     "type": "object",
-    "properties": {"low": {"type": "number"}, "high": {"type": "number"}, "log": {"type": "boolean"}},
+    "properties": {
+        "low": {"type": "number", "description": "The smallest value."},
+        "high": {"type": "number", "description": "The largest value."},
+        "log": {"type": "boolean", "description": "Spread factors evenly, not differences; low is then above 0."},
+    },
     "required": ["low", "high"],
     "additionalProperties": False,
 }

@@ -112,7 +112,13 @@ def _set(doc: Any, key: str, value: Any) -> None:
             if isinstance(part, str):
                 table[home]["name"] = str(part)
         table = table[home]
-    table[name] = _table(value) if not homes and isinstance(value, Mapping) else _item(value)
+    if homes or not isinstance(value, Mapping):
+        table[name] = _item(value)
+        return
+    after, whole = _tail(table.get(name)), _table(value)
+    if after:
+        whole.add(Whitespace(f"\n{after}"))
+    table[name] = whole
 
 
 def _grid(grid: Mapping[str, Any]) -> Item:
@@ -125,7 +131,7 @@ def _grid(grid: Mapping[str, Any]) -> Item:
     return table
 
 
-def _table(table: Mapping[str, Any]) -> Item:
+def _table(table: Mapping[str, Any]) -> Table:
     found = tomlkit.table()
     for key, value in table.items():
         found[key] = _item(value)
