@@ -19,6 +19,7 @@ _HOMES = {
     "from_arrays": "maskcl.data",
     "load_network": "maskcl.weights",
     "run": "maskcl.experiment",
+    "tune": "maskcl.launch.tune",
 }
 _MODULES = ("data", "engine", "functional", "memory", "methods", "metrics", "networks", "testing")
 
@@ -39,6 +40,7 @@ __all__ = [
     "networks",
     "run",
     "testing",
+    "tune",
 ]
 
 

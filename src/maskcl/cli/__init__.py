@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 import maskcl
-from maskcl.cli import datasets, experiments, pictures, reference
+from maskcl.cli import datasets, experiments, pictures, reference, tune
 from maskcl.cli.console import note
 from maskcl.errors import MaskclError, MaskclWarning
 
@@ -33,6 +33,7 @@ app = typer.Typer(
 )
 app.command()(experiments.demo)
 app.command()(experiments.run)
+app.command()(tune.tune)
 app.command()(experiments.report)
 app.command()(pictures.fit)
 app.command()(pictures.predict)

@@ -1,21 +1,27 @@
 """Experiments: TOML files or dicts, grids, and `maskcl.run`."""
 
 from maskcl.experiment.editors import json_schema
-from maskcl.experiment.files import parse_overrides, read_experiment, shipped
+from maskcl.experiment.files import Sections, parse_overrides, read_experiment, shipped
 from maskcl.experiment.planning import Plan, Planned, plan
 from maskcl.experiment.runner import EXECUTORS, execute, run
 from maskcl.experiment.schema import experiment_file
+from maskcl.experiment.search import Choices, Range, Search, read_search
 
 __all__ = [
     "EXECUTORS",
+    "Choices",
     "Plan",
     "Planned",
+    "Range",
+    "Search",
+    "Sections",
     "execute",
     "experiment_file",
     "json_schema",
     "parse_overrides",
     "plan",
     "read_experiment",
+    "read_search",
     "run",
     "shipped",
 ]
