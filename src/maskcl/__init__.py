@@ -18,6 +18,7 @@ _HOMES = {
     "class_incremental": "maskcl.scenario",
     "from_arrays": "maskcl.data",
     "load_network": "maskcl.weights",
+    "repeat": "maskcl.experiment",
     "run": "maskcl.experiment",
 }
 _MODULES = ("data", "engine", "functional", "memory", "methods", "metrics", "networks", "testing")
@@ -37,6 +38,7 @@ __all__ = [
     "methods",
     "metrics",
     "networks",
+    "repeat",
     "run",
     "testing",
 ]

@@ -3,6 +3,7 @@
 from maskcl.experiment.editors import json_schema
 from maskcl.experiment.files import parse_overrides, read_experiment, shipped
 from maskcl.experiment.planning import Plan, Planned, plan
+from maskcl.experiment.repeat import Repeated, Restored, repeat, restore
 from maskcl.experiment.runner import EXECUTORS, execute, run
 from maskcl.experiment.schema import experiment_file
 
@@ -10,12 +11,16 @@ __all__ = [
     "EXECUTORS",
     "Plan",
     "Planned",
+    "Repeated",
+    "Restored",
     "execute",
     "experiment_file",
     "json_schema",
     "parse_overrides",
     "plan",
     "read_experiment",
+    "repeat",
+    "restore",
     "run",
     "shipped",
 ]
