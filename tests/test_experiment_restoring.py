@@ -1,4 +1,4 @@
-"""What a result tells of its settings leads back to them: parse(sections_of(resolved)) has the same hash, for anything."""
+"""What a result tells of its settings leads back to them: parse(sections_of(resolved)) has the same hash."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskcl.cli.console import DataRoot, Executor, Quiet, Seeds, note, pictures_progress, print_table, progress
+from maskcl.cli.shared_folder import write_report
 
 if TYPE_CHECKING:
     from maskcl.experiment import Plan
@@ -128,9 +129,9 @@ def _execute(planned: Plan, out: Path, *, executor: str, quiet: bool, command: s
         raise typer.Exit(130) from None
     if planned.pending and not quiet:
         note(_executors(planned, results))
-    page = reports.write(out, results, command=command)
+    where = write_report(out, results, command=command)
     print(reports.render(results))
-    print(f"report: {page}")
+    print(where)
 
 
 def _executors(planned: Plan, results: Results) -> str:

@@ -132,8 +132,7 @@ def _difference(name: str, file: Any, here: Any) -> Difference:
     if mine is None and other is None:
         return Difference(name, (), file, here, np.inf, int(file != here), 1, rounds=False)
     if mine is None or other is None or mine.shape != other.shape:
-        told = [_told(value, array) for value, array in ((file, mine), (here, other))]
-        return Difference(name, (), *told, np.inf, 1, 1, rounds=False)
+        return Difference(name, (), _told(file, mine), _told(here, other), np.inf, 1, 1, rounds=False)
     if not mine.size:
         return Difference(name, (), file, here, 0.0, 0, 0, rounds=True)
     with np.errstate(invalid="ignore"):  # of two equal infinities

@@ -156,9 +156,9 @@ def restore(
     where = os.fspath(result)
     file = read_result(where)
     told, seed, asked = file["config"], file["seed"], file["executor"]
-    good = config_hash(told) == file["config_hash"]
-    check(good, f"{where}: config_hash", f"must be that of its config, {config_hash(told)}", file["config_hash"],
-          error=DataError, hint="settings of a result are not to be changed; maskcl run --set makes another")  # fmt: skip
+    good, hint = config_hash(told) == file["config_hash"], "maskcl run FILE --set KEY=VALUE runs other settings"
+    must = f"must be that of its config, {config_hash(told)}"
+    check(good, f"{where}: config_hash", must, file["config_hash"], error=DataError, hint=hint)
     world = World(data_root=data_root, dataset=dataset, scenario=scenario, on_pictures=on_pictures)
     raw = sections_of(told, where, given={*world.given, *(["network"] if network is not None else [])})
     if network is not None:

@@ -32,7 +32,9 @@ def sections_of(config: Table, where: str, *, given: Collection[str] = ()) -> di
         ConfigError: For what results tell by name and content, and not where it lies: data, networks and weights of
             one's own.
     """
-    found = {name: dict(part) for name, part in config.items() if isinstance(part, Mapping) and name != "seeds"}
+    found: dict[str, Any] = {
+        name: dict(part) for name, part in config.items() if isinstance(part, Mapping) and name != "seeds"
+    }
     found |= {name: "none" for name in _MADE_OTHERWISE if config.get(name) is None}
     scenario, network = (found.pop(name, {}) for name in ("scenario", "network"))
     if "scenario" not in given:
