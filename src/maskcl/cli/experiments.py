@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections import Counter, defaultdict
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskcl.cli.console import DataRoot, Executor, Quiet, Seeds, note, pictures_progress, print_table, progress
+from maskcl.cli.console import DataRoot, Executor, Quiet, Seeds, note, pictures_progress, progress
+from maskcl.cli.dry_run import print_plan
 from maskcl.cli.shared_folder import write_report
 
 if TYPE_CHECKING:
@@ -66,7 +67,9 @@ def run(
     ] = None,
     data_root: DataRoot = None,
     executor: Executor = "auto",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, print the plan, run nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, print the plan and estimates, run nothing.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Run an experiment file; what is finished already is skipped."""
@@ -84,7 +87,7 @@ def run(
     with pictures_progress(quiet=quiet) as told:
         planned = plan(file, out=out, seeds=seeds, overrides=changes, data_root=data_root, on_pictures=told)
     if dry_run:
-        _print_plan(planned, out)
+        print_plan(planned, out, executor=executor)
     else:
         _execute(planned, out, executor=executor, quiet=quiet, command=_command(ctx))
 
@@ -143,17 +146,6 @@ def _executors(planned: Plan, results: Results) -> str:
     counts = Counter(each["name"] for each in used)
     reason = Counter(each["reason"] for each in used).most_common(1)[0][0]
     return "executor: " + ", ".join(f"{name} for {counted(n, 'run')}" for name, n in counts.items()) + f" ({reason})"
-
-
-def _print_plan(planned: Plan, out: Path) -> None:
-    rows, by_label = [], defaultdict(list)
-    for run in planned.runs:
-        by_label[run.label].append(run)
-    for label, runs in by_label.items():
-        done = sum(run.done is not None for run in runs)
-        rows.append([label, str(len(runs)), str(done), runs[0].path.parent.name if runs[0].path else ""])
-    print_table(["setting", "runs", "done", "folder"], rows)
-    print(f"{planned.name}: {len(planned.pending)} of {len(planned.runs)} runs to do, results in {out}")
 
 
 def _command(ctx: typer.Context) -> str:

@@ -81,9 +81,9 @@ def explanations(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tu
     for section, names in (("environment", None), ("executor", ("name", "threads", "group_size", "device"))):
         mine, other = (document.get(section) or {} for document in (first, second))
         for name in names or dict.fromkeys((*mine, *other)):
-            pair = [str(table[name]) if name in table else "not told" for table in (mine, other)]
-            if pair[0] != pair[1]:
-                rows.append((f"executor {name}" if names else name, *pair))
+            there, here = (str(table[name]) if name in table else "not told" for table in (mine, other))
+            if there != here:
+                rows.append((f"executor {name}" if names else name, there, here))
     return rows
 
 

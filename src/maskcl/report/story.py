@@ -102,7 +102,7 @@ def cautions(results: Results) -> list[str]:
 def _no_rivals(settings: tuple[Setting, ...]) -> list[str]:
     """Say what makes accuracies of a folder that several experiments share another thing from setting to setting."""
     scenarios = [s.config.get("scenario") or {} for s in settings]
-    kinds = {
+    kinds: dict[str, set[Any]] = {
         "the data": {(_data(s), scenario.get("fingerprint")) for s, scenario in zip(settings, scenarios, strict=True)},
         "the number of tasks": {len(s.runs[0]["class_incremental"]) for s in settings},
         "the rows that judge (test or held out)": {bool(scenario.get("validation_fraction")) for scenario in scenarios},
