@@ -11,6 +11,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "maskcl": (
         "run",
         "tune",
+        "repeat",
         "Learner",
         "Mask",
         "Cfgm",

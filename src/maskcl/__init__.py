@@ -18,6 +18,7 @@ _HOMES = {
     "class_incremental": "maskcl.scenario",
     "from_arrays": "maskcl.data",
     "load_network": "maskcl.weights",
+    "repeat": "maskcl.experiment",
     "run": "maskcl.experiment",
     "tune": "maskcl.launch.tune",
 }
@@ -38,6 +39,7 @@ __all__ = [
     "methods",
     "metrics",
     "networks",
+    "repeat",
     "run",
     "testing",
     "tune",

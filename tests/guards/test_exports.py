@@ -22,6 +22,7 @@ PROMISED = {
         "load_network",
         "memory",
         "networks",
+        "repeat",
         "run",
         "tune",
     ],

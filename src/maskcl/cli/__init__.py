@@ -1,7 +1,7 @@
 """The command line: no logic of its own.
 
 Data go to stdout, everything else to stderr. Exit status 0; 2 for bad input, said in one sentence; 3 where runs
-diverged or failed; 130 for Ctrl-C, 143 for SIGTERM.
+diverged or failed; 130 for Ctrl-C, 143 for SIGTERM; 1 of `repeat` for a run that is not identical.
 Commands import what they need when they run, so that help needs no torch.
 """
 
@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 import maskcl
-from maskcl.cli import datasets, experiments, pictures, reference, tune
+from maskcl.cli import datasets, experiments, pictures, reference, repeat, tune
 from maskcl.cli.console import note
 from maskcl.errors import MaskclError, MaskclWarning
 
@@ -35,6 +35,7 @@ app.command()(experiments.demo)
 app.command()(experiments.run)
 app.command()(tune.tune)
 app.command()(experiments.report)
+app.command()(repeat.repeat)
 app.command()(pictures.fit)
 app.command()(pictures.predict)
 app.command()(pictures.evaluate)

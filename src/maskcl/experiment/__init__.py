@@ -3,6 +3,7 @@
 from maskcl.experiment.editors import json_schema
 from maskcl.experiment.files import Sections, parse_overrides, read_experiment, shipped
 from maskcl.experiment.planning import Plan, Planned, plan
+from maskcl.experiment.repeat import Repeated, Restored, repeat, restore
 from maskcl.experiment.runner import EXECUTORS, execute, run
 from maskcl.experiment.schema import experiment_file
 from maskcl.experiment.search import Choices, Range, Search, read_search
@@ -13,6 +14,8 @@ __all__ = [
     "Plan",
     "Planned",
     "Range",
+    "Repeated",
+    "Restored",
     "Search",
     "Sections",
     "execute",
@@ -22,6 +25,8 @@ __all__ = [
     "plan",
     "read_experiment",
     "read_search",
+    "repeat",
+    "restore",
     "run",
     "shipped",
 ]
