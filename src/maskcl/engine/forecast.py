@@ -181,7 +181,7 @@ class _Trial:
 
         def timed(some: Sequence[StepPlan]) -> float:
             began = time.perf_counter()
-            trainer.run(some, every=len(some), tell=lambda done: None).cpu()  # a GPU is waited for
+            trainer.run(some, every=len(some), tell=lambda done, losses: None).cpu()  # a GPU is waited for
             return time.perf_counter() - began
 
         first = timed(steps[:1])

@@ -20,9 +20,10 @@ from maskcl.errors import DataError, check, check_choice
 from maskcl.experiment.arguments import check_arguments
 from maskcl.experiment.comparing import ROUNDING, Difference, compare, explanations
 from maskcl.experiment.config import blaming
+from maskcl.experiment.in_process import environment
 from maskcl.experiment.parsing import parse
 from maskcl.experiment.restoring import check_restored, sections_of
-from maskcl.experiment.runner import EXECUTORS, environment
+from maskcl.experiment.runner import EXECUTORS
 from maskcl.experiment.world import World
 from maskcl.networks import Factory, Network, as_network
 from maskcl.results import config_hash, document, read_result
