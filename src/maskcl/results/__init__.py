@@ -74,7 +74,7 @@ class Results:
         """
         runs, left_out = read_folder(folder)
         for sentence in left_out.sentences():
-            warnings.warn(sentence, MaskclWarning, stacklevel=2)
+            warnings.warn(f"left out {sentence}", MaskclWarning, stacklevel=2)
         return cls(runs, left_out=left_out)
 
     @cached_property

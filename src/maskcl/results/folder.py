@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from maskcl.errors import DataError, MissingDataError, counted, message
 from maskcl.results.reading import ForeignFileError, read_result
+from maskcl.results.text import showable
 
 __all__ = ["LeftOut", "load_results", "read_folder"]
 
@@ -17,6 +18,8 @@ _OURS = re.compile(r"-[0-9a-f]{8}/seed-[0-9]+\.json$")
 """Where results are written: what lies there is a result, a broken one if need be."""
 _FIRST = 3
 """Foreign files that are named; the rest are counted."""
+_LONG = 200
+"""Letters of a path from which its end stands for it."""
 _HINT = "maskcl run FILE --out DIR writes results"
 
 
@@ -32,20 +35,19 @@ class LeftOut(NamedTuple):
     foreign: tuple[str, ...] = ()
 
     def sentences(self, most: int = 5) -> list[str]:
-        """Return what to tell the user: a sentence for each broken file, up to `most`, and one for all foreign ones.
+        """Return what to say after "left out": a sentence for each broken file, up to `most`, one for all foreign ones.
 
         >>> LeftOut(foreign=("package.json",)).sentences()
-        ['1 file is no result of maskcl and is left out: package.json.']
+        ['1 JSON file that is no result of maskcl: package.json.']
         """
-        told = [f"left out {sentence}" for sentence in self.broken[:most]]
+        told = list(self.broken[:most])
         if len(self.broken) > most:
-            told.append(f"left out {counted(len(self.broken) - most, 'more file')} that cannot be read.")
+            told.append(f"{counted(len(self.broken) - most, 'more file')} that cannot be read.")
         if self.foreign:
-            several = len(self.foreign) > 1
-            what = "are no results of maskcl and are" if several else "is no result of maskcl and is"
+            what = "that is no result" if len(self.foreign) == 1 else "that are no results"
             rest = len(self.foreign) - _FIRST
             names = ", ".join(self.foreign[:_FIRST]) + (f" and {rest} more" if rest > 0 else "")
-            told.append(f"{counted(len(self.foreign), 'file')} {what} left out: {names}.")
+            told.append(f"{counted(len(self.foreign), 'JSON file')} {what} of maskcl: {names}.")
         return told
 
 
@@ -74,13 +76,13 @@ def read_folder(folder: str | os.PathLike[str]) -> tuple[list[dict[str, Any]], L
     foreign: list[str] = []
     for name in _names(folder, broken):
         try:
-            found.append((name, read_result(folder / name, where=name)))
+            found.append((name, read_result(folder / name, where=_called(name))))
         except MissingDataError:
             if (folder / name).is_symlink():
-                foreign.append(name)
+                foreign.append(_called(name))
         except DataError as error:
             if isinstance(error, ForeignFileError) and not _OURS.search(f"/{name}"):
-                foreign.append(name)
+                foreign.append(_called(name))
             else:
                 broken.append(str(error).splitlines()[0])
     left_out = LeftOut(tuple(sorted(broken)), tuple(sorted(foreign)))
@@ -110,7 +112,13 @@ def _names(folder: Path, broken: list[str]) -> Iterator[str]:
             continue
         except OSError as error:
             must = f"must be a folder that can be looked into ({error.strerror or error})"
-            broken.append(message(below or str(folder), must))
+            broken.append(message(_called(below) or str(folder), must))
+
+
+def _called(name: str) -> str:
+    """A path for sentences: as it can be shown, and in one line."""
+    name = showable(name)
+    return name if len(name) <= _LONG else f"...{name[-_LONG:]}"
 
 
 def _nothing(folder: Path, left_out: LeftOut) -> DataError:
@@ -121,7 +129,7 @@ def _nothing(folder: Path, left_out: LeftOut) -> DataError:
         must = f"must hold results that can be read, and holds none{rest}; {left_out.broken[0].rstrip('.')}"
         return DataError(message(str(folder), must, hint="delete the broken files and run again"))
     if left_out.foreign:
-        must = f"must hold result files (*.json), and holds none; {left_out.sentences()[-1].rstrip('.')}"
+        must = f"must hold result files (*.json), and holds {left_out.sentences()[-1].rstrip('.')}"
         return DataError(message(str(folder), must, hint=_HINT))
     return DataError(message(str(folder), "must hold result files (*.json), and holds none", hint=_HINT))
 
