@@ -35,6 +35,7 @@ _LATEX = {
     "_": r"\_",
     "&": r"\&",
     "#": r"\#",
+    "\ufffd": "?",
 }
 _MARKDOWN = re.compile(r"[\\|`*$]|(?<!\w)_|_(?!\w)|(?<=\])[(\[:]")
 """What Markdown would take for its own: of underscores those at a word's end, of brackets those that make a link."""

@@ -44,6 +44,7 @@ __all__ = [
     "percent",
     "read_result",
     "result_path",
+    "showable",
     "slug",
     "write_atomically",
     "write_result",

@@ -21,6 +21,8 @@ Rule = Callable[[Any, str], None]
 
 MOST_LETTERS = 100_000
 """Of a text: settings of networks are the longest that are written."""
+_LONG_WORD = 100
+"""Letters that no word among settings of masks and CFGM comes near."""
 MOST_LEVELS = 32
 """Of tables and lists within each other in a configuration."""
 
@@ -119,6 +121,8 @@ def settings(kind: type[Mask] | type[Cfgm], *, needed: str | None = None) -> Rul
             raise DataError(message(where, f"must hold keys of [{name}] alone, and has {Short(odd)!r}", hint=hint))
         if needed is not None and needed not in value:
             raise DataError(message(f"{where}.{needed}", "must be there, and is missing"))
+        for key, part in value.items():
+            must(not isinstance(part, (str, list, dict)) or len(part) < _LONG_WORD, f"{where}.{key}", "a word", part)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # they were shown when it ran

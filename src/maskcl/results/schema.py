@@ -72,7 +72,7 @@ def _fraction(value: float) -> bool:
 
 
 def _large(value: Any, where: str) -> None:
-    must(value in (None, "inf") or (is_number(value) and value >= 0), where, "a number, 0 or more, or null", value)
+    must(value in (None, "inf") or (is_number(value) and 0 <= value < 1e300), where, "a number, 0 or more, or null", value)
 
 
 _TEXT = leaf("text, of a sane length", is_text)
