@@ -163,7 +163,6 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
     "class_incremental": [
         ([], "must be a matrix of fractions, a list of rows, got []."),
         ([[1, 2]], ""),
-        ([[0.5]], ""),
         ({"a": 1}, "must be a matrix"),
     ],
     "class_incremental.1": [([0.5] * 4, ""), ("x", ""), ([], "")],
@@ -182,7 +181,6 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         ([[1, 2]], "must be a matrix of 1 by 1"),
         ([[1]], "must be counts of every class, got '1 rows'."),
         ([[-1]], ""),
-        ([[0.5]], ""),
     ],
     "samples": [([], "must be a list of records, one or more, got []."), ([{}], ""), ({}, "must be a list")],
     "samples.0.classes": [([], ""), ([0, 1], "")],
