@@ -114,7 +114,9 @@ def test_many_broken_files_are_told_of_once(tmp_path: Path, counted: list[int]) 
     run(SMALL, out=tmp_path, executor="stack")
     for name in files(tmp_path)[:3]:
         (tmp_path / name).write_bytes(b"\0")
-    with pytest.warns(MaskclWarning, match=r"this run is made again \(and 2 more, whose runs are made again too\)") as told:
+    with pytest.warns(
+        MaskclWarning, match=r"this run is made again \(and 2 more, whose runs are made again too\)"
+    ) as told:
         run(SMALL, out=tmp_path, executor="stack")
     assert (counted, len(told)) == ([4, 3], 1)
 

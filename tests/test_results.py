@@ -300,7 +300,10 @@ def test_rows_have_the_same_keys_where_a_metric_is_missing():
 def test_counts_come_back_as_whole_numbers_and_files_without_them_are_read(tmp_path):
     old, new = fabricate(methods=("er",), masks=[None], num_seeds=2)
     new["confusion"] = {"by": "class", "counts": np.arange(25).reshape(5, 5)}
-    new["tasks"], new["origin"] = [[1], [0], [2], [3], [4]], {"file": "a.toml", "command": None, "date": "2026-01-01T00:00:00+00:00"}
+    new["tasks"], new["origin"] = (
+        [[1], [0], [2], [3], [4]],
+        {"file": "a.toml", "command": None, "date": "2026-01-01T00:00:00+00:00"},
+    )
     save(tmp_path, [old, new])
     back = load_results(tmp_path)
     assert "confusion" not in back[0]

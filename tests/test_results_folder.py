@@ -196,7 +196,9 @@ def test_folders_deeper_than_paths_can_tell_are_named(folder: Path) -> None:
         os.chdir(home)
     assert count == 4
     assert len(left_out.broken) <= 1
-    assert all(len(sentence) < 400 and "must be a folder that can be looked into" in sentence for sentence in left_out.broken)
+    assert all(
+        len(sentence) < 400 and "must be a folder that can be looked into" in sentence for sentence in left_out.broken
+    )
 
 
 def test_a_file_that_may_not_be_read_is_named_with_the_reason(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,9 +250,7 @@ def test_a_huge_file_is_refused_by_name_without_being_read(folder: Path, monkeyp
     monkeypatch.setattr(reading.os, "open", lambda *options: asked.append(Path(options[0])) or opened(*options))
     count, left_out = read(folder)
     assert (count, path in asked) == (3, False)
-    assert left_out.broken == (
-        f"{inside(folder, path)}: must have 67,108,864 bytes or fewer, and has 10,737,418,240.",
-    )
+    assert left_out.broken == (f"{inside(folder, path)}: must have 67,108,864 bytes or fewer, and has 10,737,418,240.",)
 
 
 def test_names_that_would_steer_a_terminal_are_shown_as_text(folder: Path) -> None:
@@ -261,10 +261,14 @@ def test_names_that_would_steer_a_terminal_are_shown_as_text(folder: Path) -> No
 def test_a_folder_in_which_nothing_can_be_read_says_why(tmp_path: Path) -> None:
     with pytest.raises(MissingDataError, match="must be a folder of results, and is not there"):
         load_results(tmp_path / "nowhere")
-    with pytest.raises(DataError, match=r"must hold result files \(\*\.json\), and holds none\.\nhint: maskcl run FILE"):
+    with pytest.raises(
+        DataError, match=r"must hold result files \(\*\.json\), and holds none\.\nhint: maskcl run FILE"
+    ):
         load_results(tmp_path)
     (tmp_path / "package.json").write_text("{}")
-    with pytest.raises(DataError, match=r"and holds 1 JSON file that is no result of maskcl: package\.json\.\nhint: maskcl"):
+    with pytest.raises(
+        DataError, match=r"and holds 1 JSON file that is no result of maskcl: package\.json\.\nhint: maskcl"
+    ):
         load_results(tmp_path)
     for seed in (0, 1):
         write_result(tmp_path / f"seed-{seed}.json", RUNS[0] | {"seed": seed, "seconds": "long"})
@@ -306,7 +310,9 @@ def test_the_command_reports_what_it_can(folder: Path, format: str, capsys: pyte
     assert ("ER" in shown.out) == (format == "table")
 
 
-def test_the_command_ends_with_2_where_nothing_can_be_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_ends_with_2_where_nothing_can_be_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_result(tmp_path / "seed-0.json", RUNS[0] | {"seconds": "long"})
     assert main(["report", str(tmp_path)]) == 2
     shown = capsys.readouterr()

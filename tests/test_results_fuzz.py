@@ -120,7 +120,9 @@ def test_a_damaged_result_is_refused_or_drawn(document: Any, tmp_path: Path) -> 
 
 @settings(FUZZ, max_examples=150)
 @given(place=st.integers(0, 10**9), bit=st.integers(0, 7), cut=st.booleans())
-def test_a_flipped_bit_or_a_lost_end_is_found_wherever_it_matters(place: int, bit: int, cut: bool, tmp_path: Path) -> None:
+def test_a_flipped_bit_or_a_lost_end_is_found_wherever_it_matters(
+    place: int, bit: int, cut: bool, tmp_path: Path
+) -> None:
     path = tmp_path / "seed-0.json"
     (run,) = fabricate(methods=("er",), masks=[{"leak": 0.1}], num_seeds=1, num_tasks=2)
     write_result(path, run)

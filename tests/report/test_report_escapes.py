@@ -21,7 +21,7 @@ from maskcl.results import LeftOut, Results, config_hash, showable
 EVIL = {
     "script": "<script>alert(1)</script>",
     "image": "<img src=x onerror=alert(1)>",
-    "attribute": "\" onmouseover=\"alert(1)\" x='",
+    "attribute": '" onmouseover="alert(1)" x=\'',
     "comment": "--> ]]> <!-- */ </style></title></script>",
     "template": "${alert(1)} {{ 7 * 7 }} {% raw %} `x`",
     "formula": "=cmd|' /C calc'!A0",
@@ -170,7 +170,15 @@ def test_latex_keeps_its_cells_and_balances_its_braces(text: str) -> None:
         assert bare.count("{") == bare.count("}")
         assert not row.startswith(("[", "*"))
         commands = set(re.findall(r"\\([a-z]+)", bare))
-        assert commands <= {"textbackslash", "textasciitilde", "textasciicircum", "textless", "textgreater", "pm", "textbf"}
+        assert commands <= {
+            "textbackslash",
+            "textasciitilde",
+            "textasciicircum",
+            "textless",
+            "textgreater",
+            "pm",
+            "textbf",
+        }
 
 
 def test_what_can_be_shown_is_left_as_it_is() -> None:

@@ -177,9 +177,7 @@ def _once_each(configs: Sequence[Config], world: World, where: str, *, memory_va
     return found
 
 
-def _runs(
-    config: Config, label: str, world: World, out: Any, folder: Path | None, broken: list[str]
-) -> list[Planned]:
+def _runs(config: Config, label: str, world: World, out: Any, folder: Path | None, broken: list[str]) -> list[Planned]:
     runs = []
     for seed in config.seeds:
         resolved = config.resolved(seed, world)

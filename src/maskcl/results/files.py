@@ -150,7 +150,9 @@ def write_result(path: str | os.PathLike[str], result: Mapping[str, Any]) -> Non
         content = _to_bytes(result)
     if len(content) > MOST_BYTES and result.get("anytime") is not None:
         content = _to_bytes({**result, "anytime": None})
-        text = f"{path}: what was evaluated within tasks is left out, for the file would have over {MOST_BYTES:,} bytes."
+        text = (
+            f"{path}: what was evaluated within tasks is left out, for the file would have over {MOST_BYTES:,} bytes."
+        )
         warnings.warn(f"{text} Its metrics are there.", MaskclWarning, stacklevel=2)
     write_atomically(path, content)
 

@@ -135,7 +135,9 @@ def _decode(raw: dict[str, Any]) -> dict[str, Any]:
 
 def _numbers(value: Any) -> Any:
     """A list of numbers, as before writing; anything else as it is."""
-    return [math.nan if v is None else float(v) if v == "inf" else v for v in value] if isinstance(value, list) else value
+    return (
+        [math.nan if v is None else float(v) if v == "inf" else v for v in value] if isinstance(value, list) else value
+    )
 
 
 def _with_infinities(value: Any) -> Any:

@@ -1,6 +1,6 @@
 """Rules for values of a result file: what one must be, in words and as a test.
 
-    rule(value, where)      raises DataError "WHERE: must be ..., got ..." or returns nothing
+rule(value, where)      raises DataError "WHERE: must be ..., got ..." or returns nothing
 """
 
 from __future__ import annotations

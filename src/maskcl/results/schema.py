@@ -14,7 +14,20 @@ from typing import Any
 from maskcl.cfgm import Cfgm
 from maskcl.errors import DataError, is_number, is_whole, message
 from maskcl.mask import Mask
-from maskcl.results.rules import Rule, Short, each, is_count, is_text, leaf, must, numbers, or_null, plain, settings, table
+from maskcl.results.rules import (
+    Rule,
+    Short,
+    each,
+    is_count,
+    is_text,
+    leaf,
+    must,
+    numbers,
+    or_null,
+    plain,
+    settings,
+    table,
+)
 
 __all__ = ["REQUIRED", "RESULT", "SCHEMA", "STATUSES", "check_document"]
 
@@ -72,7 +85,12 @@ def _fraction(value: float) -> bool:
 
 
 def _large(value: Any, where: str) -> None:
-    must(value in (None, "inf") or (is_number(value) and 0 <= value < 1e300), where, "a number, 0 or more, or null", value)
+    must(
+        value in (None, "inf") or (is_number(value) and 0 <= value < 1e300),
+        where,
+        "a number, 0 or more, or null",
+        value,
+    )
 
 
 _TEXT = leaf("text, of a sane length", is_text)
