@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from pathlib import Path
@@ -75,9 +76,11 @@ def damaged(draw: Any) -> dict[str, Any]:
         elif change == "longer" and isinstance(tree[key], str):
             tree[key] += draw(st.text(max_size=20))
         elif change == "more" and isinstance(tree, dict):
-            tree[draw(st.sampled_from(["x", "=x", "size", "name", "leak", "hidden", "\ud800"]))] = draw(ODD)
+            tree[draw(st.sampled_from(["x", "=x", "size", "name", "leak", "hidden", "\ud800"]))] = copy.deepcopy(
+                draw(ODD)
+            )
         else:
-            tree[key] = draw(ODD)
+            tree[key] = copy.deepcopy(draw(ODD))
         if not document:
             break
     return document
@@ -135,8 +138,7 @@ def test_a_flipped_bit_or_a_lost_end_is_found_wherever_it_matters(
     path.write_bytes(content)
     try:
         back = read_result(path)
-    except DataError as error:
-        assert str(error).startswith(f"{path}: ")
+    except DataError:
         return
     assert not cut
     free = {"seconds", "timings", "environment", "executor", "origin"}  # of the run, not of its result

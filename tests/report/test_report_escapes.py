@@ -1,4 +1,4 @@
-"""Text of result files is text wherever it is shown: nothing in it is taken for HTML, a formula, a command, a colour."""
+"""Text of result files is text wherever it is shown: nothing in it is taken for HTML, a formula or a command."""
 
 from __future__ import annotations
 

@@ -55,14 +55,14 @@ class Results:
     """The runs of one or more experiments.
 
     Args:
-        runs: Documents, as `load_results` returns them or `document` makes them. Letters that cannot be shown (controls,
-            turns of direction) are replaced in their texts.
-        left_out: What lay beside them and was not read, which the page tells.
+        runs: Documents, as `load_results` returns them or `document` makes them. In their texts letters that cannot be
+            shown (controls, turns of direction) are replaced.
+        left_out: What lay beside them and was not read, which the page tells; None: nothing.
     """
 
-    def __init__(self, runs: Iterable[Mapping[str, Any]], *, left_out: LeftOut = LeftOut()) -> None:
+    def __init__(self, runs: Iterable[Mapping[str, Any]], *, left_out: LeftOut | None = None) -> None:
         self.runs: tuple[dict[str, Any], ...] = tuple(showable(dict(run)) for run in runs)
-        self.left_out = left_out
+        self.left_out = LeftOut() if left_out is None else left_out
         check(len(self.runs) > 0, "results", "must hold at least one run", 0)
 
     @classmethod

@@ -123,10 +123,11 @@ def settings(kind: type[Mask] | type[Cfgm], *, needed: str | None = None) -> Rul
             raise DataError(message(f"{where}.{needed}", "must be there, and is missing"))
         for key, part in value.items():
             must(not isinstance(part, (str, list, dict)) or len(part) < _LONG_WORD, f"{where}.{key}", "a word", part)
+        given: dict[str, Any] = {k: float(part) if part in ("inf", "-inf") else part for k, part in value.items()}
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # they were shown when it ran
-                kind(**{key: float(part) if part in ("inf", "-inf") else part for key, part in value.items()})
+                kind(**given)
         except (ConfigError, TypeError, OverflowError) as error:
             raise DataError(f"{where.removesuffix(name)}{str(error).splitlines()[0]}") from None
 
