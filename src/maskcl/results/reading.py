@@ -15,11 +15,12 @@ import numpy as np
 
 from maskcl.errors import DataError, MissingDataError, message
 from maskcl.results.files import CHECKSUM, MOST_BYTES, checksum, config_hash
-from maskcl.results.schema import REQUIRED, check_document
+from maskcl.results.schema import REQUIRED, SAMPLE, check_document
 
 __all__ = ["ForeignFileError", "read_result"]
 
 _MATRICES = ("class_incremental", "task_incremental", "confidence")
+_ANYTIME = {"step": np.int64, "task": np.int64, "class_incremental": np.float64, "confidence": np.float64}
 _BEGINNING = re.compile(rb'\s*\{\s*"schema"\s*:')
 """How a file begins that maskcl wrote, also where its end is lost."""
 _KNOWN = 3
@@ -120,24 +121,21 @@ def _decode(raw: dict[str, Any]) -> dict[str, Any]:
     for name in (*_MATRICES, "newest_share"):
         if raw.get(name) is not None:
             result[name] = np.array(raw[name], dtype=np.float64)
-    for name in ("untrained", "anytime"):
-        if raw.get(name) is not None:
-            result[name] = {
-                key: np.array(part, dtype=np.int64 if key in ("step", "task") else np.float64)
-                for key, part in raw[name].items()
-            }
+    if raw.get("untrained") is not None:
+        result["untrained"] = {key: np.array(part, dtype=np.float64) for key, part in raw["untrained"].items()}
+    if raw.get("anytime") is not None:
+        known = {key: np.array(raw["anytime"][key], dtype=kind) for key, kind in _ANYTIME.items()}
+        result["anytime"] = {**raw["anytime"], **known}
     if raw.get("confusion") is not None:
         result["confusion"] = {**raw["confusion"], "counts": np.array(raw["confusion"]["counts"], dtype=np.int64)}
     if raw.get("samples") is not None:
-        result["samples"] = [{name: _numbers(part) for name, part in record.items()} for record in raw["samples"]]
+        result["samples"] = [record | {name: _numbers(record[name]) for name in SAMPLE} for record in raw["samples"]]
     return result
 
 
-def _numbers(value: Any) -> Any:
-    """A list of numbers, as before writing; anything else as it is."""
-    return (
-        [math.nan if v is None else float(v) if v == "inf" else v for v in value] if isinstance(value, list) else value
-    )
+def _numbers(value: list[Any]) -> list[float]:
+    """A list of numbers as before writing."""
+    return [math.nan if v is None else float(v) for v in value]
 
 
 def _with_infinities(value: Any) -> Any:

@@ -21,7 +21,7 @@ Rule = Callable[[Any, str], None]
 
 MOST_LETTERS = 100_000
 """Of a text: settings of networks are the longest that are written."""
-_LONG_WORD = 100
+_LONG = 100
 """Letters that no word among settings of masks and CFGM comes near."""
 MOST_LEVELS = 32
 """Of tables and lists within each other in a configuration."""
@@ -122,7 +122,10 @@ def settings(kind: type[Mask] | type[Cfgm], *, needed: str | None = None) -> Rul
         if needed is not None and needed not in value:
             raise DataError(message(f"{where}.{needed}", "must be there, and is missing"))
         for key, part in value.items():
-            must(not isinstance(part, (str, list, dict)) or len(part) < _LONG_WORD, f"{where}.{key}", "a word", part)
+            short = (
+                abs(part) < 1e300 if is_number(part) else not isinstance(part, (str, list, dict)) or len(part) < _LONG
+            )
+            must(short, f"{where}.{key}", "a number or a word", part)
         given: dict[str, Any] = {k: float(part) if part in ("inf", "-inf") else part for k, part in value.items()}
         try:
             with warnings.catch_warnings():

@@ -29,7 +29,7 @@ from maskcl.results.rules import (
     table,
 )
 
-__all__ = ["REQUIRED", "RESULT", "SCHEMA", "STATUSES", "check_document"]
+__all__ = ["REQUIRED", "RESULT", "SAMPLE", "SCHEMA", "STATUSES", "check_document"]
 
 SCHEMA = 1
 STATUSES = ("finished", "diverged")
@@ -44,7 +44,8 @@ UNSIGNED = (
 """Metrics that are 0 or more, with every suffix; all others are differences, -1 to 1, or may be."""
 COLUMNS = ("experiment", "label", "config_hash", "method", "mask", "seed", "seeds", "status", "seconds", "diverged")
 """Of a table of runs or settings, so that no metric can be called like this."""
-_MEANS = ("confidence_before", "confidence_after", "distance_before", "distance_after")
+SAMPLE = ("confidence_before", "confidence_after", "distance_before", "distance_after")
+"""Numbers of a record of samples, one for each class."""
 
 
 def _metrics(value: Any, where: str) -> None:
@@ -58,10 +59,10 @@ def _metrics(value: Any, where: str) -> None:
 
 
 def _sample(value: Any, where: str) -> None:
-    table({"classes": _COUNTS, **{name: _FRACTIONS if name.startswith("conf") else _LARGE for name in _MEANS}},
-          ("classes", *_MEANS))(value, where)  # fmt: skip
+    table({"classes": _COUNTS, **{name: _FRACTIONS if name.startswith("conf") else _LARGE for name in SAMPLE}},
+          ("classes", *SAMPLE))(value, where)  # fmt: skip
     length = len(value["classes"])
-    for name in _MEANS:
+    for name in SAMPLE:
         must(len(value[name]) == length, f"{where}.{name}", f"one number for each of {length} classes", value[name])
     pictures, place = value.get("pictures"), f"{where}.pictures"
     if pictures is None:
