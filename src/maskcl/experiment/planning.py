@@ -19,7 +19,7 @@ from maskcl.errors import ConfigError, check, message
 from maskcl.experiment.arguments import MOST_RUNS, check_arguments, check_number, given_network, try_folder
 from maskcl.experiment.config import Config, blaming
 from maskcl.experiment.files import Sections, Source, read_experiment
-from maskcl.experiment.finished import finished, folders
+from maskcl.experiment.finished import finished, folders, tell_of_broken
 from maskcl.experiment.grid import expand, override, short_labels
 from maskcl.experiment.parsing import parse
 from maskcl.experiment.search import without_search
@@ -151,15 +151,17 @@ def plan(
     told = sorted(filter(_is_told, varied), key=lambda key: key != "memory.size")
     labels = short_labels([config.name for config in hashed.values()], flats, told)
     there = {} if out is None else folders(Path(out))
+    broken: list[str] = []
     runs = [
         run
         for (key, config), label in zip(hashed.items(), labels, strict=True)
-        for run in _runs(config, label, world, out, there.get(key))
+        for run in _runs(config, label, world, out, there.get(key), broken)
     ]
     if data_root is not None:  # last: where data are missing, that message says more
         check(Path(data_root).is_dir(), "data root", "must be a folder", str(data_root))
     with blaming(where):
         _check_fit(runs)
+    tell_of_broken(broken)
     return Plan(configs[0].experiment, tuple(runs), _told_path(source), tuple(hashes))
 
 
@@ -201,7 +203,7 @@ def _once_each(
     return found
 
 
-def _runs(config: Config, label: str, world: World, out: Any, folder: Path | None) -> list[Planned]:
+def _runs(config: Config, label: str, world: World, out: Any, folder: Path | None, broken: list[str]) -> list[Planned]:
     runs = []
     for seed in config.seeds:
         resolved = config.resolved(seed, world)
@@ -209,7 +211,7 @@ def _runs(config: Config, label: str, world: World, out: Any, folder: Path | Non
         if path is not None and folder is not None:
             path = folder / path.name
         weights = config.training.save_weights
-        done = None if path is None else finished(path, resolved, seed, weights=weights)
+        done = None if path is None else finished(path, resolved, seed, weights=weights, broken=broken)
         runs.append((seed, resolved, path, done))
     label = next((done["label"] for *_, done in runs if done is not None), label)
     return [

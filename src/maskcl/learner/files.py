@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import maskcl
 from maskcl.engine.state import State, Weights, named_tensors
-from maskcl.errors import ConfigError, DataError, MissingDataError, check, message
+from maskcl.errors import ConfigError, DataError, MaskclError, MissingDataError, check, message
 from maskcl.experiment.config import Config, plain_values
 from maskcl.files import write_atomically
 from maskcl.learner.core import Core
@@ -90,15 +90,20 @@ class Saved:
         """Return what stands where the saved one stood, given its settings."""
         header, where = self.header, self.where
         try:
+            known, outputs = header["fingerprint"], int(header["num_classes"])
+            if len(self.names.names) < outputs:
+                raise ValueError(f"{outputs} outputs have {len(self.names.names)} names")
             core = Core.restored(
-                config, seed=self.params["seed"], num_classes=int(header["num_classes"]),
+                config, seed=self.params["seed"], num_classes=outputs,
                 slots=self.tensors["slots"].numpy(), input_range=tuple(header["input_range"]), about=header,
                 state=self._state,
             )  # fmt: skip
-        except (KeyError, TypeError, IndexError, RuntimeError) as error:
+        except MaskclError:
+            raise
+        except (LookupError, TypeError, ValueError, OverflowError, RuntimeError) as error:  # of whatever uses it first
             raise DataError(message(where, f"must hold a whole learner ({type(error).__name__}: {error})")) from error
-        must = f"must be the network of the file, with fingerprint {header['fingerprint']}"
-        check(fingerprint(core.population.parts.network) == header["fingerprint"], f"{where}: network", must,
+        must = f"must be the network of the file, with fingerprint {known}"
+        check(fingerprint(core.population.parts.network) == known, f"{where}: network", must,
               type(core.population.parts.network).__name__)  # fmt: skip
         return core
 
@@ -126,7 +131,7 @@ class Saved:
         memory = first.memories[0]
         if memory is not None:
             memory = MemoryState(
-                tensors["rows"].numpy(), tensors["labels"].numpy(), int(header["num_seen"]),
+                tensors["rows"].numpy(), tensors["labels"].numpy(), int(np.int64(header["num_seen"])),
                 tensors["class_counts"].numpy(),
             )  # fmt: skip
         counters: Any = {name: np.array([int(header[name])], np.int64) for name in ("position", "steps", "updates")}
@@ -151,12 +156,11 @@ def read_file(path: str | os.PathLike[str], *, network: Any, device: str | None)
         for name in ("classes", "known"):
             given = params[name]
             params[name] = None if given is None else [_from_json(label) for label in given]
-    except (ValueError, KeyError, TypeError) as error:
+        params["input_range"] = None if params["input_range"] is None else tuple(params["input_range"])
+        own = params["network"] == OWN
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(message(where, f"must hold the header of a learner ({type(error).__name__})")) from error
     check(known == FORMAT, where, f"must have format {FORMAT}", known, error=DataError)
-    if params["input_range"] is not None:
-        params["input_range"] = tuple(params["input_range"])
-    own = params["network"] == OWN
     check(own or network is None, f"{where}: network", "must be left out, for the file names its network", network)
     if own:
         given = network is not None

@@ -67,7 +67,8 @@ def answer(results: Results) -> str:
 
 def cautions(results: Results) -> list[str]:
     """Say what to keep in mind before quoting any number."""
-    notes = []
+    unread = results.left_out.sentences(MOST_NAMED)
+    notes = [f"Left out of this report: {' '.join(unread)}"] if unread else []
     widest = max((len(f.masked) for f in results.families if f.plain), default=0)
     held_out = {float((s.config.get("scenario") or {}).get("validation_fraction") or 0) > 0 for s in results.settings}
     rows = "held-out training rows" if held_out == {True} else "test rows"

@@ -279,4 +279,4 @@ def flat_config(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _natural(text: str) -> list[tuple[float, str]]:
     """Sorts numbers in a name by value: size=50 before size=200."""
     parts = text.replace("=", " ").split()
-    return [(float(p), "") if p.replace(".", "", 1).isdigit() else (-1.0, p) for p in parts]
+    return [(float(p), "") if p.replace(".", "", 1).isdecimal() else (-1.0, p) for p in parts]

@@ -135,6 +135,8 @@ def _read(path: str | os.PathLike[str], *, weights: bool = True) -> tuple[Networ
         raise MissingDataError(message(where, "must be a file of weights, and is a folder"))
     if not Path(path).exists():
         raise MissingDataError(message(where, "must be a file of weights, and is not there"))
+    if not Path(path).is_file():  # a FIFO would wait for its writer
+        raise DataError(message(where, "must be a regular file, and is none"))
     text, tensors = read_safetensors(where, _KEY, weights=weights)
     return NetworkInfo.from_text(text, where), tensors
 
