@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-__all__ = ["DataRoot", "Executor", "Quiet", "Seeds", "note", "pictures_progress", "print_table", "progress"]
+from maskcl.errors import MaskclError, message
+
+__all__ = [
+    "DataRoot",
+    "Executor",
+    "Out",
+    "OutputError",
+    "Quiet",
+    "Seeds",
+    "note",
+    "pictures_progress",
+    "print_table",
+    "progress",
+]
 
 Seeds = Annotated[int | None, typer.Option("--seeds", metavar="N", help="Runs of each setting, instead of the file's.")]
 DataRoot = Annotated[
@@ -23,9 +37,64 @@ Executor = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing but results, warnings and errors.")]
 
 
+class OutputError(MaskclError):
+    """What is printed goes nowhere: the disk is full, or stdout was closed."""
+
+
+class Out:
+    """Stdout for commands: what it does not take is told in a sentence.
+
+    Args:
+        stream: The real one; None: it was closed before this process began.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, as a file does."""
+        if self._stream is None:
+            raise _unprinted("it is closed")
+        try:
+            return int(self._stream.write(text))
+        except BrokenPipeError:
+            raise
+        except (OSError, ValueError) as error:  # a ValueError of a stream that was closed
+            raise _unprinted(getattr(error, "strerror", None) or str(error)) from error
+
+    def flush(self) -> None:
+        """Hand on what was written."""
+        try:
+            if self._stream is not None:
+                self._stream.flush()
+        except BrokenPipeError:
+            raise
+        except (OSError, ValueError) as error:
+            raise _unprinted(getattr(error, "strerror", None) or str(error)) from error
+
+    def isatty(self) -> bool:
+        """Whether somebody looks at it."""
+        return self._stream is not None and bool(self._stream.isatty())
+
+    def drop(self) -> None:
+        """Let what is still to be written go nowhere, or Python would complain of it at its end."""
+        with suppress(OSError, ValueError, AttributeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _unprinted(reason: str) -> OutputError:
+    hint = "files that were to be written are there: they come before anything is printed"
+    return OutputError(message("stdout", f"must take what is printed ({reason})", hint=hint))
+
+
 def note(text: str) -> None:
-    """Tell the user something that is no result."""
-    print(text, file=sys.stderr)
+    """Tell the user something that is no result, if there is a stderr to tell it."""
+    if sys.stderr is not None:
+        with suppress(OSError):
+            print(text, file=sys.stderr)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

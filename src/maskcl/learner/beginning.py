@@ -75,7 +75,7 @@ def begun(
 
 
 def _check_slots(config: Config, listed: Sequence[Hashable]) -> None:
-    """Refuse a memory that gives slots to classes before they come, where nobody says which: now, not at the next fit."""
+    """Refuse a memory that gives slots to classes beforehand, where nobody says which: now, not at the next fit."""
     if config.memory is not None and not listed:
         policy = str(config.memory.policy or config.method.needs.policy)
         must = "must be told beforehand with a memory policy whose slots belong to classes: classes=[...]"

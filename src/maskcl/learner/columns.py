@@ -38,9 +38,7 @@ def check_columns(names: list[str] | None, before: list[str] | None, where: str)
         warnings.warn(text, UserWarning, stacklevel=4)
         return
     must = "The feature names should match those that were passed during fit"
-    odd = next((name for name in names if name not in before), None) or next(
-        (n for n in before if n not in names), None
-    )
+    odd = next((name for name in [*names, *before] if (name in names) != (name in before)), None)
     if odd is not None:
         what = "is new" if odd in names else "is missing"
         check(False, f"{where}: inputs", f"{must}, and column {odd!r} {what}", error=DataError)

@@ -28,6 +28,7 @@ from maskcl.errors import DataError, check
 from maskcl.experiment.config import Config, blaming
 from maskcl.learner.grow import grown_state
 from maskcl.learner.progress import OnProgress, counting
+from maskcl.learner.sizes import check_network_fits, check_plan_fits, check_rows_fit
 from maskcl.learner.stream import Stream
 from maskcl.learner.tasks import hidden_classes, union, with_task
 from maskcl.scenario import Scenario
@@ -60,11 +61,11 @@ class Core:
         known: int = 0,
         input_range: tuple[float, float] | None = None,
     ) -> None:
-        self.config, self.seed, self.num_classes = config, seed, num_classes
-        self.fixed_range = input_range is not None
-        self.input_range = input_range or _range(like)
+        self.config, self.seed, self.num_classes, self.streaming = config, seed, num_classes, False
+        self.fixed_range, self.input_range = input_range is not None, input_range or _range(like)
         self.tasks: list[tuple[int, ...]] = [tuple(range(known))] if known else []
         self.streaming = False
+        check_rows_fit(config, like)
         empty = np.full((self.num_slots, *like.shape[1:]), self._fill(like.dtype), like.dtype)
         self._rest(empty, None)
         if known:  # that task is over
@@ -138,6 +139,7 @@ class Core:
         Raises:
             MaskclError: Settings that do not suit these rows, or a loss that is not finite; nothing has changed.
         """
+        check_plan_fits(len(labels), epochs)
         with self._whole_or_not_at_all():
             slots = self.num_slots
             self._widen_range(inputs)
@@ -184,9 +186,7 @@ class Core:
         predict, table = population.predictor(0, task), population.data.train
         parts = []
         for start in range(0, len(inputs), some):
-            rows = over(inputs[start : start + some])
-            rows = rows.to(device=table.stored.device, dtype=table.stored.dtype)
-            parts.append(predict(table.finished(rows)))
+            parts.append(predict(table.finished(over(inputs[start : start + some]).to(table.stored))))
         scores = torch.cat(parts).cpu()
         return scores.masked_fill(hidden_classes(self.config.method.mask, self.tasks, self.num_classes), -torch.inf)
 
@@ -221,6 +221,7 @@ class Core:
         rows = np.concatenate([slots, np.full((room, *slots.shape[1:]), self._fill(slots.dtype), slots.dtype)])
         if state is None:
             spec = self._spec(rows, np.zeros(len(rows), np.int64), self.num_classes)
+            check_network_fits(spec)
             population = Population([spec], stacked=False)
         else:
             labels = np.concatenate([self._slot_labels(state), np.zeros(room, np.int64)])
@@ -241,7 +242,11 @@ class Core:
         width = before.last_seen[0].shape[0]
         if width == num_classes:
             return Population([spec], stacked=False, state=before.copy(), parts=parts, device=device)
-        self._check_growth(num_classes)
+        policy, must = (
+            self.population.policy,
+            "must be told beforehand with a memory policy whose slots belong to classes",
+        )
+        check(policy is None or not policy.fixed_classes, "Learner: classes", f"{must}: classes=[...]", num_classes)
         fresh = initial_state([spec], stacked=False, device=device, first=parts)
         grown = grown_state(before, fresh).copy()
         population = Population([spec], stacked=False, state=grown, parts=parts, device=device)
@@ -251,11 +256,6 @@ class Core:
             made = population.view(0, len(self.tasks) - 1).outputs(memory.rows[full]).logits
             grown.stored[full, width:] = made[:, width:]
         return population
-
-    def _check_growth(self, num_classes: int) -> None:
-        policy = self.population.policy
-        must = "must be told beforehand with a memory policy whose slots belong to classes: classes=[...]"
-        check(policy is None or not policy.fixed_classes, "Learner: classes", must, num_classes)
 
     def _spec(
         self, inputs: Inputs, labels: Ints, num_classes: int, *, rows: Ints = NO_ROWS, epochs: int = 1
@@ -286,8 +286,8 @@ class Core:
         return 0 if dtype == np.uint8 else np.float32(self.input_range[0])
 
     def _in_range(self, inputs: Inputs) -> bool:
-        low, high = _range(inputs)
-        return self.input_range[0] <= low and high <= self.input_range[1]
+        (low, high), (bottom, top) = _range(inputs), self.input_range
+        return bottom <= low and high <= top
 
     def _widen_range(self, inputs: Inputs) -> None:
         if not self.fixed_range:

@@ -56,7 +56,8 @@ def write_file(
     header = {
         "format": FORMAT, "maskcl": maskcl.__version__, "torch": str(torch.__version__),
         "params": params, "names": [_to_json(label) for label in names.names],
-        "columns": None if columns is None else list(columns), "fingerprint": fingerprint(core.population.parts.network),
+        "columns": None if columns is None else list(columns),
+        "fingerprint": fingerprint(core.population.parts.network),
         "num_classes": core.num_classes, "tasks": core.tasks, "streaming": core.streaming,
         "input_range": core.input_range, "fixed_range": core.fixed_range,
         "frozen": state.frozen is not None, "position": int(state.position[0]), "steps": int(state.steps[0]),

@@ -1,4 +1,4 @@
-"""The header of a learner's file: what it says, what of it can be true, and the digest that tells whether it changed."""
+"""The header of a learner's file: what it says, what of it can be true, and the digest that tells of changes."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ class Learner(Standing):
         """Return the label of each row, [n]; of a folder, of all pictures below it in the order of their paths.
 
         Raises:
-            NotFittedError: scikit-learn's, a ValueError: before the first fit, unless `known` says what a network knows.
+            NotFittedError: scikit-learn's, a ValueError: before the first fit, unless `known` was given.
             DataError: Rows of another kind, or for which the network gives no finite scores.
         """
         best = self._scores(inputs, "Learner.predict").argmax(1)
@@ -192,9 +192,9 @@ class Learner(Standing):
         """
         rows = read_labelled(inputs, labels, "Learner.score", image_size=self.image_size, judges=True)
         weights = check_weights(sample_weight, len(rows.labels), "Learner.score: sample_weight")
-        check_columns(column_names(inputs), getattr(self, "feature_names_in_", None), "Learner.score")
-        found = self.classes_[self._answered(rows.inputs, "Learner.score").argmax(1)]
-        right = [guess == label for guess, label in zip(found.tolist(), rows.labels, strict=True)]
+        check_columns(column_names(inputs), self._columns, "Learner.score")
+        best = self._answered(rows.inputs, "Learner.score").argmax(1)
+        right = [guess == label for guess, label in zip(self.classes_[best].tolist(), rows.labels, strict=True)]
         return float(np.average(right, weights=weights))
 
     @property
@@ -224,7 +224,7 @@ class Learner(Standing):
         """
         self._check_fitted("Learner.save")
         self._given.check_kept(vars(self), "Learner.save")
-        params, columns = self._given.plain | {"image_size": self.image_size}, getattr(self, "feature_names_in_", None)
+        params, columns = self._given.plain | {"image_size": self.image_size}, self._columns
         write_file(as_path(path, "Learner.save: path"), params, self._names, self._core, columns)
 
     def export_onnx(self, path: str | os.PathLike[str]) -> None:

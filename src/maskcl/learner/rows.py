@@ -186,10 +186,11 @@ def _loader(loader: Any, where: str) -> Rows:
 
 def _read(loader: Any, where: str) -> Iterator[Any]:
     """The batches of a DataLoader; whatever its Dataset raises is told in a sentence."""
-    number = 0
+    read = 0
     try:
-        for number, batch in enumerate(loader, 1):
+        for batch in loader:
             yield batch
+            read += 1
     except Exception as error:
         must = f"must be readable, which raised {raised(error)}"
-        raise DataError(message(f"{where}: batch {number}", must)) from error
+        raise DataError(message(f"{where}: batch {read}", must)) from error

@@ -33,6 +33,7 @@ class Standing(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     input_range: Any
     image_size: Any
     seed: Any
+    feature_names_in_: NDArray[Any]
 
     def _settings(self) -> Any:
         check_pixels("Learner: image_size", self.image_size)
@@ -40,6 +41,11 @@ class Standing(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         names = ("network", "method", "memory", "mask", "cfgm", "lr", "optimizer", "batch_size", "training", "device",
                  "seed")  # fmt: skip
         return read_settings(**{name: getattr(self, name) for name in names})
+
+    @property
+    def _columns(self) -> list[str] | None:
+        """Names of the first fit's columns."""
+        return list(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None
 
     @property
     def _fitted(self) -> bool:
@@ -81,7 +87,7 @@ class Standing(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Rows, what is to learn them, and the classes with the new ones."""
         if self._fitted:
             self._given.check_kept(vars(self), where, quick=self._core.streaming)
-            check_columns(column_names(inputs), getattr(self, "feature_names_in_", None), where)
+            check_columns(column_names(inputs), self._columns, where)
         rows = read_labelled(inputs, labels, where, image_size=self.image_size)
         if self._fitted:
             check_kind(rows.inputs, self._core.rows, where)
@@ -95,7 +101,7 @@ class Standing(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _scores(self, inputs: Any, where: str) -> NDArray[np.float64]:
         if self.known is None:
             self._check_fitted(where)
-        check_columns(column_names(inputs), getattr(self, "feature_names_in_", None), where)
+        check_columns(column_names(inputs), self._columns, where)
         return self._answered(read_inputs(inputs, where, image_size=self.image_size), where)
 
     def _answered(self, rows: Inputs, where: str) -> NDArray[np.float64]:

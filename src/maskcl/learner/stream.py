@@ -87,8 +87,8 @@ class Stream:
             hint = "lower lr, or scale the inputs"
             if not math.isfinite(loss):
                 raise DataError(message("Learner.partial_fit", "must have a finite loss", loss, hint=hint))
-            if not self.undo.is_finite():
-                must = "must have finite weights after a step, and this one was undone"
+            if not self.undo.is_sound():
+                must = "must leave weights that are finite, and so are their squares; this step did not, and was undone"
                 raise DataError(message("Learner.partial_fit", must, hint=hint))
         position = int(state.position[0])
         state.last_seen[0][labels] = position + np.arange(count)  # of a class's rows the last one counts
