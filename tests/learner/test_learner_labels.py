@@ -141,7 +141,10 @@ def test_known_and_classes_take_any_sequence_and_are_saved(kind: str, tmp_path: 
     ("settings", "words"),
     [
         ({"known": 3}, "Learner: known: must be a sequence of labels in the order of the network's outputs, got 3."),
-        ({"classes": 3}, "Learner: classes: must be a sequence of labels in the order of the network's outputs, got 3."),
+        (
+            {"classes": 3},
+            "Learner: classes: must be a sequence of labels in the order of the network's outputs, got 3.",
+        ),
         ({"classes": "ab"}, "Learner: classes: must be a sequence of labels"),
         ({"classes": {0, 1}}, "Learner: classes: must be a sequence of labels"),
         ({"classes": [0, 0]}, "Learner: classes: must name each class once, got 0."),

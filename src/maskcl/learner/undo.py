@@ -25,11 +25,14 @@ class Undo:
         tree = {"weights": state.weights, "optimizer": state.optimizer, "method": state.method}
         self.state, self.live = state, [tensor.detach() for _, tensor in named_tensors(tree)]
         self.kept = [tensor.clone() for tensor in self.live]
-        self.flat = [tensor.reshape(-1) for tensor in self.live if tensor.is_floating_point()]
+        self.flat = [weight.detach().reshape(-1) for weight in state.weights.params.values()]
+        count = len(self.flat)
+        self.others = [tensor for tensor in self.live[count:] if tensor.is_floating_point()]
 
     def is_sound(self) -> bool:
-        """Whether all numbers are finite, and the sums of their squares: a network is made of products."""
-        return all(math.isfinite(tensor.dot(tensor)) for tensor in self.flat)
+        """Whether all numbers are finite, and sums of weights' squares as well: a network is made of products."""
+        squares, sums = (weight.dot(weight) for weight in self.flat), (tensor.sum() for tensor in self.others)
+        return all(map(math.isfinite, squares)) and all(map(math.isfinite, sums))
 
     @contextmanager
     def unless_done(self, written: tuple[Tensor, Tensor] | None) -> Iterator[None]:
