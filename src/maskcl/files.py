@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from maskcl.errors import ConfigError, message
 
-__all__ = ["file_digest", "write_atomically", "write_whole"]
+__all__ = ["file_digest", "remove_left_over", "write_atomically", "write_whole"]
 
 _CHUNK = 1 << 20
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+"""Names that `write_whole` gives to files on their way."""
 
 
 def file_digest(path: str | os.PathLike[str], digest: Any) -> str:
@@ -54,3 +58,15 @@ def write_whole(path: Path, content: bytes) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_left_over(folder: Path) -> None:
+    """Remove what processes left in a folder that were killed while they wrote; for when nobody writes there.
+
+    Files that cannot be removed stay, as does what is no file.
+    """
+    with suppress(OSError):
+        for path in list(folder.iterdir()):
+            if _TEMPORARY.fullmatch(path.name) and path.is_file():
+                with suppress(OSError):
+                    path.unlink()
