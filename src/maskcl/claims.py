@@ -45,7 +45,7 @@ class Claims:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
-        host = re.sub(r"[^A-Za-z0-9_.]", "_", socket.gethostname())[:80] or "machine"
+        host = re.sub(r"[^A-Za-z0-9_.-]", "_", socket.gethostname())[:80] or "machine"
         self.name = f"{host}-{os.getpid()}-{token_hex(4)}"
         self._own = FileLock(self._lock_of(self.name))
         self._rows, self._table = self.folder / "claims", FileLock(self.folder / "claims.lock")
@@ -68,13 +68,13 @@ class Claims:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if not self._works:
-            return
-        with suppress(OSError), self._held() as claims:
-            for key in [key for key, holder in claims.items() if holder == self.name]:
-                del claims[key]
-        self._own.release()
-        self._lock_of(self.name).unlink(missing_ok=True)
+        if self._works:
+            with suppress(OSError), self._held() as claims:
+                for key in [key for key, holder in claims.items() if holder == self.name]:
+                    del claims[key]
+            self._own.release()
+        with suppress(OSError):
+            self._lock_of(self.name).unlink(missing_ok=True)
         self._tidy()
 
     def _tidy(self) -> None:
