@@ -11,7 +11,7 @@ DOCUMENTING := $(VENV)/documenting
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test examples test-slow check docs mutants bench clean
+.PHONY: help demo test examples test-ray test-slow check docs mutants bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,10 @@ test: $(INSTALLED) ## the fast tests, doctests included
 
 examples: $(VENV)/installed-examples ## run the files of examples/ and test what they print; installs Lightning, transformers, Avalanche
 	$(PYTEST) -m "not slow" tests/test_examples.py
+
+test-ray: $(INSTALLED) ## the tests of --launcher ray, on a Ray of two workers; installs ray
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
+	$(BIN)/pytest tests/launch/test_on_ray.py
 
 test-slow: $(INSTALLED) ## the tests that take minutes: published figures
 	$(PYTEST) -m slow

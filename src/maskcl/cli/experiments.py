@@ -23,7 +23,7 @@ from maskcl.cli.console import (
     progress,
     set_level,
 )
-from maskcl.cli.parts import cores_each, parse_shard
+from maskcl.cli.parts import check_launcher, cores_each, find_launcher, parse_shard
 
 if TYPE_CHECKING:
     from maskcl.experiment import Plan
@@ -87,6 +87,12 @@ def run(
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", metavar="N", help="Processes, each with its share of the cores.")
     ] = 1,
+    launcher: Annotated[
+        str,
+        typer.Option(
+            "--launcher", metavar="NAME", help="local, or ray: the cluster of RAY_ADDRESS, or one of its own."
+        ),
+    ] = "local",
     shard: Annotated[
         str | None,
         typer.Option("--shard", metavar="I/N", help="The I-th (from 1) of N parts of the runs, for as many machines."),
@@ -102,6 +108,7 @@ def run(
     _check_executor(executor)
     part = parse_shard(shard)
     workers = cores_each(jobs)
+    check_launcher(launcher)
     changes = parse_overrides(overrides or [])
     name = file.stem
     if subset is not None:
@@ -114,17 +121,16 @@ def run(
         planned = plan(file, out=out, seeds=seeds, overrides=changes, data_root=data_root, on_pictures=told)
     if part is not None:
         planned = planned.shard(*part)
-    command, launcher = _command(ctx), None
-    if jobs > 1:
-        from maskcl.launch import Processes, Recipe
-
-        root = None if data_root is None else str(data_root)
-        recipe = Recipe(str(file), str(out), seeds, changes, root, executor, workers, command)
-        launcher = Processes(jobs, recipe, tell=note)
+    command = _command(ctx)
     if dry_run:
         _print_plan(planned, out)
     else:
-        _execute(planned, out, executor=executor, quiet=quiet, command=command, launcher=launcher)
+        from maskcl.launch import Recipe
+
+        root = None if data_root is None else str(data_root)
+        recipe = Recipe(str(file), str(out), seeds, changes, root, executor, workers, command, planned.file)
+        found = find_launcher(launcher, jobs, recipe)
+        _execute(planned, out, executor=executor, quiet=quiet, command=command, launcher=found)
 
 
 def report(

@@ -1,10 +1,19 @@
-"""--jobs and --shard, read."""
+"""--jobs, --shard and --launcher, read."""
 
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-__all__ = ["cores_each", "parse_shard"]
+from maskcl.cli.console import note
+
+if TYPE_CHECKING:
+    from maskcl.experiment.in_process import Launcher
+    from maskcl.launch import Recipe
+
+__all__ = ["check_launcher", "cores_each", "find_launcher", "parse_shard"]
+
+LAUNCHERS = ("local", "ray")
 
 MOST = 1000
 """Processes, or shards: more is a slip of the keyboard."""
@@ -21,6 +30,22 @@ def cores_each(jobs: int) -> int:
 
     check(1 <= jobs <= MOST, "--jobs", f"must be 1 to {MOST}", jobs)
     return max(1, usable_cores() // jobs)
+
+
+def check_launcher(name: str) -> None:
+    """Refuse a launcher that there is not; raises ConfigError."""
+    from maskcl.errors import check_choice
+
+    check_choice(name, "--launcher", LAUNCHERS)
+
+
+def find_launcher(name: str, jobs: int, recipe: Recipe) -> Launcher | None:
+    """Return what has runs trained; None: this process does it."""
+    from maskcl.launch import OnRay, Processes
+
+    if name == "ray":
+        return OnRay(recipe, tell=note)
+    return Processes(jobs, recipe, tell=note) if jobs > 1 else None
 
 
 def parse_shard(text: str | None) -> tuple[int, int] | None:

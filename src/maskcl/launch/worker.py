@@ -44,6 +44,7 @@ class Recipe:
         executor: Likewise.
         threads: Cores of one worker.
         command: What was typed.
+        told: The file, as results tell it.
     """
 
     file: str
@@ -54,6 +55,7 @@ class Recipe:
     executor: str
     threads: int
     command: str
+    told: str | None = None
 
     def planned(self) -> Plan:
         """Return the plan; raises as `maskcl.experiment.plan` does."""
