@@ -70,7 +70,7 @@ def test_what_nothing_explains_is_said(made: Path, capsys: pytest.CaptureFixture
 def test_many_differences_are_cut_to_the_largest(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = json.loads(made.read_text())
     result.pop("checksum", None)
-    result["metrics"] |= {f"made_up_{i}": i / 100 for i in range(30)}
+    result["metrics"] |= {f"made_up_{i}": i / 30 for i in range(30)}
     Path("changed.json").write_text(json.dumps(result))
     assert main(["repeat", "changed.json", "-q"]) == 1
     out = capsys.readouterr().out

@@ -132,15 +132,14 @@ def test_a_folder_where_a_result_belongs_is_refused_before_anything_runs(tmp_pat
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
-def test_a_fifo_where_a_result_belongs_gives_way(tmp_path: Path, counted: list[int]) -> None:
+def test_a_fifo_where_a_result_belongs_is_told_before_anything_runs(tmp_path: Path, counted: list[int]) -> None:
     run(SMALL, out=tmp_path, executor="stack")
     path = tmp_path / files(tmp_path)[0]
     path.unlink()
     os.mkfifo(path)
-    with pytest.warns(MaskclWarning, match="must be a regular file, and is none"):
+    with pytest.raises(ConfigError, match="must be a file, or a place for one, and is a pipe, a socket or a device"):
         run(SMALL, out=tmp_path, executor="stack")
-    assert counted == [4, 1]
-    assert path.is_file()
+    assert counted == [4]
 
 
 def test_a_file_of_other_settings_is_not_taken_for_the_run(tmp_path: Path, counted: list[int]) -> None:

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import socket
+import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,7 +20,7 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
+from filelock import FileLock, SoftFileLock, Timeout
 
 from maskcl.files import write_whole
 
@@ -36,7 +37,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}-[0-9]{1,10}-[0-9a-f]{8}")
 class Claims:
     """This process among others that work in a folder; a context that it leaves with all that it claimed.
 
-    Where the file system knows no locks, every claim is granted.
+    Where the file system knows no locks, or nothing can be written, every claim is granted.
 
     Args:
         folder: Where the table lies; made where it is missing.
@@ -44,7 +45,7 @@ class Claims:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
-        host = re.sub(r"[^A-Za-z0-9_.]", "_", socket.gethostname())[:80] or "machine"
+        host = re.sub(r"[^A-Za-z0-9_.-]", "_", socket.gethostname())[:80] or "machine"
         self.name = f"{host}-{os.getpid()}-{token_hex(4)}"
         self._own = FileLock(self._lock_of(self.name))
         self._rows, self._table = self.folder / "claims", FileLock(self.folder / "claims.lock")
@@ -52,23 +53,28 @@ class Claims:
         self._works = True
 
     def __enter__(self) -> Self:
-        self.folder.mkdir(parents=True, exist_ok=True)
         try:
-            self._own.acquire()
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of locks that are made of files that are there
+                self._own.acquire(timeout=0)  # nobody else has its name: who waits for it waits for ever
         except (OSError, NotImplementedError):
             self._works = False
+        if isinstance(self._own, SoftFileLock):  # who is killed would hold it for ever
+            self._works = False
+            self._own.release()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if not self._works:
-            return
-        with suppress(OSError), self._held() as claims:
-            for key in [key for key, holder in claims.items() if holder == self.name]:
-                del claims[key]
-        self._own.release()
-        self._lock_of(self.name).unlink(missing_ok=True)
+        if self._works:
+            with suppress(OSError), self._held() as claims:
+                for key in [key for key, holder in claims.items() if holder == self.name]:
+                    del claims[key]
+            self._own.release()
+        with suppress(OSError):
+            self._lock_of(self.name).unlink(missing_ok=True)
         self._tidy()
 
     def _tidy(self) -> None:
@@ -80,27 +86,29 @@ class Claims:
 
     def take(self, keys: Iterable[str]) -> list[str]:
         """Claim those of some pieces of work that no other living process has, and return them."""
+        taken = list(keys)
         if not self._works:
-            return list(keys)
-        with self._held() as claims:
-            taken = [key for key in keys if claims.get(key, self.name) == self.name]
+            return taken
+        with suppress(OSError), self._held() as claims:  # of a full disk those who write results tell
+            taken = [key for key in taken if claims.get(key, self.name) == self.name]
             claims.update(dict.fromkeys(taken, self.name))
         return taken
 
-    def leave(self, keys: Iterable[str]) -> None:
-        """Give pieces of work back."""
+    def alone(self) -> bool:
+        """Whether no other living process works in the folder, as far as can be told."""
         if not self._works:
-            return
-        with self._held() as claims:
-            for key in keys:
-                if claims.get(key) == self.name:
-                    del claims[key]
+            return False
+        with suppress(OSError), self._held():
+            names = [path.name.removeprefix("process-").removesuffix(".lock") for path in self.folder.glob("process-*")]
+            return not [name for name in names if name != self.name and self._lives(name)]
+        return False
 
     def held_by_others(self, keys: Iterable[str]) -> dict[str, int]:
         """Return how many of some pieces of work each other living process has: "process 123 on HOST" -> how many."""
+        holders = list[str]()
         if not self._works:
             return {}
-        with self._held() as claims:
+        with suppress(OSError), self._held() as claims:
             holders = [claims[key] for key in keys if claims.get(key, self.name) != self.name]
         return {_worded(holder): holders.count(holder) for holder in dict.fromkeys(holders)}
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from maskcl.errors import ConfigError, check, message
 
-__all__ = ["as_path", "file_digest", "write_atomically", "write_whole"]
+__all__ = ["as_path", "file_digest", "remove_left_over", "write_atomically", "write_whole"]
 
 _CHUNK = 1 << 20
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+"""Names that `write_whole` gives to files on their way."""
 
 
 def file_digest(path: str | os.PathLike[str], digest: Any) -> str:
@@ -99,3 +103,15 @@ def as_path(path: Any, where: str) -> Path:
         good = False
     check(good, where, "must be the path of a file, a string or a Path", path)
     return Path(os.path.expanduser(text))
+
+
+def remove_left_over(folder: Path) -> None:
+    """Remove what processes left in a folder that were killed while they wrote; for when nobody writes there.
+
+    Files that cannot be removed stay, as does what is no file.
+    """
+    with suppress(OSError):
+        for path in list(folder.iterdir()):
+            if _TEMPORARY.fullmatch(path.name) and path.is_file():
+                with suppress(OSError):
+                    path.unlink()

@@ -272,7 +272,7 @@ def test_ctrl_c_says_how_to_go_on(here: Path, monkeypatch: Any, capsys: Any) -> 
     def stopped(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("maskcl.experiment.runner.run_population", stopped)
+    monkeypatch.setattr("maskcl.experiment.in_process.run_population", stopped)
     assert typed(*COMMAND) == 130
     err = capsys.readouterr().err
     assert "stopped: what was finished is kept in runs/a-tune, and the same command goes on from there" in err

@@ -1,8 +1,9 @@
-"""Files of checkpoints: written whole or not at all, the last two of each population kept, read with a digest.
+"""A folder of checkpoints: written whole or not at all, the last two of each population kept.
 
     FOLDER/<population>-<number>.safetensors
 
-The population's name is a digest of the keys of its runs; numbers go up. What is in a file is the caller's.
+The population's name is a digest of the keys of its runs; numbers go up. What is in a file is the caller's
+(`maskcl.engine.checkpoint_file`).
 """
 
 from __future__ import annotations
@@ -11,65 +12,20 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import save
-from torch import Tensor
+from maskcl.engine.checkpoint_file import Head, Saved, as_bytes, read, read_head
+from maskcl.errors import DataError
+from maskcl.files import remove_left_over, write_whole
 
-from maskcl.engine.auto import Choice
-from maskcl.engine.packing import pack
-from maskcl.errors import DataError, check, message
-from maskcl.files import write_whole
-from maskcl.weights.files import read_safetensors
+__all__ = ["Checkpoints", "population_name", "shared_out"]
 
-__all__ = ["FORMAT", "Checkpoints", "Saved", "population_name"]
-
-FORMAT = 1
-"""Version of the layout; a file of another one is left alone."""
 KEPT = 2
 """Files of a population: should the newest be broken, the one before it serves."""
-_KEY = "maskcl.checkpoint"
 _NAME = re.compile(r"^([0-9a-f]{16})-([0-9]{6,})\.safetensors$")
-
-
-@dataclass(frozen=True)
-class Saved:
-    """What a file holds.
-
-    Attributes:
-        name: Of the population.
-        number: Of the file.
-        keys: Of the runs whose state is in it.
-        content: Plain values, of which some stand for tensors (`maskcl.engine.packing`).
-        tensors: By name.
-    """
-
-    name: str
-    number: int
-    keys: tuple[str, ...]
-    content: Any
-    tensors: dict[str, Tensor]
-
-    @property
-    def choice(self) -> Choice:
-        """What ran it."""
-        told = self.content["executor"]
-        return Choice(told["name"] == "stack", told["group_size"], told["reason"], told["device"])
-
-    @property
-    def threads(self) -> int:
-        """On how many threads."""
-        return int(self.content["executor"]["threads"])
-
-    def places(self, keys: Sequence[str]) -> list[int]:
-        """Return the places of its runs among `keys`, in its order."""
-        place = {key: i for i, key in enumerate(keys)}
-        return [place[key] for key in self.keys if key in place]
 
 
 class Checkpoints:
@@ -84,8 +40,9 @@ class Checkpoints:
     def __init__(
         self, folder: str | os.PathLike[str], about: Mapping[str, Any], *, tell: Callable[[str], None] | None = None
     ) -> None:
-        self.folder, self._about = Path(folder), dict(about)
+        self.folder, self._about = Path(folder), json.loads(json.dumps(dict(about)))
         self._listener, self._told = tell, set[str]()
+        self._bad = set[Path]()
 
     def tell(self, text: str) -> None:
         """Say a sentence, once."""
@@ -94,7 +51,9 @@ class Checkpoints:
         self._told.add(text)
 
     def write(self, name: str, keys: Sequence[str], content: Any) -> None:
-        """Write a population's next checkpoint, and remove those before the last two.
+        """Write a population's next checkpoint, and remove its own before the last two.
+
+        Those that are of other versions, or broken, stay until the population's results are there.
 
         Args:
             name: Of the population: `population_name` of its runs, whichever of them are left by now.
@@ -104,14 +63,10 @@ class Checkpoints:
         Raises:
             OSError: It cannot be written; those before it are as they were.
         """
-        plain, tensors = pack(content)
-        text = json.dumps({"keys": list(keys), "content": plain})
-        header = {"format": FORMAT, "about": self._about, "digest": _digest(text, tensors), "text": text}
         numbers = self._numbers(name)
-        number = max(numbers, default=0) + 1
-        own = {key: tensor.clone() for key, tensor in tensors.items()}  # safetensors refuses what shares memory
-        write_whole(self._path(name, number), save(own, {_KEY: json.dumps(header)}))
-        for old in sorted(numbers)[: 1 - KEPT or None]:
+        own = [number for number in numbers if self._is_own(self._path(name, number))]
+        write_whole(self._path(name, max(numbers, default=0) + 1), as_bytes(keys, content, self._about))
+        for old in sorted(own)[: 1 - KEPT or None]:
             self._path(name, old).unlink(missing_ok=True)
 
     def newest(self, keys: frozenset[str] | set[str]) -> list[Saved]:
@@ -121,44 +76,57 @@ class Checkpoints:
             for number in sorted(self._numbers(name), reverse=True):
                 path = self._path(name, number)
                 try:
-                    saved = self._read(path, name, number)
+                    head = read_head(path)
+                    if keys & set(head.keys):
+                        found.append(read(path, head, name, number, self._about))
                 except FileNotFoundError:  # another process has gone on
                     continue
                 except (DataError, OSError) as error:
+                    self._bad.add(path)
                     self.tell(f"{error} It is left alone.")
                     continue
-                if keys & set(saved.keys):
-                    found.append(saved)
                 break
         return found
+
+    def there(self, keys: frozenset[str] | set[str]) -> set[tuple[str, int]]:
+        """Return population and number of all checkpoints that have any of the given runs, whether good or not."""
+        return {place for place, head in self._heads() if keys & set(head.keys)}
 
     def remove(self, name: str) -> None:
         """Remove a population's checkpoints, and the folder with the last of them."""
         for number in self._numbers(name):
             self._path(name, number).unlink(missing_ok=True)
+        self._remove_folder()
+
+    def tidy(self, done: Callable[[str], bool], *, alone: bool) -> None:
+        """Remove what nobody goes on from any more.
+
+        Args:
+            done: Whether the result of a run, given by its key, is there.
+            alone: Whether no other process writes here: then what a process left that was killed as it wrote goes, too.
+        """
+        for (name, number), head in self._heads():
+            if all(map(done, head.keys)):
+                self._path(name, number).unlink(missing_ok=True)
+        if alone:
+            remove_left_over(self.folder)
+        self._remove_folder()
+
+    def _is_own(self, path: Path) -> bool:
+        """Whether a file is of these versions, and not known to be broken."""
+        try:
+            return path not in self._bad and read_head(path).about == self._about
+        except (DataError, OSError):
+            return False
+
+    def _heads(self) -> Iterator[tuple[tuple[str, int], Head]]:
+        for match in self._matches():
+            with suppress(DataError, OSError):
+                yield (match[1], int(match[2])), read_head(self.folder / match[0])
+
+    def _remove_folder(self) -> None:
         with suppress(OSError):  # there are others, or none was ever written
             self.folder.rmdir()
-
-    def _read(self, path: Path, name: str, number: int) -> Saved:
-        """Read a file; raises DataError for one that is not ours, not whole, or of other versions."""
-        text, _ = read_safetensors(str(path), _KEY, weights=False)
-        check(text is not None, str(path), "must be a checkpoint of maskcl", error=DataError)
-        try:
-            header = json.loads(str(text))
-            version, about = header["format"], header["about"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                message(str(path), f"must hold the header of a checkpoint ({type(error).__name__})")
-            ) from None
-        check(version == FORMAT, str(path), f"must have format {FORMAT}", version, error=DataError)
-        other = [key for key in self._about | about if self._about.get(key) != about.get(key)]
-        told = ", ".join(f"{key} {about.get(key)} and not {self._about.get(key)}" for key in other)
-        check(not other, str(path), f"must be of these versions, and is of {told}", error=DataError)
-        _, tensors = read_safetensors(str(path), _KEY)
-        whole = header.get("digest") == _digest(str(header.get("text")), tensors)
-        check(whole, str(path), "must be as it was written, and its digest is another", error=DataError)
-        found = json.loads(header["text"])
-        return Saved(name, number, tuple(found["keys"]), found["content"], tensors)
 
     def _path(self, name: str, number: int) -> Path:
         return self.folder / f"{name}-{number:06d}.safetensors"
@@ -176,11 +144,14 @@ def population_name(keys: Sequence[str]) -> str:
     return hashlib.blake2b("\n".join(sorted(keys)).encode(), digest_size=8).hexdigest()
 
 
-def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
-    """Of a text, and of tensors with their names, types and shapes."""
-    found = hashlib.blake2b(text.encode(), digest_size=16)
-    for name, tensor in sorted(tensors.items()):
-        found.update(f"\0{name} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
-        if tensor.numel():
-            found.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+def shared_out(found: Sequence[Saved], keys: Sequence[str]) -> list[tuple[Saved, list[int]]]:
+    """Say which runs, by their places among `keys`, go on from which checkpoint: each from one, that which is furthest.
+
+    A run is in several where it was begun in one population, and again in another.
+    """
+    place, parts = {key: i for i, key in enumerate(keys)}, []
+    for saved in sorted(found, key=lambda saved: saved.steps(keys), reverse=True):
+        places = [place.pop(key) for key in saved.keys if key in place]
+        if places:
+            parts.append((saved, places))
+    return parts

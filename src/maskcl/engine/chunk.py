@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from maskcl.engine.steps import Chunk, TaskPlan
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["ChunkTraining"]
 
 TICK = 50
-"""Steps between two reports of progress; fewer where they take long."""
+"""Steps between two reports of progress, at which a checkpoint may be written; fewer where they take long."""
 
 
 class ChunkTraining:
@@ -40,15 +41,19 @@ class ChunkTraining:
         self.population, self.plan, self.watch = population, plan, watch
         self.task, self.phase, self.index, self.before = task, phase, index, before
 
-    def run(self, chunk: Chunk, number: int, skip: int) -> None:
-        """Train a chunk, the phase's `number`th, but for its first `skip` steps."""
-        population = self.population
+    def run(self, chunk: Chunk, number: int, start: Place | None = None) -> None:
+        """Train a chunk, the phase's `number`th, or what is left of it after `start`."""
+        population, skip = self.population, 0 if start is None else start.step
         began, self._looking, self._told = time.perf_counter(), 0.0, 0
         self._chunk, self._number, self._skip = chunk, number, skip
         self._members = list(range(population.num_members)) if chunk.members is None else chunk.members
         self._crew = population if chunk.members is None else population.part(self._members)
-        tick = TICK if population.training.evaluate_every is None else 1
-        losses = self._crew.trainer(self.task, self.phase).run(chunk.steps[skip:], every=tick, tell=self._tell)
+        training, before = population.training, None
+        tick = min(TICK, training.checkpoint_every or TICK) if training.evaluate_every is None else 1
+        if start is not None:
+            before = start.chunk_sum[self._members].reshape(self._crew.model.leading)
+        trainer = self._crew.trainer(self.task, self.phase)
+        losses = trainer.run(chunk.steps[skip:], every=tick, tell=self._tell, before=before)
         population.loss_sum[self._members] += losses.cpu().double().reshape(-1)
         if self._crew is not population:
             population.state.put(self._members, self._crew.state)
@@ -82,7 +87,9 @@ class ChunkTraining:
         population = self.population
         if self._crew is not population:
             population.state.put(self._members, self._crew.state)
-        loss_sum = population.loss_sum.clone()
-        loss_sum[self._members] += losses.cpu().double().reshape(-1)
-        now = population.state.book()
-        return Place(self.task, self.index, self._number, step, self.before, now.steps, now.updates, loss_sum)
+        now, chunk_sum = population.state.book(), torch.zeros(population.num_members, dtype=losses.dtype)
+        chunk_sum[self._members] = losses.cpu().reshape(-1)
+        return Place(
+            self.task, self.index, self._number, step, self.before, now.steps, now.updates,
+            population.loss_sum.clone(), chunk_sum,
+        )  # fmt: skip

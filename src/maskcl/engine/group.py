@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
 
 from maskcl.engine.auto import describe
+from maskcl.engine.checkpoint_file import Saved
 from maskcl.engine.checkpoints import Checkpoints, population_name
 from maskcl.engine.evaluate import Evaluation
 from maskcl.engine.groups import Group
@@ -87,14 +87,15 @@ class GroupRun:
         self._pace, self._name = Pace(every), population_name(keys)
         self._start: Place | None = None
         self._population = Population(specs, stacked=group.choice.stacked, data=group.data)
-        if group.saved is None:
+        content = self._content(group.saved)
+        if group.saved is None or content is None:
             self._size, self._task = len(specs), 0
             self._executor = describe(group.choice, threads=group.threads, workers=workers) | {"group_size": len(specs)}
             records = [Record(spec, found) for spec, found in zip(specs, self._population.evaluate(0), strict=True)]
             done = [0] * len(specs)
         else:
-            self._name = group.saved.name
-            content = unpack(group.saved.content, group.saved.tensors, PACKED)
+            if len(keys) == len(group.saved.keys):  # fewer are a population of their own: others may have the rest
+                self._name = group.saved.name
             places = [group.saved.keys.index(key) for key in keys]
             records = [Record.restored(spec, content["records"][k]) for spec, k in zip(specs, places, strict=True)]
             done = [content["done"][k] for k in places]
@@ -165,6 +166,22 @@ class GroupRun:
         if self._stopping():
             raise StopError
 
+    def _content(self, saved: Saved | None) -> dict[str, Any] | None:
+        """What is in a checkpoint; None where it is of other networks: one's own may have been rewritten meanwhile."""
+        if saved is None:
+            return None
+        content: dict[str, Any] = unpack(saved.content, saved.tensors, PACKED)
+        names = ("weights", "optimizer", "stored")
+        here, there = (
+            {name: (t.shape[self._population.stacked :], t.dtype) for part in names for name, t in named_tensors({part: tree[part]})}
+            for tree in (self._population.state.tensors(), content["tensors"])
+        )  # fmt: skip
+        if here == there:
+            return content
+        if self._checkpoints is not None:
+            self._checkpoints.tell(f"checkpoint {saved.name}-{saved.number:06d} is of other networks; runs begin anew.")
+        return None
+
     @torch.no_grad()
     def _restore(self, content: dict[str, Any], places: Sequence[int]) -> None:
         """Go on from a checkpoint with some of its members, given by their places in it."""
@@ -174,21 +191,20 @@ class GroupRun:
         self._began -= content["seconds"]
         population.timings |= content["timings"]
 
-        def cut(tensor: Tensor, name: str) -> Tensor:
-            return tensor[index] if population.stacked or name.startswith("method.") else tensor
-
         if tree["frozen"] is not None:
             state.frozen = map_tensors(lambda t: t.detach().clone(), state.weights)
         new = dict(named_tensors(tree))
+        state.method = map_tensors(lambda t: t[index].to(population.device), tree["method"])  # may have grown
         for name, tensor in named_tensors(state.tensors()):
-            tensor.copy_(cut(new[name], name))  # into the layout that it has: channels last makes other last bits
+            if not name.startswith("method."):
+                own = new[name][index] if population.stacked else new[name]
+                tensor.copy_(own)  # into the layout that it has: channels last makes other last bits
         book: Book = content["book"] if place is None else place.before
-        for name, value in vars(book.take(places)).items():
-            setattr(state, name, value)
+        state.restore(book.take(places))
         if place is not None:
             self._start = Place(
                 place.task, place.phase, place.chunk, place.step, book.take(places),
-                place.steps[places], place.updates[places], place.loss_sum[index],
+                place.steps[places], place.updates[places], place.loss_sum[index], place.chunk_sum[index],
             )  # fmt: skip
 
     def _end_task(self) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from maskcl.data.base import content_digest
 from maskcl.devices import find_device
 from maskcl.engine.auto import Choice, choose
-from maskcl.engine.checkpoints import Saved
+from maskcl.engine.checkpoint_file import Saved
 from maskcl.engine.evaluate import Data
 from maskcl.engine.passes import check_passes
 from maskcl.engine.resources import check_fits

@@ -19,33 +19,36 @@ from torch import Tensor
 __all__ = ["pack", "unpack"]
 
 
-def pack(tree: Any, name: str = "") -> tuple[Any, dict[str, Tensor]]:
+def pack(tree: Any) -> tuple[Any, dict[str, Tensor]]:
     """Return a tree as plain values, and its tensors by dotted name, on the CPU.
 
     Raises:
         TypeError: Something is in it that is neither.
     """
+    tensors = dict[str, Tensor]()
+    return _packed(tree, "", tensors), tensors
+
+
+def _packed(tree: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+    """A tree as plain values; its tensors go into `tensors`."""
     if isinstance(tree, Tensor):
-        return {"$tensor": name}, {name: tree.detach().cpu().contiguous()}
+        return {"$tensor": _kept(tree.detach().cpu().contiguous(), name, tensors)}
     if isinstance(tree, np.ndarray):
-        return {"$array": name}, {name: torch.from_numpy(np.ascontiguousarray(tree))}
+        return {"$array": _kept(torch.from_numpy(tree.copy(order="C")), name, tensors)}
     if isinstance(tree, np.generic):
-        return pack(tree.item(), name)
+        return _packed(tree.item(), name, tensors)
     if tree is None or isinstance(tree, (bool, int, float, str)):
-        return tree, {}
+        return tree
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
         fields = {field.name: getattr(tree, field.name) for field in dataclasses.fields(tree)}
-        plain, tensors = pack(fields, name)
-        return {f"${type(tree).__name__}": plain}, tensors
+        return {f"${type(tree).__name__}": _packed(fields, name, tensors)}
     if isinstance(tree, Mapping):
         if not all(isinstance(key, str) and not key.startswith("$") for key in tree):
             raise TypeError(f"{name} has a key that is no text")
-        parts = {key: pack(part, f"{name}.{key}".removeprefix(".")) for key, part in tree.items()}
-        return {key: plain for key, (plain, _) in parts.items()}, _joined(own for _, own in parts.values())
+        return {key: _packed(part, _joined(name, key), tensors) for key, part in tree.items()}
     if isinstance(tree, (list, tuple)):
-        each = [pack(part, f"{name}.{i}".removeprefix(".")) for i, part in enumerate(tree)]
-        listed = [plain for plain, _ in each]
-        return listed if isinstance(tree, list) else {"$tuple": listed}, _joined(own for _, own in each)
+        listed = [_packed(part, _joined(name, i), tensors) for i, part in enumerate(tree)]
+        return listed if isinstance(tree, list) else {"$tuple": listed}
     raise TypeError(f"{name} is a {type(tree).__name__}")
 
 
@@ -77,5 +80,13 @@ def unpack(plain: Any, tensors: Mapping[str, Tensor], classes: Mapping[str, type
     return classes[kind[1:]](**unpack(content, tensors, classes))
 
 
-def _joined(parts: Any) -> dict[str, Tensor]:
-    return {name: tensor for part in parts for name, tensor in part.items()}
+def _joined(name: str, key: object) -> str:
+    return f"{name}.{key}".removeprefix(".")
+
+
+def _kept(tensor: Tensor, name: str, tensors: dict[str, Tensor]) -> str:
+    """Put a tensor under a name that is its own: {"a.b": x, "a": {"b": y}} has two of one name."""
+    while name in tensors:
+        name += "'"
+    tensors[name] = tensor
+    return name

@@ -134,12 +134,13 @@ class Population(Members):
         """Train a phase, or what is left of it after `start`."""
         before = self.state.book()
         plan = self.plan(task, phase, index)
-        first, skip = (0, 0) if start is None else (start.chunk, start.step)
+        first = 0 if start is None else start.chunk
         if start is not None:
-            self.state.steps, self.state.updates, self.loss_sum = start.steps, start.updates, start.loss_sum
+            self.state.count(steps=start.steps, updates=start.updates)
+            self.loss_sum = start.loss_sum.clone()
         training = ChunkTraining(self, plan, watch, task=task, phase=phase, index=index, before=before)
         for number, chunk in enumerate(plan.chunks(first), first):
-            training.run(chunk, number, skip if number == first else 0)
+            training.run(chunk, number, start if number == first else None)
 
     def trainer(self, task: int, phase: Phase) -> TaskTraining:
         """What trains the members on steps of a phase."""

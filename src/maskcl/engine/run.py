@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from maskcl.engine.checkpoints import Checkpoints
+from maskcl.engine.checkpoints import Checkpoints, shared_out
 from maskcl.engine.group import GroupRun, StopError
 from maskcl.engine.groups import Group, grouped
 from maskcl.engine.spec import Outcome, RunSpec
@@ -58,6 +58,7 @@ def run_population(
         Outcomes in the order of `specs`, of all that were made.
 
     Raises:
+        Exception: What `on_outcome` raises ends all: results that cannot be written are no fault of one run.
         StopError: It was asked to stop; where training stood is in the checkpoints.
     """
     check_choice(executor, "executor", ("auto", "stack", "loop"))
@@ -67,14 +68,18 @@ def run_population(
     outcomes: dict[int, Outcome] = {}
     names = [str(i) for i in range(len(specs))] if keys is None else list(keys)
     report = _Reporter(outcomes, on_progress, on_outcome)
+    seen = set[tuple[str, int]]() if checkpoints is None else checkpoints.there(set(names))
     found = [] if checkpoints is None else checkpoints.newest(set(names))
-    seen = {(one.name, one.number) for one in found}
     crew = _Crew(specs, names, report, checkpoints, claim, on_failure, stopping, seen)
-    saved = [(one, one.places(names)) for one in found if executor in ("auto", one.content["executor"]["name"])]
+    found = [one for one in found if executor in ("auto", one.content["executor"]["name"])]
+    saved = shared_out(found, names)
     try:
         torch.set_num_threads(1)
         for groups in grouped(specs, executor=executor, group_size=group_size, threads=threads, saved=saved):
             crew.run(groups)
+    except _ListenerError as error:
+        assert error.__cause__ is not None
+        raise error.__cause__ from None
     finally:
         torch.set_num_threads(before)
     return [outcomes[i] for i in sorted(outcomes)]
@@ -82,6 +87,10 @@ def run_population(
 
 class _StoppedError(Exception):
     """Another worker failed, or the user pressed Ctrl-C."""
+
+
+class _ListenerError(Exception):
+    """Who is told of outcomes raised its cause: no fault of that run, so it ends all."""
 
 
 class _Reporter:
@@ -102,7 +111,10 @@ class _Reporter:
         with self._lock:
             self.outcomes[index] = outcome
             if self._on_outcome is not None:
-                self._on_outcome(outcome)
+                try:
+                    self._on_outcome(outcome)
+                except Exception as error:
+                    raise _ListenerError from error
                 if outcome.network is not None:  # who was told of it has it; thousands of runs would fill the memory
                     self.outcomes[index] = replace(outcome, network=None)
 
@@ -155,7 +167,7 @@ class _Crew:
                 group, specs, keys, workers=workers, report=self.report, checkpoints=self.checkpoints,
                 stopping=self.stopping,
             ).run()  # fmt: skip
-        except (StopError, _StoppedError):
+        except (StopError, _StoppedError, _ListenerError):
             raise
         except Exception as error:
             if self.on_failure is None:
@@ -166,5 +178,4 @@ class _Crew:
         """Whether another process has gone on with these runs since they were grouped, and left them."""
         if self.checkpoints is None or self.claim is None:
             return False
-        newest = self.checkpoints.newest({self.keys[i] for i in group.indices})
-        return any((saved.name, saved.number) not in self.seen for saved in newest)
+        return not self.checkpoints.there({self.keys[i] for i in group.indices}) <= self.seen

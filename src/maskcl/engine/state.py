@@ -102,6 +102,16 @@ class State:
             self.position.copy(), self.steps.copy(), self.updates.copy(),
         )  # fmt: skip
 
+    def restore(self, book: Book) -> None:
+        """Go back to what was counted at another moment."""
+        self.memories, self.last_seen = list(book.memories), [seen.copy() for seen in book.last_seen]
+        self.position[:] = book.position
+        self.count(steps=book.steps, updates=book.updates)
+
+    def count(self, *, steps: NDArray[np.int64], updates: NDArray[np.int64]) -> None:
+        """Set the counters, in place: the optimiser counts updates in the same array."""
+        self.steps[:], self.updates[:] = steps, updates
+
     def to(self, device: torch.device) -> State:
         """Return the state with its tensors on a device."""
         return dataclasses.replace(

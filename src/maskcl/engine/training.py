@@ -69,15 +69,25 @@ class TaskTraining:
         self._checked: set[object] = set()
         self._method_state = state.method if self.leading else map_tensors(lambda t: t[0], state.method)
 
-    def run(self, steps: Sequence[StepPlan], *, every: int, tell: Callable[[int, Tensor], None]) -> Tensor:
+    def run(
+        self,
+        steps: Sequence[StepPlan],
+        *,
+        every: int,
+        tell: Callable[[int, Tensor], None],
+        before: Tensor | None = None,
+    ) -> Tensor:
         """Train all steps and return the sum of their losses, [...].
 
         Args:
             steps: The steps.
             every: How many steps are made before `tell` is called again; fewer where they take long.
             tell: Told how many are done, and the sum of their losses; at the end too.
+            before: What losses of earlier steps add up to, [...]; None: 0.
         """
         losses = torch.zeros(self.leading, dtype=self.table.dtype, device=self.table.stored.device)
+        if before is not None:
+            losses += before.to(losses.device)
         told, since = 0, time.perf_counter()
         for done, step in enumerate(steps, 1):
             losses += self._train(step)

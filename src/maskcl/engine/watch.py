@@ -31,7 +31,8 @@ class Place:
         before: What was counted when the phase began: the phase is planned from it.
         steps: What is counted now, int64 [K].
         updates: Likewise.
-        loss_sum: Of the task's losses so far, float64 [K].
+        loss_sum: Of the task's losses before this chunk, float64 [K].
+        chunk_sum: Of the chunk's losses so far, of the type of training, [K].
     """
 
     task: int
@@ -42,6 +43,7 @@ class Place:
     steps: NDArray[np.int64]
     updates: NDArray[np.int64]
     loss_sum: Tensor
+    chunk_sum: Tensor
 
 
 class Pauses(Protocol):

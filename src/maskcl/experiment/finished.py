@@ -40,12 +40,13 @@ def finished(
         broken: Is told why a file that is there cannot be read, in a sentence; None: nobody is.
 
     Raises:
-        ConfigError: What lies there is a folder, in whose place no result can be written.
+        ConfigError: What lies there is no file, and no result can be written in its place.
     """
-    if os.path.isdir(path):
-        raise ConfigError(message(str(path), "must be a file, or a place for one, and is a folder"))
     if not os.path.exists(path):
         return None
+    if not os.path.isfile(path):
+        kind = "a folder" if os.path.isdir(path) else "a pipe, a socket or a device"
+        raise ConfigError(message(str(path), f"must be a file, or a place for one, and is {kind}"))
     try:
         done = read_result(path)
         if weights and done["status"] == "finished":  # there are none of a run that diverged

@@ -15,11 +15,12 @@ from maskcl.devices import arithmetic
 from maskcl.engine import Checkpoints, Outcome, StopError, run_population
 from maskcl.errors import raised
 from maskcl.experiment.finished import save_weights
-from maskcl.experiment.planning import Planned
+from maskcl.experiment.planning import Plan, Planned
 from maskcl.experiment.sharing import Share
+from maskcl.files import remove_left_over
 from maskcl.results import document, write_result
 
-__all__ = ["PRIVATE", "InProcess", "Launcher", "checkpoints_of", "environment"]
+__all__ = ["PRIVATE", "InProcess", "Launcher", "checkpoints_of", "environment", "tidy"]
 
 PRIVATE = ".maskcl"
 """Folder within a folder of results, of what is no result: checkpoints, claims."""
@@ -98,6 +99,23 @@ def checkpoints_of(run: Planned, *, tell: Callable[[str], None] | None = None) -
     if run.path is None:
         return None
     return Checkpoints(run.path.parent.parent / PRIVATE / "checkpoints", _versions(environment()), tell=tell)
+
+
+def tidy(planned: Plan, *, alone: bool) -> None:
+    """Remove checkpoints of a folder that nobody goes on from any more.
+
+    Args:
+        planned: What was to be done there.
+        alone: Whether no other process works there: then what was left half written goes, too.
+    """
+    checkpoints = checkpoints_of(planned.runs[0])
+    if checkpoints is None or planned.out is None:
+        return
+    out = planned.out
+    checkpoints.tidy(lambda key: any(out.glob(f"*-{key[:8]}/seed-{key[9:]}.json")), alone=alone)
+    if alone:
+        for folder in {run.path.parent for run in planned.runs if run.path is not None}:
+            remove_left_over(folder)
 
 
 def _versions(about: Mapping[str, Any]) -> dict[str, Any]:

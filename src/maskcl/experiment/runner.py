@@ -11,7 +11,7 @@ from maskcl.claims import Claims
 from maskcl.data import Dataset
 from maskcl.errors import check, check_choice
 from maskcl.experiment.files import Source
-from maskcl.experiment.in_process import PRIVATE, InProcess, Launcher
+from maskcl.experiment.in_process import PRIVATE, InProcess, Launcher, tidy
 from maskcl.experiment.planning import Plan, plan
 from maskcl.experiment.sharing import Failure, Share
 from maskcl.experiment.stopping import stop_signals
@@ -131,7 +131,9 @@ def execute(
     launch = launcher or InProcess(executor, threads, origin, raises=failures is None, tell=tell)
     with ExitStack() as stack:
         stopping = stack.enter_context(stop_signals())
-        folder = None if planned.out is None or not planned.pending else planned.out / PRIVATE
+        folder = None if planned.out is None else planned.out / PRIVATE
+        if folder is not None and not planned.pending and not folder.exists():
+            folder = None
         claims = None if folder is None else stack.enter_context(Claims(folder))
         share = Share(planned, claims, tell=tell, on_progress=on_progress, stopping=stopping)
         while left := share.left:
@@ -139,6 +141,8 @@ def execute(
             share.wait()
             if stopping():
                 raise KeyboardInterrupt
+        if claims is not None:
+            tidy(planned, alone=claims.alone())
     if failures is not None:
         failures += share.failures.values()
     done = [(run.done or share.found.get(id(run))) for run in planned.runs]

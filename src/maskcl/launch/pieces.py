@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from maskcl.engine import Checkpoints
 from maskcl.engine.auto import GROUP_SIZE
+from maskcl.engine.checkpoints import shared_out
 from maskcl.engine.groups import even_parts
 from maskcl.engine.sketches import Sketches
 from maskcl.experiment import Planned
@@ -25,7 +26,8 @@ def pieces(
         checkpoints: Runs that one of them has together stay together, and come first.
     """
     keys = [run.key for run in runs]
-    found = [] if checkpoints is None else [saved.places(keys) for saved in checkpoints.newest(set(keys))]
+    saved = [] if checkpoints is None else checkpoints.newest(set(keys))
+    found = [places for _, places in shared_out(saved, keys)]
     begun = {place for places in found for place in places}
     by_structure: dict[object, list[int]] = {}
     for i, run in enumerate(runs):

@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 
 from maskcl.engine import Checkpoints
@@ -45,6 +46,7 @@ class Processes:
         there: Checkpoints | None = checkpoints_of(runs[0])
         work = deque(pieces(runs, self._jobs, threads=self._recipe.threads, checkpoints=there))
         said, lock, errors = set[str](), threading.Lock(), list[BaseException]()
+        processes = set[subprocess.Popen[str]]()
 
         def tell(text: str) -> None:
             with lock:
@@ -53,7 +55,7 @@ class Processes:
                     self._tell(text)
 
         def employ() -> None:
-            worker = _Worker(self._recipe, share, tell)
+            worker = _Worker(self._recipe, share, tell, processes)
             try:
                 while work and not share.stopping() and not errors:
                     try:
@@ -67,19 +69,34 @@ class Processes:
                 worker.leave()
 
         crew = [threading.Thread(target=employ) for _ in range(min(self._jobs, len(work)))]
-        for thread in crew:
-            thread.start()
-        for thread in crew:
-            thread.join()
+        try:
+            for thread in crew:
+                thread.start()
+            for thread in crew:
+                thread.join()
+        except KeyboardInterrupt as error:  # at the second Ctrl-C nobody waits for states to be saved
+            errors.append(error)
+            for process in list(processes):
+                process.kill()
+            raise
         if errors:
             raise errors[0]
 
 
 class _Worker:
-    """One process, started when there is work for it; in its own session, so that Ctrl-C is told to it by us alone."""
+    """One process, started when there is work for it; in its own session, so that Ctrl-C is told to it by us alone.
 
-    def __init__(self, recipe: Recipe, share: Share, tell: Callable[[str], None]) -> None:
-        self._recipe, self._share, self._tell = recipe, share, tell
+    Args:
+        recipe: What it plans from.
+        share: Told what becomes of runs.
+        tell: Told in sentences of what is no result.
+        living: Has all processes that were started and have not been left.
+    """
+
+    def __init__(
+        self, recipe: Recipe, share: Share, tell: Callable[[str], None], living: set[subprocess.Popen[str]]
+    ) -> None:
+        self._recipe, self._share, self._tell, self._living = recipe, share, tell, living
         self._process: subprocess.Popen[str] | None = None
 
     def make(self, runs: Sequence[Planned]) -> _Worker:
@@ -95,7 +112,7 @@ class _Worker:
                 self._share.failed(self._share.still(left), f"{of}, {TRIES} times")
             elif not self._share.stopping():
                 self._tell(f"{of}; another one goes on from where it stood")
-            worker = _Worker(self._recipe, self._share, self._tell)
+            worker = _Worker(self._recipe, self._share, self._tell, self._living)
         return worker
 
     def leave(self) -> int | None:
@@ -103,23 +120,30 @@ class _Worker:
         if self._process is None:
             return None
         process, self._process = self._process, None
-        assert process.stdin is not None
-        with suppress(OSError):  # it may be gone
-            process.stdin.close()
-        return process.wait()
+        for stream in (process.stdin, process.stdout):
+            assert stream is not None
+            with suppress(OSError):  # it may be gone
+                stream.close()
+        status = process.wait()
+        self._living.discard(process)
+        return status
 
     def _ended_well(self, runs: Sequence[Planned]) -> bool:
         """Have runs made; returns whether the process lived to say that it is done."""
         by_key, progress = {run.key: run for run in runs}, 0.0
-        if self._process is None:
-            self._process = self._started()
-            self._say(self._recipe.text())
-        self._say(json.dumps({"keys": list(by_key)}))
-        assert self._process.stdout is not None
+        process = self._process
+        if process is None:
+            process = self._process = self._started()
+            self._living.add(process)
+            _say(process, asdict(self._recipe))
+        _say(process, {"keys": list(by_key)})
+        assert process.stdout is not None
         watch = threading.Event()
-        threading.Thread(target=self._pass_on_stop, args=(self._process, watch), daemon=True).start()
+        threading.Thread(target=self._pass_on_stop, args=(process, watch), daemon=True).start()
         try:
-            for line in self._process.stdout:
+            for line in process.stdout:
+                if not line.endswith("\n"):  # it died as it spoke
+                    break
                 news: dict[str, Any] = json.loads(line)
                 if "refused" in news:
                     raise ConfigError(news["refused"])
@@ -152,19 +176,19 @@ class _Worker:
             start_new_session=True,
         )  # fmt: skip
 
-    def _say(self, line: str) -> None:
-        assert self._process is not None
-        assert self._process.stdin is not None
-        with suppress(OSError):  # it may be gone, as its output will tell
-            self._process.stdin.write(line + "\n")
-            self._process.stdin.flush()
-
     def _pass_on_stop(self, process: subprocess.Popen[str], over: threading.Event) -> None:
         """Ask the process to stop once we were asked."""
         while not over.wait(0.1):
             if self._share.stopping():
-                process.send_signal(signal.SIGTERM)
+                _say(process, {"stop": True})
                 return
+
+
+def _say(process: subprocess.Popen[str], what: dict[str, Any]) -> None:
+    assert process.stdin is not None
+    with suppress(OSError, ValueError):  # it may be gone, as its output will tell
+        process.stdin.write(json.dumps(what) + "\n")
+        process.stdin.flush()
 
 
 def _how(status: int | None) -> str:

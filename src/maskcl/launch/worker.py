@@ -1,11 +1,12 @@
 """A process that makes runs for another one: told on its standard input what to do, and telling what becomes of it.
 
-    in     the recipe, then a line for each piece of work      {"keys": [...]}
+    in     the recipe, then a line for each piece of work      {"keys": [...]}   or the last line      {"stop": true}
     out    {"ready": true}
            {"progress": runs}   {"result": key}   {"failed": [...], "reason": "..."}   {"said": "..."}   {"done": true}
 
-All lines are JSON. When its input ends, the process that it works for is gone: it writes down where training stands,
-and ends.
+All lines are JSON. When its input ends, or nobody reads what it tells, the process that it works for is gone: it writes
+down where training stands, and ends. Stopping is asked for on its input and not with a signal: a cluster that stops a
+job signals all processes of it, and the second signal would be one too many.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from maskcl.errors import MaskclError, raised
@@ -60,10 +61,6 @@ class Recipe:
         """Return the plan; raises as `maskcl.experiment.plan` does."""
         return plan(self.file, out=self.out, seeds=self.seeds, overrides=self.overrides, data_root=self.data_root)
 
-    def text(self) -> str:
-        """As one line; infinities are kept."""
-        return json.dumps(asdict(self))
-
 
 class _Telling(Share):
     """A share whose news are sent."""
@@ -100,17 +97,23 @@ def main() -> int:
     out, lock = os.fdopen(os.dup(1), "w", encoding="utf-8"), threading.Lock()
     os.dup2(2, 1)  # what a network of one's own prints is no news
 
+    gone = threading.Event()
+
     def send(news: dict[str, Any]) -> None:
-        with lock:
-            out.write(json.dumps(news) + "\n")
-            out.flush()
+        try:
+            with lock:
+                out.write(json.dumps(news) + "\n")
+                out.flush()
+        except OSError:
+            gone.set()
 
     with stop_signals() as asked:
         lines: queue.Queue[str] = queue.Queue()
-        gone = threading.Event()
 
         def listen() -> None:
             for line in sys.stdin:
+                if "stop" in json.loads(line):
+                    break
                 lines.put(line)
             gone.set()
             lines.put("")
@@ -126,7 +129,7 @@ def main() -> int:
             send({"refused": str(error)})
             return 2
         send({"ready": True})
-        while not asked():
+        while not stopping():
             try:
                 line = lines.get(timeout=0.2)
             except queue.Empty:
@@ -136,6 +139,9 @@ def main() -> int:
             piece = json.loads(line)
             try:
                 make(recipe, planned, piece["keys"], send, stopping)
+            except MaskclError as error:  # results cannot be written
+                send({"refused": str(error)})
+                return 2
             except Exception as error:
                 send({"failed": piece["keys"], "reason": raised(error)})
             send({"done": True})

@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from maskcl.cfgm import Cfgm
+from maskcl.engine import run_population
 from maskcl.errors import ConfigError
 from maskcl.mask import Mask
 from maskcl.methods import Method
 from maskcl.methods.base import overrides
 from maskcl.networks import ConvNet, Mlp
 from maskcl.schedule import Schedule
+from maskcl.testing.cutting import assert_same_outcome, in_pieces
 from maskcl.testing.small import Trial, assert_same, difference, evaluations, scenario, train
 
 __all__ = ["CHECKS"]
@@ -158,6 +160,16 @@ def resuming(trial: Trial) -> None:
             assert_same(whole, second, (k, k), atol=0.0, what="a resumed run")
 
 
+def interruptions(trial: Trial) -> None:
+    """A run that is cut within tasks, and goes on from its checkpoints, is the same to the last bit."""
+    training = {"dtype": "float32", "checkpoint_every": 1, "save_weights": True}
+    for executor, count in (("loop", 1), ("stack", 2)):
+        specs = [trial.spec(k, optimizer={"name": "adam", "lr": 0.003}, training=training) for k in range(count)]
+        whole = run_population(specs, executor=executor, threads=1)
+        for one, other in zip(whole, in_pieces(specs, executor=executor), strict=True):
+            assert_same_outcome(one, other, what=f"a run ({executor}) that was cut")
+
+
 def keeping(trial: Trial) -> None:
     """Members that others have left go on as if alone."""
     specs = trial.specs()
@@ -193,7 +205,7 @@ def batch_norm(trial: Trial) -> None:
 CHECKS: dict[str, Callable[[Trial], None]] = {
     check.__name__: check
     for check in (
-        declaration, finite, seeds, stack_equals_loop, masks, cfgm, hooks, memory, resuming, keeping, waiting,
+        declaration, finite, seeds, stack_equals_loop, masks, cfgm, hooks, memory, resuming, interruptions, keeping, waiting,
         batch_norm,
     )
 }  # fmt: skip
