@@ -29,6 +29,7 @@ __all__ = [
     "CHECKSUM",
     "MOST_BYTES",
     "checksum",
+    "checksum_of_json",
     "config_hash",
     "document",
     "result_path",
@@ -129,12 +130,17 @@ def result_path(out: str | os.PathLike[str], label: str, config: Mapping[str, An
 
 
 def checksum(result: Mapping[str, Any]) -> str:
-    """Return 16 hex digits of a document, as it is or as JSON has it, without what may differ from run to run.
+    """Return 16 hex digits of a document, without what may differ from run to run.
 
     It tells a file that was damaged; and two runs whose every number is equal have one checksum.
     """
-    kept = {name: part for name, part in result.items() if name not in UNCHECKED}
-    text = json.dumps(_encode(kept), sort_keys=True, allow_nan=False)
+    return checksum_of_json(_encode(result))
+
+
+def checksum_of_json(raw: Mapping[str, Any]) -> str:
+    """Return the same of a document as it stands in a file."""
+    kept = {name: part for name, part in raw.items() if name not in UNCHECKED}
+    text = json.dumps(kept, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
@@ -158,8 +164,8 @@ def write_result(path: str | os.PathLike[str], result: Mapping[str, Any]) -> Non
 
 
 def _to_bytes(result: Mapping[str, Any]) -> bytes:
-    whole = {**result, CHECKSUM: checksum(result)}
-    return (json.dumps(_encode(whole), indent=1, allow_nan=False) + "\n").encode()
+    raw = _encode(result)
+    return (json.dumps({**raw, CHECKSUM: checksum_of_json(raw)}, indent=1, allow_nan=False) + "\n").encode()
 
 
 def _encode(value: Any) -> Any:

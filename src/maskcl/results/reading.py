@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from maskcl.errors import DataError, MissingDataError, message
-from maskcl.results.files import CHECKSUM, MOST_BYTES, checksum, config_hash
+from maskcl.results.files import CHECKSUM, MOST_BYTES, checksum_of_json, config_hash
 from maskcl.results.schema import REQUIRED, SAMPLE, check_document
 
 __all__ = ["ForeignFileError", "read_result"]
@@ -64,7 +64,7 @@ def read_result(path: str | os.PathLike[str], *, where: str | None = None) -> di
         raise ForeignFileError(message(where, "must be the result of a run, and has none of its keys"))
     check_document(raw, where)
     written = raw.pop(CHECKSUM, None)
-    if written is not None and written != checksum(raw):
+    if written is not None and written != checksum_of_json(raw):
         hint = f"if it was changed on purpose, delete its key {CHECKSUM!r}; else delete the file and run again"
         raise DataError(message(where, "must be what was written, and its checksum is another", hint=hint))
     return _decode(raw)

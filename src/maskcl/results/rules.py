@@ -70,8 +70,8 @@ def numbers(what: str, holds: Callable[[float], bool]) -> Rule:
     def check(value: Any, where: str) -> None:
         must(isinstance(value, list) and len(value) > 0, where, "a list of numbers", value)
         for i, number in enumerate(value):
-            good = number is None or (is_number(number) and holds(number))
-            must(good, f"{where}[{i}]", f"{what}, or null", number)
+            if not (number is None or (is_number(number) and holds(number))):
+                must(False, f"{where}[{i}]", f"{what}, or null", number)
 
     return check
 
