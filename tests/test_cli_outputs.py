@@ -152,6 +152,19 @@ def test_what_may_not_be_looked_at_is_not_said_to_be_missing(
         assert words in refused(argv if argv[0] == "export" else [*argv, "-q"], capsys)
 
 
+def test_a_model_that_may_not_be_read_is_not_said_to_be_missing(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    assert main(FIT) == 0
+    capsys.readouterr()
+    monkeypatch.setattr("maskcl.weights.files.open", denied, raising=False)
+    for argv in (["predict", "a.model", "pets", "-q"], [*FIT[:3], "a.model", "-q"]):
+        assert "a.model: must be a file that can be read (Permission denied)." in refused(argv, capsys)
+
+
 def test_a_pipe_is_no_model(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     os.mkfifo(here / "pipe")
     assert "pipe: must be a file, and is a pipe, a socket or a device." in refused([*FIT[:3], "pipe", "-q"], capsys)

@@ -153,6 +153,11 @@ def read_safetensors(where: str, key: str, *, weights: bool = True) -> tuple[str
         DataError: It is no safetensors file, or not all of it.
     """
     try:
+        with open(where, "rb"):  # safetensors calls any file missing that it cannot open
+            pass
+    except OSError as error:
+        raise DataError(message(where, f"must be a file that can be read ({error.strerror})")) from None
+    try:
         with safe_open(where, framework="pt") as file:
             text = (file.metadata() or {}).get(key)
             return text, {name: file.get_tensor(name) for name in file.keys()} if weights else {}  # noqa: SIM118
