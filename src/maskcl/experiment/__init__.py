@@ -4,7 +4,7 @@ from maskcl.experiment.editors import json_schema
 from maskcl.experiment.files import Sections, parse_overrides, read_experiment, shipped
 from maskcl.experiment.planning import Plan, Planned, plan
 from maskcl.experiment.repeat import Repeated, Restored, repeat, restore
-from maskcl.experiment.runner import EXECUTORS, execute, run
+from maskcl.experiment.runner import EXECUTORS, carry_out, execute, run
 from maskcl.experiment.schema import experiment_file
 from maskcl.experiment.search import Choices, Range, Search, read_search
 
@@ -18,6 +18,7 @@ __all__ = [
     "Restored",
     "Search",
     "Sections",
+    "carry_out",
     "execute",
     "experiment_file",
     "json_schema",
