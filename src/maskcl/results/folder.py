@@ -100,19 +100,21 @@ def _names(folder: Path, broken: list[str]) -> Iterator[str]:
         below = waiting.pop()
         try:
             with os.scandir(folder / below) as entries:
-                for entry in entries:
-                    name = f"{below}/{entry.name}" if below else entry.name
-                    if entry.name.startswith("."):
-                        continue
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(name)
-                    elif entry.name.endswith(".json"):
-                        yield name
+                there = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
         except FileNotFoundError:
             continue
         except OSError as error:
             must = f"must be a folder that can be looked into ({error.strerror or error})"
             broken.append(message(_called(below) or str(folder), must))
+            continue
+        for own, is_folder in there:
+            name = f"{below}/{own}" if below else own
+            if own.startswith("."):
+                continue
+            if is_folder:
+                waiting.append(name)
+            elif own.endswith(".json"):
+                yield name
 
 
 def _called(name: str) -> str:
