@@ -293,6 +293,17 @@ def test_too_many_epochs_and_too_large_networks_are_told_before_they_are_begun()
         Learner({"name": "mlp", "hidden": [10**6, 10**6]}, memory=8).fit(*rows(0, 1))
 
 
+def test_pictures_too_large_for_a_network_are_told_before_one_of_them_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("maskcl.engine.resources.free_bytes", lambda device: 2 * 10**8)
+    tried = "maskcl.networks.base._drawn"  # with weights
+    monkeypatch.setattr(tried, lambda *_, **__: pytest.fail("it was tried"))
+    inputs = np.zeros((2, 3, 512, 512), np.uint8)
+    with pytest.raises(
+        ConfigError, match=r"Learner: .* must fit into the 0\.2 GB that are free, and a run needs about"
+    ):
+        Learner({"name": "convnet", "hidden": [32, 64]}, memory=2).fit(inputs, [0, 1])
+
+
 class Table:
     """As much of a data frame as a learner looks at."""
 

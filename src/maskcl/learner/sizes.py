@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 
+import torch
+
 from maskcl.data.checks import Inputs
 from maskcl.devices import find_device, free_bytes
 from maskcl.engine.resources import check_fits
+from maskcl.engine.sketches import Sketch, Sketches, _activations
 from maskcl.engine.spec import RunSpec
 from maskcl.errors import ConfigError, message
 from maskcl.experiment.config import Config, blaming
@@ -43,4 +46,20 @@ def check_plan_fits(rows: int, epochs: int) -> None:
 def check_network_fits(spec: RunSpec) -> None:
     """Refuse a network, or a batch on its way through it, that does not fit; raises as `check_fits` does."""
     with blaming("Learner"):
-        check_fits([spec])
+        check_fits([spec], _Weightless())
+
+
+class _Weightless(Sketches):
+    """Networks that are looked at without memory: even a trial of one row may not fit, for pictures may be large."""
+
+    def __call__(self, spec: RunSpec) -> Sketch:
+        """The sketch of a run's network."""
+        shape, classes = spec.scenario.dataset.input_shape, spec.scenario.num_classes
+        if spec.built not in self._known:
+            try:
+                with torch.random.fork_rng(devices=[]), torch.device("meta"):
+                    network = spec.network.build(shape, classes).to("meta")
+                    self._known[spec.built] = Sketch(network, _activations(network, shape))
+            except Exception:  # it reads values, of which there are none here; or it is none, which is worded elsewhere
+                return super().__call__(spec)
+        return self._known[spec.built]

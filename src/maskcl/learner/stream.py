@@ -82,7 +82,8 @@ class Stream:
             written=self._written(slots), active=self._active(labels), made=self._made(count, number),
             views=self._views(sum(sizes), number),
         )  # fmt: skip
-        with self.undo.unless_done(plan.written):
+        self.undo.keep(plan.written)
+        try:
             loss = float(self.trainer.run_one(plan))
             hint = "lower lr, or scale the inputs"
             if not math.isfinite(loss):
@@ -90,6 +91,9 @@ class Stream:
             if not self.undo.is_sound():
                 must = "must leave weights that are finite, and so are their squares; this step did not, and was undone"
                 raise DataError(message("Learner.partial_fit", must, hint=hint))
+        except BaseException:  # Ctrl-C among them
+            self.undo.restore()
+            raise
         position = int(state.position[0])
         state.last_seen[0][labels] = position + np.arange(count)  # of a class's rows the last one counts
         state.position[0] += count

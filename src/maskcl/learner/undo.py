@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -34,25 +32,26 @@ class Undo:
         squares, sums = (weight.dot(weight) for weight in self.flat), (tensor.sum() for tensor in self.others)
         return all(map(math.isfinite, squares)) and all(map(math.isfinite, sums))
 
-    @contextmanager
-    def unless_done(self, written: tuple[Tensor, Tensor] | None) -> Iterator[None]:
-        """Undo what happens within a `with` if it ends in an error, Ctrl-C among them.
+    def keep(self, written: tuple[Tensor, Tensor] | None) -> None:
+        """Copy what a step will change.
 
         Args:
             written: Slots whose stored logits change, and the rows they come from; None: no slot.
         """
-        state = self.state
-        with torch.no_grad():
-            torch._foreach_copy_(self.kept, self.live)
-            stored = state.stored.view(-1, state.stored.shape[-1])
-            logits = None if written is None else stored[written[0]]
-        steps, updates = state.steps.copy(), state.updates.copy()
-        try:
-            yield
-        except BaseException:
-            with torch.no_grad():
-                torch._foreach_copy_(self.live, self.kept)
-                if written is not None and logits is not None:
-                    stored[written[0]] = logits
-            state.steps[:], state.updates[:] = steps, updates
-            raise
+        torch._foreach_copy_(self.kept, self.live)
+        self.counters = int(self.state.steps[0]), int(self.state.updates[0])
+        self.logits = None
+        if written is not None:
+            self.logits = written[0], self._stored()[written[0]]
+
+    def restore(self) -> None:
+        """Put back what was kept."""
+        torch._foreach_copy_(self.live, self.kept)
+        if self.logits is not None:
+            slots, logits = self.logits
+            self._stored()[slots] = logits
+        self.state.steps[0], self.state.updates[0] = self.counters
+
+    def _stored(self) -> Tensor:
+        """Stored logits, [M, C]."""
+        return self.state.stored.view(-1, self.state.stored.shape[-1])
