@@ -61,7 +61,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "smoothing": {"training": {"label_smoothing": 0.1}, "mask": Mask(value=-2.0, policy="recent", recent_rows=20)},
     "other orders": {"method": "derpp", "orders": ORDERS, "optimizer": {"name": "adam", "lr": 0.003}},
     "other orders, anytime, cfgm": {
-        "orders": ORDERS, "cfgm": Cfgm(step=1.0), "training": {"evaluate_every": 3, "schedule": Schedule(name="cosine")},
+        "orders": ORDERS, "cfgm": Cfgm(step=1.0),
+        "training": {"evaluate_every": 3, "schedule": Schedule(name="cosine")},
     },
     "other orders, gdumb": {"method": "gdumb", "orders": ORDERS},
 }  # fmt: skip
@@ -134,5 +135,5 @@ def test_a_method_whose_state_grows_goes_on() -> None:
 
 
 def test_a_method_that_remembers_elsewhere_is_found_out() -> None:
-    with pytest.raises(AssertionError, match="a run .* that was cut: .* must be the same to the last bit"):
+    with pytest.raises(AssertionError, match=r"a run .* that was cut: .* must be the same to the last bit"):
         CHECKS["interruptions"](Trial(Hidden, {}))

@@ -43,7 +43,7 @@ def test_a_line_now_and_then_with_the_time_left(clock: Clock, capsys: pytest.Cap
         advance(-1.0)  # a worker died: what it lost is made again
         clock.now += LINE_EVERY
         advance(0.0)
-        assert lines(capsys) == ["mine: 1.5/4 runs in 2 h 1 min, about 3 h 23 min left"]
+        assert lines(capsys) == ["mine: 1.5/4 runs in 2 h 1 min, about 3 h 22 min left"]
     assert lines(capsys) == ["mine: 4.0/4 runs in 2 h 1 min"]
 
 

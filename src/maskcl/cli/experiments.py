@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 import signal
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -161,8 +161,9 @@ def _execute(
     planned: Plan, out: Path, *, executor: str, quiet: bool, command: str, launcher: Launcher | None = None
 ) -> None:
     from maskcl import report as reports
-    from maskcl.experiment import execute
+    from maskcl.experiment import carry_out
     from maskcl.experiment.stopping import STOPPED_BY
+    from maskcl.results import Results
 
     planned.try_folders()  # before there is a progress bar
     done = len(planned.runs) - len(planned.pending)
@@ -171,32 +172,33 @@ def _execute(
     failures: list[Failure] = []
     try:
         with progress(planned.name, len(planned.pending), "runs", quiet=quiet) as advance:
-            results = execute(
+            documents = carry_out(
                 planned, executor=executor, on_progress=advance, command=command, tell=note, failures=failures,
                 launcher=launcher,
             )  # fmt: skip
     except KeyboardInterrupt:
         note(f"stopped: what was finished is kept in {out}, and the same command goes on from there")
         raise typer.Exit(128 + (STOPPED_BY[-1] if STOPPED_BY else signal.SIGINT)) from None
-    if not results.runs:
-        raise typer.Exit(_tell_failures(failures, results))
+    if not documents:  # all runs failed, or there was none
+        raise typer.Exit(_tell_failures(failures, documents))
+    results = Results(documents)
     if planned.pending and not quiet:
         note(_executors(planned, results))
     page = reports.write(out, results, command=command)
     print(reports.render(results))
     print(f"report: {page}")
-    status = _tell_failures(failures, results)
+    status = _tell_failures(failures, documents)
     if status:
         raise typer.Exit(status)
 
 
-def _tell_failures(failures: Sequence[Failure], results: Results) -> int:
+def _tell_failures(failures: Sequence[Failure], documents: Sequence[Mapping[str, Any]]) -> int:
     """List the runs that an error has ended, each with its reason; return the exit status."""
     for failure in failures:
         note(f"failed: {failure.label}, seed {failure.seed}: {failure.reason}")
     if failures:
         note("the same command tries these runs again")
-    diverged = any(run["status"] == "diverged" for run in results.runs)
+    diverged = any(run["status"] == "diverged" for run in documents)
     return UNFINISHED if failures or diverged else 0
 
 
@@ -207,6 +209,8 @@ def _executors(planned: Plan, results: Results) -> str:
     new = {(run.label, run.seed) for run in planned.pending}
     used = [run["executor"] for run in results.runs if (run["label"], run["seed"]) in new]
     counts = Counter(each["name"] for each in used)
+    if not used:
+        return "executor: none, for no new run has ended"
     reason = Counter(each["reason"] for each in used).most_common(1)[0][0]
     return "executor: " + ", ".join(f"{name} for {counted(n, 'run')}" for name, n in counts.items()) + f" ({reason})"
 

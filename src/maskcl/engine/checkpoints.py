@@ -65,7 +65,11 @@ class Checkpoints:
         """
         numbers = self._numbers(name)
         own = [number for number in numbers if self._is_own(self._path(name, number))]
-        write_whole(self._path(name, max(numbers, default=0) + 1), as_bytes(keys, content, self._about))
+        try:
+            write_whole(self._path(name, max(numbers, default=0) + 1), as_bytes(keys, content, self._about))
+        except OSError:
+            self._remove_folder()
+            raise
         for old in sorted(own)[: 1 - KEPT or None]:
             self._path(name, old).unlink(missing_ok=True)
 

@@ -27,6 +27,8 @@ from maskcl.memory import MemoryState
 __all__ = ["GroupRun", "Report", "StopError"]
 
 LOG = logging.getLogger("maskcl")
+FIXED = ("weights", "optimizer", "stored")
+"""Parts of the state whose shapes no run changes."""
 PACKED = {kind.__name__: kind for kind in (Book, Evaluation, MemoryState, Place, Weights)}
 
 
@@ -171,11 +173,11 @@ class GroupRun:
         if saved is None:
             return None
         content: dict[str, Any] = unpack(saved.content, saved.tensors, PACKED)
-        names = ("weights", "optimizer", "stored")
+        lead = int(self._population.stacked)
         here, there = (
-            {name: (t.shape[self._population.stacked :], t.dtype) for part in names for name, t in named_tensors({part: tree[part]})}
+            {name: (t.shape[lead:], t.dtype) for name, t in named_tensors(tree) if name.split(".")[0] in FIXED}
             for tree in (self._population.state.tensors(), content["tensors"])
-        )  # fmt: skip
+        )
         if here == there:
             return content
         if self._checkpoints is not None:

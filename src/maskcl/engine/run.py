@@ -78,8 +78,7 @@ def run_population(
         for groups in grouped(specs, executor=executor, group_size=group_size, threads=threads, saved=saved):
             crew.run(groups)
     except _ListenerError as error:
-        assert error.__cause__ is not None
-        raise error.__cause__ from None
+        raise error.cause from None
     finally:
         torch.set_num_threads(before)
     return [outcomes[i] for i in sorted(outcomes)]
@@ -91,6 +90,10 @@ class _StoppedError(Exception):
 
 class _ListenerError(Exception):
     """Who is told of outcomes raised its cause: no fault of that run, so it ends all."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__()
+        self.cause = cause
 
 
 class _Reporter:
@@ -114,7 +117,7 @@ class _Reporter:
                 try:
                     self._on_outcome(outcome)
                 except Exception as error:
-                    raise _ListenerError from error
+                    raise _ListenerError(error) from error
                 if outcome.network is not None:  # who was told of it has it; thousands of runs would fill the memory
                     self.outcomes[index] = replace(outcome, network=None)
 

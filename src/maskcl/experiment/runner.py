@@ -19,7 +19,7 @@ from maskcl.networks import Factory, Network
 from maskcl.results import Results
 from maskcl.scenario import Scenario
 
-__all__ = ["EXECUTORS", "execute", "run"]
+__all__ = ["EXECUTORS", "carry_out", "execute", "run"]
 
 EXECUTORS = ("auto", "stack", "loop")
 
@@ -104,11 +104,23 @@ def execute(
     threads: int | None = None,
     on_progress: Callable[[float], None] | None = None,
     command: str | None = None,
+) -> Results:
+    """Run what a plan has pending, and return all its results; as `carry_out` has it."""
+    return Results(carry_out(planned, executor=executor, threads=threads, on_progress=on_progress, command=command))
+
+
+def carry_out(
+    planned: Plan,
+    *,
+    executor: str = "auto",
+    threads: int | None = None,
+    on_progress: Callable[[float], None] | None = None,
+    command: str | None = None,
     tell: Callable[[str], None] | None = None,
     launcher: Launcher | None = None,
     failures: list[Failure] | None = None,
-) -> Results:
-    """Run what a plan has pending, and return all its results.
+) -> list[dict[str, Any]]:
+    """Run what a plan has pending, and return the documents of all its runs that have one.
 
     Args:
         planned: The plan.
@@ -121,7 +133,7 @@ def execute(
         failures: Gets the runs that an error has ended, while the others go on; None: the error is raised.
 
     Returns:
-        All results but of those that failed.
+        All but of those that failed: none, if all did.
 
     Raises:
         KeyboardInterrupt: At Ctrl-C or SIGTERM, once it is written down where training stands.
@@ -146,4 +158,4 @@ def execute(
     if failures is not None:
         failures += share.failures.values()
     done = [(run.done or share.found.get(id(run))) for run in planned.runs]
-    return Results(document for document in done if document is not None)
+    return [document for document in done if document is not None]

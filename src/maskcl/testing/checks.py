@@ -205,8 +205,8 @@ def batch_norm(trial: Trial) -> None:
 CHECKS: dict[str, Callable[[Trial], None]] = {
     check.__name__: check
     for check in (
-        declaration, finite, seeds, stack_equals_loop, masks, cfgm, hooks, memory, resuming, interruptions, keeping, waiting,
-        batch_norm,
+        declaration, finite, seeds, stack_equals_loop, masks, cfgm, hooks, memory, resuming, interruptions,
+        keeping, waiting, batch_norm,
     )
 }  # fmt: skip
 """The contract, by name."""

@@ -1,0 +1,37 @@
+"""Two processes on one folder: each run is made once, and who waits says for whom, and takes over."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+from faults.commands import EXPERIMENT, ONE, Command, left_over, prepared, results
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_who_waits_says_for_whom_and_takes_over(killed: bool, tmp_path: Path) -> None:
+    folder = prepared(tmp_path, ONE.replace('"er"', '"waiting"'))
+    first = Command(folder, "-q")
+    assert first.until((folder / "begun").exists)
+    second = Command(folder, "-q")
+    waits = f"waits for process {first.pid} on {socket.gethostname()} (1 run), in the same folder; "
+    assert second.until(lambda: second.err)
+    assert second.err == f"{waits}what it leaves behind is taken over\n"
+    if killed:
+        first.kill()
+    (folder / "go").touch()
+    assert second.status() == 0
+    assert killed or first.status() == 0
+    begun = (folder / "begun").read_text().split()
+    assert begun == [str(first.pid), str(second.pid)][: 1 + killed]
+    assert len(results(folder)) == 2
+    assert left_over(folder) == []
+
+
+def test_two_that_begin_together_make_what_one_makes(tmp_path: Path) -> None:
+    alone, shared = prepared(tmp_path / "alone", EXPERIMENT), prepared(tmp_path / "shared", EXPERIMENT)
+    commands = [Command(shared, "-q"), Command(shared, "-q"), Command(alone, "-q")]
+    assert [command.status() for command in commands] == [0, 0, 0]
+    assert results(shared) == results(alone)
+    assert left_over(shared) == []
