@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import maskcl
 from maskcl.data import Dataset, from_arrays
 from maskcl.engine import run_population
-from maskcl.errors import ConfigError, DataError
+from maskcl.errors import ConfigError, DataError, MaskclWarning
 from maskcl.experiment import plan, run
 from maskcl.scenario import class_incremental
 
@@ -96,9 +97,49 @@ def test_finished_runs_are_skipped_and_read(tmp_path: Path, counted: list[int]) 
 
 def test_a_broken_file_is_run_again(tmp_path: Path, counted: list[int]) -> None:
     run(SMALL, out=tmp_path, executor="stack")
-    (tmp_path / files(tmp_path)[0]).write_text("{")
+    path = tmp_path / files(tmp_path)[0]
+    path.write_text("{")
+    with pytest.warns(MaskclWarning) as told:
+        run(SMALL, out=tmp_path, executor="stack")
+    assert counted == [4, 1]
+    assert [str(one.message) for one in told] == [
+        f"{path}: must be JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1)): "
+        "it cannot be used, and this run is made again."
+    ]
     run(SMALL, out=tmp_path, executor="stack")
     assert counted == [4, 1]
+
+
+def test_many_broken_files_are_told_of_once(tmp_path: Path, counted: list[int]) -> None:
+    run(SMALL, out=tmp_path, executor="stack")
+    for name in files(tmp_path)[:3]:
+        (tmp_path / name).write_bytes(b"\0")
+    with pytest.warns(
+        MaskclWarning, match=r"this run is made again \(and 2 more, whose runs are made again too\)"
+    ) as told:
+        run(SMALL, out=tmp_path, executor="stack")
+    assert (counted, len(told)) == ([4, 3], 1)
+
+
+def test_a_folder_where_a_result_belongs_is_refused_before_anything_runs(tmp_path: Path, counted: list[int]) -> None:
+    run(SMALL, out=tmp_path, executor="stack")
+    path = tmp_path / files(tmp_path)[0]
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ConfigError, match=r"seed-0\.json: must be a file, or a place for one, and is a folder"):
+        run(SMALL, out=tmp_path, executor="stack")
+    assert counted == [4]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+def test_a_fifo_where_a_result_belongs_is_told_before_anything_runs(tmp_path: Path, counted: list[int]) -> None:
+    run(SMALL, out=tmp_path, executor="stack")
+    path = tmp_path / files(tmp_path)[0]
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ConfigError, match="must be a file, or a place for one, and is a pipe, a socket or a device"):
+        run(SMALL, out=tmp_path, executor="stack")
+    assert counted == [4]
 
 
 def test_a_file_of_other_settings_is_not_taken_for_the_run(tmp_path: Path, counted: list[int]) -> None:

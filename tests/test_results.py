@@ -112,53 +112,6 @@ def _valid():
     return run
 
 
-BROKEN = {
-    "cut": (b'{"schema": 1, "lab', "must be JSON"),
-    "binary": (b"\xff\xfe\x00", "must be JSON"),
-    "list": (b"[1, 2]", "no 'schema'"),
-    "foreign": (b'{"name": "package"}', "no 'schema'"),
-    "newer": (b'{"schema": 2}', "schema must be 1, not 2"),
-}
-
-
-@pytest.mark.parametrize(("content", "said"), BROKEN.values(), ids=BROKEN)
-def test_a_file_that_is_no_result_is_one_sentence_that_names_it(tmp_path, content, said):
-    (tmp_path / "odd.json").write_bytes(content)
-    with pytest.raises(DataError) as caught:
-        load_results(tmp_path)
-    first = str(caught.value).splitlines()[0]
-    assert first.startswith(str(tmp_path / "odd.json"))
-    assert said in first
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"label": None}, "'label' is None"),
-        ({"seed": "zero"}, "'seed' is 'zero'"),
-        ({"seed": True}, "'seed' is True"),
-        ({"status": "crashed"}, "finished, diverged"),
-        ({"metrics": {"forgetting": "low"}}, "metric 'forgetting' is 'low'"),
-        ({"class_incremental": [[1, 2]]}, "'class_incremental' is not a square matrix"),
-        ({"confidence": [["a"]]}, "'confidence' is not a square matrix"),
-        ({"anytime": [1]}, "must be the result of a run"),
-    ],
-)
-def test_a_result_with_a_wrong_value_is_refused_by_name(tmp_path, change, said):
-    write_result(tmp_path / "seed-0.json", {**_valid(), **change})
-    with pytest.raises(DataError, match=r"seed-0\.json: must be") as caught:
-        read_result(tmp_path / "seed-0.json")
-    assert said in str(caught.value)
-
-
-def test_a_result_without_a_key_is_refused_by_name(tmp_path):
-    run = _valid()
-    del run["config"]
-    write_result(tmp_path / "a.json", run)
-    with pytest.raises(DataError, match="its 'config' is missing"):
-        read_result(tmp_path / "a.json")
-
-
 def test_missing_and_empty_folders_say_how_to_get_results(tmp_path):
     with pytest.raises(MissingDataError, match="hint: maskcl run"):
         load_results(tmp_path / "nowhere")
@@ -346,21 +299,17 @@ def test_rows_have_the_same_keys_where_a_metric_is_missing():
 
 def test_counts_come_back_as_whole_numbers_and_files_without_them_are_read(tmp_path):
     old, new = fabricate(methods=("er",), masks=[None], num_seeds=2)
-    new["confusion"] = {"by": "class", "counts": np.arange(4).reshape(2, 2)}
-    new["tasks"], new["origin"] = [[1], [0]], {"file": "a.toml", "command": None, "date": "2026-01-01T00:00:00+00:00"}
+    new["confusion"] = {"by": "class", "counts": np.arange(25).reshape(5, 5)}
+    new["tasks"], new["origin"] = (
+        [[1], [0], [2], [3], [4]],
+        {"file": "a.toml", "command": None, "date": "2026-01-01T00:00:00+00:00"},
+    )
     save(tmp_path, [old, new])
     back = load_results(tmp_path)
     assert "confusion" not in back[0]
     assert back[1]["confusion"]["counts"].dtype == np.int64
-    np.testing.assert_array_equal(back[1]["confusion"]["counts"], [[0, 1], [2, 3]])
+    np.testing.assert_array_equal(back[1]["confusion"]["counts"], np.arange(25).reshape(5, 5))
     assert (back[1]["tasks"], back[1]["origin"]) == (new["tasks"], new["origin"])
-
-
-@pytest.mark.parametrize("confusion", [[[1]], {"by": "row", "counts": [[1]]}, {"by": "class", "counts": [[1, 2]]}, {}])
-def test_counts_of_another_form_are_refused_by_name(tmp_path, confusion):
-    write_result(tmp_path / "a.json", {**_valid(), "confusion": confusion})
-    with pytest.raises(DataError, match="its 'confusion' is no square matrix of counts"):
-        read_result(tmp_path / "a.json")
 
 
 def test_results_need_runs():

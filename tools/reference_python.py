@@ -8,7 +8,18 @@ from typing import Any
 __all__ = ["PUBLIC", "python_pages"]
 
 PUBLIC: dict[str, tuple[str, ...]] = {
-    "maskcl": ("run", "Learner", "Mask", "Cfgm", "ReplayMemory", "from_arrays", "class_incremental", "load_network"),
+    "maskcl": (
+        "run",
+        "tune",
+        "repeat",
+        "Learner",
+        "Mask",
+        "Cfgm",
+        "ReplayMemory",
+        "from_arrays",
+        "class_incremental",
+        "load_network",
+    ),
     "maskcl.functional": (),
     "maskcl.metrics": (),
     "maskcl.results": ("Results",),

@@ -18,7 +18,9 @@ _HOMES = {
     "class_incremental": "maskcl.scenario",
     "from_arrays": "maskcl.data",
     "load_network": "maskcl.weights",
+    "repeat": "maskcl.experiment",
     "run": "maskcl.experiment",
+    "tune": "maskcl.launch.tune",
 }
 _MODULES = ("data", "engine", "functional", "memory", "methods", "metrics", "networks", "testing")
 
@@ -37,8 +39,10 @@ __all__ = [
     "methods",
     "metrics",
     "networks",
+    "repeat",
     "run",
     "testing",
+    "tune",
 ]
 
 

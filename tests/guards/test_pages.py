@@ -15,6 +15,7 @@ from maskcl.cli import app
 from maskcl.data import DATASETS
 from maskcl.experiment.grid import expand
 from maskcl.experiment.parsing import parse
+from maskcl.experiment.search import read_search
 from maskcl.memory import POLICIES
 from maskcl.methods import REGISTRY
 from maskcl.networks import NETWORKS
@@ -87,6 +88,8 @@ def test_toml_blocks_are_experiments_or_parts_of_one(page: Path) -> None:
             assert set(raw["project"]["entry-points"]) <= set(REGISTRIES), where
             continue
         whole = raw if _sets_method(raw) else {"method": "er"} | raw
+        if "tune" in whole:
+            _, whole = read_search(whole, where)
         settings, _ = expand(whole, where)
         for setting in settings:
             parse(setting, where, varies_method=_sets_method(raw.get("grid", {})))

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,7 @@ def test_a_worker_that_is_killed_costs_no_run(tmp_path: Path) -> None:
     (tmp_path / "on_ray.toml").write_text(EXPERIMENT.format(epochs=15))
     process = run(tmp_path, "--out", "there", "-q", "--launcher", "ray")
     while process.poll() is None:
+        time.sleep(0.1)
         at_work = pieces_at_work()
         if at_work:
             os.kill(at_work[0], signal.SIGKILL)

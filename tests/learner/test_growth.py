@@ -145,9 +145,8 @@ def test_what_a_network_knows_already_is_frozen_and_kept() -> None:
     ],
 )
 def test_what_cannot_grow_is_refused(settings: dict[str, Any], words: str) -> None:
-    learner = Learner(**({"network": MLP, "batch_size": 5} | settings))
     with pytest.raises((ConfigError, DataError)) as caught:
-        learner.fit(*rows(0, 1)).fit(*rows(2))
+        Learner(**({"network": MLP, "batch_size": 5} | settings)).fit(*rows(0, 1)).fit(*rows(2))
     assert words in str(caught.value)
     assert len(str(caught.value).splitlines()) <= 2
 

@@ -73,7 +73,7 @@ def test_settings_are_refused_where_they_are_given(settings: dict[str, Any], wor
         (INPUTS, [[1]] * 40, "must be hashable labels"),
         (INPUTS, np.random.default_rng(1).random(40), "Unknown label type: continuous"),
         (INPUTS, None, "must be given with an array"),
-        ([["a"] * 6] * 40, LABELS, "must be floating-point numbers"),
+        ([["a"] * 6] * 40, LABELS, "must be numbers, and are strings or paths"),
         (object(), LABELS, "must be"),
         (3, None, "labels: must be given"),
     ],

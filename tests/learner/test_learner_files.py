@@ -15,6 +15,7 @@ from torch import nn
 
 from maskcl import Learner
 from maskcl.errors import ConfigError, DataError, MissingDataError
+from maskcl.learner.header import FORMAT, digest_of
 
 MLP = {"name": "mlp", "hidden": [8]}
 KEY = "maskcl.learner"
@@ -118,31 +119,66 @@ def test_a_network_of_ones_own_has_to_be_given_again(tmp_path: Path) -> None:
         Learner.load(path, network=module)
 
 
+GONE = object()
+"""In place of a value: the key is taken out."""
+
+
 def altered(path: Path, **changes: Any) -> None:
-    """The same file with another header; None takes a key out."""
+    """The same file with another header and its digest; `tensors` has functions of tensors, `without` names of some."""
     with safe_open(path, framework="pt") as file:
         header = json.loads(file.metadata()[KEY])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    without = changes.pop("without", ())
+    without, changed = changes.pop("without", ()), changes.pop("tensors", {})
     tensors = {name: value for name, value in tensors.items() if name not in without}
-    header = {name: value for name, value in (header | changes).items() if value is not None}
-    save_file(tensors, path, {KEY: json.dumps(header)})
+    params = header["params"] | changes.pop("params", {})
+    header = header | {"params": {name: value for name, value in params.items() if value is not GONE}} | changes
+    header = {name: value for name, value in header.items() if value is not GONE}
+    tensors |= {name: value(tensors[name]) for name, value in changed.items()}
+    header.pop("digest", None)
+    save_file(tensors, path, {KEY: json.dumps(header | {"digest": digest_of(header, tensors)})})
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"format": 99}, "must have format 1, got 99"),
-        ({"format": None}, "must hold the header of a learner"),
-        ({"params": 3}, "must hold the header of a learner"),
-        ({"num_classes": 7}, "must hold a whole learner"),
-        ({"tasks": 3}, "must hold a whole learner"),
-        ({"input_range": None}, "must hold a whole learner"),
-        ({"without": ("rows",)}, "must hold a whole learner"),
-        ({"without": ("state.weights.params.1.weight",)}, "must hold a whole learner"),
-        ({"names": [["a"], "b"]}, "must hold the header of a learner"),
+        ({"format": GONE}, "must hold the header of a learner (KeyError)"),
+        ({"maskcl": GONE}, "and 'maskcl' in it is wrong (Field required)"),
+        ({"torch": 3}, "and 'torch' in it is wrong"),
+        ({"extra": 3}, "and 'extra' in it is wrong"),
+        ({"fingerprint": GONE}, "and 'fingerprint' in it is wrong"),
+        ({"num_classes": "x"}, "and 'num_classes' in it is wrong"),
+        ({"num_classes": 7}, "with a name for each of 7 outputs"),
+        ({"tasks": 3}, "and 'tasks' in it is wrong"),
+        ({"tasks": []}, "and 'tasks' in it is wrong"),
+        ({"tasks": [[0, 1], [2]]}, "each in one task at most, got [[0, 1], [2]]"),
+        ({"tasks": [[0, 1], [1]]}, "each in one task at most, got [[0, 1], [1]]"),
+        ({"input_range": None}, "and 'input_range' in it is wrong"),
+        ({"input_range": [0, float("inf")]}, "and 'input_range.1' in it is wrong"),
+        ({"streaming": 1}, "and 'streaming' in it is wrong"),
+        ({"position": 1e99}, "and 'position' in it is wrong"),
+        ({"steps": "x"}, "and 'steps' in it is wrong"),
+        ({"updates": -1}, "and 'updates' in it is wrong"),
+        ({"num_seen": 10**30}, "and 'num_seen' in it is wrong"),
+        ({"params": {"extra": 1}}, "must hold the arguments of a learner, and 'extra' is unknown"),
+        ({"params": {"lr": GONE}}, "must hold the arguments of a learner, and 'lr' is missing"),
+        ({"params": {"lr": -1.0}}, "Learner: optimizer.lr: must be a number above 0, got -1.0"),
+        ({"params": {"classes": "ab"}}, "must hold the header of a learner (TypeError)"),
+        ({"params": {"input_range": 3}}, "must hold the header of a learner (TypeError)"),
+        ({"names": [["a"], "b"]}, "must hold the header of a learner (TypeError)"),
+        ({"names": ["a"]}, "with a name for each of 2 outputs"),
+        ({"names": ["a", "b", "c"]}, "with a name for each of 2 outputs"),
+        ({"names": ["a", "a"]}, "must name each class once, got ['a', 'a']"),
+        ({"without": ("rows",)}, "must hold a whole learner (KeyError"),
+        ({"without": ("state.weights.params.1.weight",)}, "must hold a whole learner (KeyError"),
+        ({"tensors": {"rows": lambda t: t + 1}}, "the memory's rows, labels and counts do not fit together"),
+        ({"tensors": {"labels": lambda t: t + 5}}, "the memory's rows, labels and counts do not fit together"),
+        ({"tensors": {"labels": lambda t: t.double()}}, "the memory's rows, labels and counts do not fit together"),
+        ({"tensors": {"class_counts": lambda t: t[:1]}}, "the memory's rows, labels and counts do not fit together"),
+        ({"tensors": {"last_seen": lambda t: t.double()}}, "last_seen is float64 [2]"),
+        ({"tensors": {"slots": lambda t: t[:2]}}, "slots are float32 [2, 6]"),
+        ({"tensors": {"state.weights.params.1.weight": lambda t: t * torch.nan}}, "has values that are not finite"),
     ],
-    ids=str,
+    ids=range(36),
 )
 def test_a_damaged_file_is_refused_in_a_sentence(change: dict[str, Any], words: str, tmp_path: Path) -> None:
     path = tmp_path / "a.learner"
@@ -153,6 +189,63 @@ def test_a_damaged_file_is_refused_in_a_sentence(change: dict[str, Any], words: 
     assert words in str(caught.value)
     assert str(path) in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_file_of_another_format_is_told_by_who_wrote_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.learner"
+    Learner(MLP, memory=4).fit(*rows(0, 1)).save(path)
+    altered(path, format=1)
+    with pytest.raises(DataError, match=f"must have format {FORMAT}, got 1.\nhint: it was written by maskcl "):
+        Learner.load(path)
+
+
+def test_any_byte_that_has_changed_is_noticed(tmp_path: Path) -> None:
+    path, rng = tmp_path / "a.learner", np.random.default_rng(0)
+    Learner(MLP, memory=4).fit(*rows(0, 1)).save(path)
+    whole = path.read_bytes()
+    end = 8 + int.from_bytes(whole[:8], "little")
+    places = [*rng.integers(end, len(whole), 10), *(whole.index(b'"steps') + 9 + np.arange(2)), len(whole) - 1]
+    for place in places:
+        changed = bytearray(whole)
+        changed[place] ^= 1 + int(rng.integers(0, 7))
+        path.write_bytes(changed)
+        with pytest.raises(DataError) as caught:
+            Learner.load(path)
+        assert len(str(caught.value).splitlines()) == 1
+    path.write_bytes(whole)
+    assert Learner.load(path).classes_.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("path", ["", "a\0b", None, 3, b"a", "\ud800"], ids=repr)
+@pytest.mark.parametrize("call", ["save", "export_onnx", "load"])
+def test_what_is_no_path_is_refused(call: str, path: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    learner = Learner(MLP, memory=4).fit(*rows(0, 1))
+    with pytest.raises(
+        ConfigError, match=rf"Learner\.{call}: path: must be the path of a file, a string or a Path, got "
+    ):
+        getattr(learner, call)(path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_home_is_where_it_is_for_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Learner(MLP, memory=4).fit(*rows(0, 1)).save("~/a.learner")
+    assert (tmp_path / "a.learner").is_file()
+    assert Learner.load("~/a.learner").classes_.tolist() == [0, 1]
+
+
+def test_a_graph_is_never_written_over_a_learner(tmp_path: Path) -> None:
+    path = tmp_path / "a.learner"
+    learner = Learner(MLP, memory=4).fit(*rows(0, 1))
+    learner.save(path)
+    (tmp_path / "link").symlink_to(path)
+    for target in (path, str(path), tmp_path / "link"):
+        with pytest.raises(
+            ConfigError, match="must be another file than one that holds a learner, which would be lost"
+        ):
+            learner.export_onnx(target)
+    assert Learner.load(path).classes_.tolist() == [0, 1]
 
 
 def test_what_is_no_file_of_a_learner_is_refused(tmp_path: Path) -> None:

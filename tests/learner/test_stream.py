@@ -179,7 +179,7 @@ def test_bad_rows_are_refused_and_change_nothing(inputs: Any, labels: Any, words
 
 def test_a_loss_that_runs_away_is_told() -> None:
     learner = Learner(**{**STREAM, "lr": 1e30}, memory=10, classes=range(4))
-    with pytest.raises(DataError, match=r"Learner\.partial_fit: must have a finite loss, got (nan|inf)\."):
+    with pytest.raises(DataError, match=r"Learner\.partial_fit: must leave weights that are finite, and so are"):
         fed(learner, *rows(20))
 
 

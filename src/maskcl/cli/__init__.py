@@ -1,23 +1,23 @@
 """The command line: no logic of its own.
 
 Data go to stdout, everything else to stderr. Exit status 0; 2 for bad input, said in one sentence; 3 where runs
-diverged or failed; 130 for Ctrl-C, 143 for SIGTERM.
+diverged or failed; 130 for Ctrl-C, 143 for SIGTERM; 1 of `repeat` for a run that is not identical.
 Commands import what they need when they run, so that help needs no torch.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
+from contextlib import redirect_stdout
 from typing import Annotated, Any
 
 import typer
 
 import maskcl
-from maskcl.cli import datasets, experiments, pictures, reference
-from maskcl.cli.console import note
-from maskcl.errors import MaskclError, MaskclWarning
+from maskcl.cli import datasets, experiments, pictures, reference, repeat, tune
+from maskcl.cli.console import Out, OutputError, note
+from maskcl.errors import MaskclError, MaskclWarning, message
 
 __all__ = ["app", "entry", "main"]
 
@@ -33,7 +33,9 @@ app = typer.Typer(
 )
 app.command()(experiments.demo)
 app.command()(experiments.run)
+app.command()(tune.tune)
 app.command()(experiments.report)
+app.command()(repeat.repeat)
 app.command()(pictures.fit)
 app.command()(pictures.predict)
 app.command()(pictures.evaluate)
@@ -70,19 +72,26 @@ def main(argv: list[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("always", MaskclWarning)
         warnings.showwarning = _Warnings()  # type: ignore[assignment]
+        out = Out(sys.stdout)
         try:
-            status = app(argv, standalone_mode=False, obj=argv)
+            with redirect_stdout(out):
+                status = app(argv, standalone_mode=False, obj=argv)
+                out.flush()  # a full disk is told here, and not by Python at its end
         except typer.Exit as stop:
             status = stop.exit_code
         except MaskclError as error:
+            if isinstance(error, OutputError):
+                out.drop()
             return _refuse(str(error))
         except _UsageError as error:
             return _refuse(_worded(error))
         except (KeyboardInterrupt, typer.Abort):
             note("stopped")
             return 130
+        except MemoryError as error:
+            return _refuse(message("memory", f"must suffice for what was asked for ({error or 'it did not'})"))
         except BrokenPipeError:  # `maskcl ... | head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            out.drop()
             return 0
     return status if isinstance(status, int) else 0
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from maskcl.errors import MaskclError, message
+
 __all__ = [
     "DataRoot",
     "Executor",
     "LogLevel",
+    "Out",
+    "OutputError",
     "Quiet",
     "Seeds",
     "note",
@@ -70,9 +75,64 @@ def set_level(level: str, *, quiet: bool) -> bool:
     return quiet or level in ("warning", "error")
 
 
+class OutputError(MaskclError):
+    """What is printed goes nowhere: the disk is full, or stdout was closed."""
+
+
+class Out:
+    """Stdout for commands: what it does not take is told in a sentence.
+
+    Args:
+        stream: The real one; None: it was closed before this process began.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, as a file does."""
+        if self._stream is None:
+            raise _unprinted("it is closed")
+        try:
+            return int(self._stream.write(text))
+        except BrokenPipeError:
+            raise
+        except (OSError, ValueError) as error:  # a ValueError of a stream that was closed
+            raise _unprinted(getattr(error, "strerror", None) or str(error)) from error
+
+    def flush(self) -> None:
+        """Hand on what was written."""
+        try:
+            if self._stream is not None:
+                self._stream.flush()
+        except BrokenPipeError:
+            raise
+        except (OSError, ValueError) as error:
+            raise _unprinted(getattr(error, "strerror", None) or str(error)) from error
+
+    def isatty(self) -> bool:
+        """Whether somebody looks at it."""
+        return self._stream is not None and bool(self._stream.isatty())
+
+    def drop(self) -> None:
+        """Let what is still to be written go nowhere, or Python would complain of it at its end."""
+        with suppress(OSError, ValueError, AttributeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _unprinted(reason: str) -> OutputError:
+    hint = "files that were to be written are there: they come before anything is printed"
+    return OutputError(message("stdout", f"must take what is printed ({reason})", hint=hint))
+
+
 def note(text: str) -> None:
-    """Tell the user something that is no result."""
-    print(text, file=sys.stderr)
+    """Tell the user something that is no result, if there is a stderr to tell it."""
+    if sys.stderr is not None:
+        with suppress(OSError):
+            print(text, file=sys.stderr)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

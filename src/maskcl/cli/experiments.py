@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import signal
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,11 +19,12 @@ from maskcl.cli.console import (
     Seeds,
     note,
     pictures_progress,
-    print_table,
     progress,
     set_level,
 )
+from maskcl.cli.dry_run import print_plan
 from maskcl.cli.parts import check_launcher, cores_each, find_launcher, parse_shard
+from maskcl.cli.shared_folder import write_report
 
 if TYPE_CHECKING:
     from maskcl.experiment import Plan
@@ -97,7 +98,9 @@ def run(
         str | None,
         typer.Option("--shard", metavar="I/N", help="The I-th (from 1) of N parts of the runs, for as many machines."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, print the plan, run nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, print the plan and estimates, run nothing.")
+    ] = False,
     log_level: LogLevel = "info",
     quiet: Quiet = False,
 ) -> None:
@@ -123,7 +126,7 @@ def run(
         planned = planned.shard(*part)
     command = _command(ctx)
     if dry_run:
-        _print_plan(planned, out)
+        print_plan(planned, out, executor=executor)
     else:
         from maskcl.launch import Recipe
 
@@ -184,9 +187,9 @@ def _execute(
     results = Results(documents)
     if planned.pending and not quiet:
         note(_executors(planned, results))
-    page = reports.write(out, results, command=command)
+    where = write_report(out, results, command=command)
     print(reports.render(results))
-    print(f"report: {page}")
+    print(where)
     status = _tell_failures(failures, documents)
     if status:
         raise typer.Exit(status)
@@ -213,17 +216,6 @@ def _executors(planned: Plan, results: Results) -> str:
         return "executor: none, for no new run has ended"
     reason = Counter(each["reason"] for each in used).most_common(1)[0][0]
     return "executor: " + ", ".join(f"{name} for {counted(n, 'run')}" for name, n in counts.items()) + f" ({reason})"
-
-
-def _print_plan(planned: Plan, out: Path) -> None:
-    rows, by_label = [], defaultdict(list)
-    for run in planned.runs:
-        by_label[run.label].append(run)
-    for label, runs in by_label.items():
-        done = sum(run.done is not None for run in runs)
-        rows.append([label, str(len(runs)), str(done), runs[0].path.parent.name if runs[0].path else ""])
-    print_table(["setting", "runs", "done", "folder"], rows)
-    print(f"{planned.name}: {len(planned.pending)} of {len(planned.runs)} runs to do, results in {out}")
 
 
 def _command(ctx: typer.Context) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import typer
 from maskcl.cli.console import Quiet, note, pictures_progress, progress
 from maskcl.cli.tables import print_guesses, print_judged, print_lines, some_of
 from maskcl.errors import ConfigError, DataError, check, check_choice, counted
+from maskcl.files import as_path
 
 if TYPE_CHECKING:
     from maskcl.data.checks import Inputs
@@ -23,8 +25,19 @@ __all__ = ["evaluate", "export", "fit", "predict"]
 
 FORMATS = ("table", "csv", "json")
 
-Model = Annotated[Path, typer.Argument(help="Model file that `maskcl fit` wrote.", metavar="MODEL")]
-Classes = Annotated[Path, typer.Argument(help="Folder with a folder of pictures for each class.", metavar="FOLDER")]
+
+def _path(text: str | Path) -> Path:
+    """What was typed as a path: the shell's own words for it would be a Path of '', which is the folder one is in."""
+    try:
+        return as_path(text, "path")
+    except ConfigError:
+        raise typer.BadParameter(f"must be a path, got {text!r}.") from None
+
+
+Model = Annotated[Path, typer.Argument(help="Model file that `maskcl fit` wrote.", metavar="MODEL", parser=_path)]
+Classes = Annotated[
+    Path, typer.Argument(help="Folder with a folder of pictures for each class.", metavar="FOLDER", parser=_path)
+]
 Device = Annotated[
     str | None, typer.Option("--device", metavar="NAME", help="cpu, cuda, mps or auto; default cpu, or the model's.")
 ]
@@ -35,7 +48,10 @@ Skip = Annotated[bool, typer.Option("--skip-unreadable", help="Leave out picture
 def fit(
     folder: Classes,
     into: Annotated[
-        Path, typer.Option("--into", metavar="MODEL", help="Model file: a new one is begun, one that is there goes on.")
+        Path,
+        typer.Option(
+            "--into", metavar="MODEL", help="Model file: a new one is begun, one that is there goes on.", parser=_path
+        ),
     ],
     epochs: Annotated[
         int | None, typer.Option("--epochs", metavar="N", help="Passes over the pictures; default 10.")
@@ -90,6 +106,7 @@ def fit(
     quiet: Quiet = False,
 ) -> None:
     """Teach a model the classes of a folder of pictures, or begin one."""
+    from maskcl.data.source import is_file
     from maskcl.learner.judging import as_known, judged, split_off
     from maskcl.learner.model_file import begun_or_loaded, default_epochs, memory_places, picture_size
     from maskcl.learner.pictures import read_folder
@@ -99,7 +116,7 @@ def fit(
     plain = {"network": network, "method": method, "memory": memory, "image_size": image_size, "lr": lr,
              "batch_size": batch_size, "seed": seed}  # fmt: skip
     _check_file(into)
-    began, new = time.perf_counter(), not into.exists()
+    began, new = time.perf_counter(), not is_file(into)
     try:
         learner = begun_or_loaded(into, _asked(plain, mask, overrides or []), device=device)
         epochs = default_epochs(learner) if epochs is None else epochs
@@ -120,16 +137,22 @@ def fit(
     taught = list(dict.fromkeys(labels))
     groups = {"new": [c for c in taught if c not in before], "again": [c for c in taught if c in before],
               "known": [c for c in before if c not in taught]}  # fmt: skip
-    spent, places = time.perf_counter() - began, memory_places(learner)
+    spent = time.perf_counter() - began
     print_lines([
         *((f"{name} classes", f"{len(group)}: {some_of(group)}") for name, group in groups.items() if group),
         ("learnt", f"{counted(len(learnt), 'picture')} in {counted(epochs, 'epoch')}, {spent:.1f} seconds"),
-        *([("memory", f"{places[0]} of {places[1]} places are filled")] if places[1] else []),
+        *([("memory", _filled(*memory_places(learner)))] if learner._core.num_slots else []),
         *([("held out", f"{100 * found.accuracy:.1f} % right of {counted(len(kept), 'picture')}")] if found else []),
         ("model", str(into)),
     ])  # fmt: skip
     if found is None and not quiet:
         note(f"hint: maskcl evaluate {into} FOLDER judges it by other pictures; --held-out 0.2 by some of these")
+
+
+def _filled(filled: int, places: int, different: int) -> str:
+    """How full a memory is; in several epochs a picture may have come to several places."""
+    text = f"{filled} of {places} places are filled"
+    return text if different == filled else f"{text}, with {counted(different, 'different picture')}"
 
 
 def _teach(learner: Learner, pictures: Inputs, labels: Sequence[Hashable], epochs: int, *, quiet: bool) -> None:
@@ -201,7 +224,7 @@ def evaluate(
 
 def export(
     model: Model,
-    onnx: Annotated[Path, typer.Option("--onnx", metavar="FILE", help="The ONNX file to write.")],
+    onnx: Annotated[Path, typer.Option("--onnx", metavar="FILE", help="The ONNX file to write.", parser=_path)],
 ) -> None:
     """Write a model as ONNX, for programs without PyTorch."""
     from maskcl.learner.model_file import input_kind, loaded
@@ -220,7 +243,7 @@ def _asked(plain: dict[str, Any], mask: str | None, overrides: Sequence[str]) ->
     from maskcl.learner.model_file import Asked
 
     own = {"training.batch_size": "--batch-size", "training.epochs": "--epochs", "training.device": "--device",
-           "optimizer.lr": "--lr"}  # fmt: skip
+           "optimizer.lr": "--lr", "epochs": "--epochs", "device": "--device"}  # fmt: skip
     found = [Asked(f"--{key.replace('_', '-')}", key, value) for key, value in plain.items() if value is not None]
     if mask is not None:
         pairs = [pair for pair in mask.split(",") if pair.strip()]
@@ -238,7 +261,10 @@ def _check_file(path: Path) -> None:
     """Refuse what cannot be written before minutes are spent on it."""
     from tempfile import TemporaryFile
 
-    check(not path.is_dir(), str(path), "must be a file, and is a folder")
+    from maskcl.data.source import is_file, is_folder
+
+    check(not is_folder(path), str(path), "must be a file, and is a folder")
+    check(is_file(path) or not os.path.exists(path), str(path), "must be a file, and is a pipe, a socket or a device")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=path.parent):

@@ -185,7 +185,7 @@ def _open(folder: Path, name: str) -> tuple[Dataset, list[str]] | None:
             known_fingerprint=meta["fingerprint"],
         )
         return dataset, list(meta["skipped"])
-    except (OSError, ValueError, KeyError, TypeError):  # DataError is a ValueError
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):  # DataError is a ValueError
         return None
 
 

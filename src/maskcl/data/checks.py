@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from maskcl.errors import DataError, check, message
+from maskcl.errors import DataError, check, message, raised
 
 __all__ = [
     "Inputs",
@@ -153,11 +153,13 @@ def check_range(where: str, input_range: tuple[float, float], inputs: Inputs, bo
 
 
 def _to_numpy(where: str, values: Any) -> npt.NDArray[Any]:
-    if hasattr(values, "detach") and hasattr(values, "cpu"):  # a torch tensor, told without importing torch
-        values = values.detach().cpu()
-        values = values.float() if values.is_floating_point() else values  # NumPy knows no bfloat16
     try:
+        if hasattr(values, "detach") and hasattr(values, "cpu"):  # a torch tensor, told without importing torch
+            values = values.detach().cpu()
+            values = values.float() if values.is_floating_point() else values  # NumPy knows no bfloat16
         return np.asarray(values)
+    except RuntimeError as error:  # a tensor that NumPy cannot have: sparse, quantised, or without values
+        raise DataError(message(where, f"must be a plain tensor ({raised(error)})")) from error
     except (TypeError, ValueError) as error:
         must = "must be an array, or nested lists of equal lengths"
         raise DataError(message(where, must, type(values).__name__)) from error

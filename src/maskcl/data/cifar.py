@@ -209,7 +209,7 @@ def _published_sums(folder: Path) -> dict[str, str]:
     """What `download` found in an archive whose own checksum was right; the publisher states none of single files."""
     try:
         found = json.loads((folder / _SUMS).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

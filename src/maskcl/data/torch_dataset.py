@@ -64,7 +64,10 @@ def read_rows(
     must = "must be a map-style Dataset, with a length and items by number"
     known = hasattr(data, "__len__") and hasattr(data, "__getitem__")
     check(known, where, must, type(data).__name__, error=DataError)
-    count = len(data)
+    try:
+        count = len(data)
+    except Exception as error:  # whatever a foreign Dataset raises
+        raise DataError(message(where, f"must have a length, which raised {raised(error)}")) from error
     check(count > 0, where, "must have rows", count, error=DataError)
     inputs: npt.NDArray[Any] | None = None
     labels = []

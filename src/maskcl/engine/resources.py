@@ -15,7 +15,7 @@ from maskcl.errors import ConfigError, check, message
 from maskcl.methods.base import overrides
 from maskcl.networks import num_features, traced_classifier
 
-__all__ = ["check_fits", "member_bytes"]
+__all__ = ["check_fits", "member_bytes", "table_bytes"]
 
 
 def member_bytes(spec: RunSpec, sketch: Sketch | None = None) -> int:
@@ -38,7 +38,7 @@ def check_fits(specs: Sequence[RunSpec], sketches: Sketches | None = None) -> No
     Raises:
         ConfigError: The message names the setting; of memory, the one that is furthest from what is usual.
     """
-    sketches, tables = sketches or Sketches(), _table_bytes(specs)
+    sketches, tables = sketches or Sketches(), table_bytes(specs)
     for spec in specs:
         training, sketch = spec.training, sketches(spec)
         check_device(training.device, dtype=training.dtype, precision=training.precision)
@@ -53,8 +53,8 @@ def check_fits(specs: Sequence[RunSpec], sketches: Sketches | None = None) -> No
             raise ConfigError(message(rows if shared > own else _largest(spec, sketch.network), must))
 
 
-def _table_bytes(specs: Sequence[RunSpec]) -> dict[torch.device, int]:
-    """Bytes of rows that have to be copied, by where they will lie; on the CPU those of the right type lie there."""
+def table_bytes(specs: Sequence[RunSpec]) -> dict[torch.device, int]:
+    """Return bytes of rows to be copied, by where they will lie; on the CPU those of the right type lie there."""
     each: dict[tuple[int, tuple[int, ...], str, torch.device], int] = {}
     for spec in specs:
         scenario, device = spec.scenario, find_device(spec.training.device)

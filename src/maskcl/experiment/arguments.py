@@ -19,7 +19,7 @@ from maskcl.experiment.schema import experiment_file
 from maskcl.networks import Network, as_network
 from maskcl.scenario import Scenario
 
-__all__ = ["MOST_RUNS", "check_arguments", "check_number", "given_network", "try_folder"]
+__all__ = ["MOST_RUNS", "check_arguments", "check_folder", "check_number", "given_network", "try_folder"]
 
 MOST_RUNS = 100_000
 """Runs of one experiment: settings times seeds. More than that is a slip of the keyboard."""
@@ -31,7 +31,7 @@ def check_arguments(out: Any, overrides: Any, data_root: Any, dataset: Any, scen
         good = path is None or isinstance(path, (str, os.PathLike))
         check(good and str(path) != "", name, "must be a folder, by its path", path)
     if out is not None:
-        _check_folder(Path(out))
+        check_folder(Path(out))
     if overrides is not None:
         must = "must be a dict of dotted keys and their values"
         check(isinstance(overrides, Mapping), "overrides", must, overrides)
@@ -64,14 +64,14 @@ def _how_many(seeds: Any) -> int:
         return sys.maxsize
 
 
-def _check_folder(out: Path) -> None:
-    """Refuse what can be no folder to write into, before anything has been computed."""
+def check_folder(out: Path, name: str = "out") -> None:
+    """Refuse what can be no folder to write into, before anything has been computed; `name` is the argument's."""
     there = next((path for path in (out, *out.absolute().parents) if path.exists()), out)
-    check(there.is_dir(), "out", "must be a folder, or a new one's name", str(out))
-    check(os.access(there, os.W_OK), "out", "must be a folder that can be written", str(out))
+    check(there.is_dir(), name, "must be a folder, or a new one's name", str(out))
+    check(os.access(there, os.W_OK), name, "must be a folder that can be written", str(out))
 
 
-def try_folder(out: Path) -> None:
+def try_folder(out: Path, name: str = "out") -> None:
     """Make the folder of results, and raise ConfigError unless a file can be written there: before the first run.
 
     Permissions do not tell: a file system may be read-only, or full, or none at all (/proc).
@@ -82,7 +82,7 @@ def try_folder(out: Path) -> None:
             file.write(b"x")
     except OSError as error:
         must = f"must be a folder that can be written ({error.strerror or error})"
-        raise ConfigError(message("out", must, str(out))) from error
+        raise ConfigError(message(name, must, str(out))) from error
 
 
 def given_network(network: Any, settings: Sequence[Mapping[str, Any]], where: str) -> Network:

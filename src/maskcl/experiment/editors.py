@@ -6,6 +6,8 @@ from dataclasses import fields
 from typing import Any
 
 from maskcl.experiment.schema import NAMED, PARTS, SECTIONS, experiment_file
+from maskcl.experiment.search import is_tuned, takes_numbers
+from maskcl.metrics.directions import better
 
 __all__ = ["json_schema"]
 
@@ -47,7 +49,44 @@ def json_schema() -> dict[str, Any]:
         "properties": {"zip": _list_of(rows), **sections, **lists, **parts},
         "additionalProperties": False,
     }
+    properties["tune"] = _search(schema, lists | parts, row)
     return schema
+
+
+def _search(schema: dict[str, Any], keys: dict[str, Any], forms: dict[str, Any]) -> dict[str, Any]:
+    """The schema of [tune]: ranges of numbers and lists of values, by dotted key or by section."""
+    seeds = {name: part for name, part in schema["properties"]["seeds"].items() if name not in ("default", "title")}
+    schema["$defs"]["Range"] = _RANGE
+    space: dict[str, Any] = {}
+    for key in (*forms, *keys):
+        if is_tuned(key):
+            choices = {"type": "array", "minItems": 2, "items": forms[key]}
+            space[key] = {"anyOf": [choices, {"$ref": "#/$defs/Range"}]} if takes_numbers(key) else choices
+    sections: dict[str, Any] = {}
+    for key in space:
+        section, _, name = key.rpartition(".")
+        if section and section not in PARTS:
+            sections.setdefault(section, {})[name] = {"$ref": f"#/properties/tune/anyOf/1/properties/{key}"}
+    space |= {name: {"anyOf": [space[name], _table_of(inner)]} for name, inner in sections.items()}
+    metric = {"enum": list(better()), "description": "What trials are judged by; final_accuracy by default."}
+    seeds["description"] = "Runs of each trial; by default those of the file."
+    return {
+        "description": "What `maskcl tune` searches, by dotted key: a range or a list. "
+        '"none": nothing, and `maskcl run` takes the values of the file.',
+        "anyOf": [{"const": "none"}, _table_of({"metric": metric, "seeds": seeds, **space}) | {"minProperties": 1}],
+    }
+
+
+_RANGE = {
+    "type": "object",
+    "properties": {
+        "low": {"type": "number", "description": "The smallest value."},
+        "high": {"type": "number", "description": "The largest value."},
+        "log": {"type": "boolean", "description": "Spread factors evenly, not differences; low is then above 0."},
+    },
+    "required": ["low", "high"],
+    "additionalProperties": False,
+}
 
 
 def _names(section: str) -> list[dict[str, Any]]:

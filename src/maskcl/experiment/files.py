@@ -16,16 +16,31 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Source", "check_names", "parse_overrides", "read_experiment", "shipped"]
+__all__ = ["Sections", "Source", "check_names", "parse_overrides", "read_experiment", "shipped"]
 
 Source = str | os.PathLike[str] | Mapping[str, Any]
+
+
+class Sections(dict[str, Any]):
+    """Sections that were read already, and maybe changed: messages and results go on telling where they are from.
+
+    Args:
+        sections: By name.
+        read_from: What `read_experiment` was given.
+        whole: Whether they are the whole experiment, and not some settings of one that was checked as a whole.
+    """
+
+    def __init__(self, sections: Mapping[str, Any], read_from: Source, *, whole: bool = True) -> None:
+        super().__init__(sections)
+        self.read_from, self.whole = read_from, whole
 
 
 def read_experiment(source: Source) -> tuple[dict[str, Any], str]:
     """Return the raw sections of a file or a dict, and what messages call it."""
     if isinstance(source, Mapping):
         check_names(source, "experiment")
-        return dict(source), "experiment"
+        origin = source.read_from if isinstance(source, Sections) else source
+        return dict(source), "experiment" if isinstance(origin, Mapping) else str(Path(origin))
     good = isinstance(source, (str, os.PathLike))
     check(good, "experiment", "must be a file, by its path, or a dict of its sections", source)
     path = Path(source)

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from maskcl.engine import Outcome
-from maskcl.errors import DataError
+from maskcl.errors import ConfigError, DataError, MaskclWarning, MissingDataError, message
 from maskcl.results import config_hash, read_result
 from maskcl.weights import PIXELS, network_info, save_network
 
-__all__ = ["finished", "folders", "save_weights", "weights_path"]
+__all__ = ["finished", "folders", "save_weights", "tell_of_broken", "weights_path"]
 
 
 def folders(out: Path) -> dict[str, Path]:
     """Folders of earlier results by the hash in their name: a grown grid gives longer labels to the same settings."""
-    found = (path for path in (sorted(out.iterdir()) if out.is_dir() else []) if path.is_dir())
+    try:
+        found = [path for path in (sorted(out.iterdir()) if out.is_dir() else []) if path.is_dir()]
+    except OSError as error:
+        must = f"must be a folder that can be looked into ({error.strerror or error})"
+        raise ConfigError(message(str(out), must)) from error
     return {match[1]: path for path in found if (match := re.search("-([0-9a-f]{8})$", path.name))}
 
 
-def finished(path: Path, config: Mapping[str, Any], seed: int, *, weights: bool) -> dict[str, Any] | None:
+def finished(
+    path: Path, config: Mapping[str, Any], seed: int, *, weights: bool, broken: list[str] | None = None
+) -> dict[str, Any] | None:
     """Return the result of a run if it is there; a broken file, or one of other settings, is a run that is not there.
 
     Args:
@@ -29,18 +37,35 @@ def finished(path: Path, config: Mapping[str, Any], seed: int, *, weights: bool)
         config: The run's settings.
         seed: Its seed.
         weights: Whether the weights must be there too.
+        broken: Is told why a file that is there cannot be read, in a sentence; None: nobody is.
+
+    Raises:
+        ConfigError: What lies there is no file, and no result can be written in its place.
     """
-    if not path.exists():
+    if not os.path.exists(path):
         return None
+    if not os.path.isfile(path):
+        kind = "a folder" if os.path.isdir(path) else "a pipe, a socket or a device"
+        raise ConfigError(message(str(path), f"must be a file, or a place for one, and is {kind}"))
     try:
         done = read_result(path)
         if weights and done["status"] == "finished":  # there are none of a run that diverged
             about = network_info(weights_path(path)).about
             if (about.get("config_hash"), about.get("seed")) != (config_hash(config), seed):
                 return None
-    except DataError:
+    except DataError as error:
+        if broken is not None and not isinstance(error, MissingDataError):  # of weights that nobody wanted before
+            broken.append(str(error).splitlines()[0])
         return None
     return done if done["config_hash"] == config_hash(config) and done["seed"] == seed else None
+
+
+def tell_of_broken(broken: Sequence[str]) -> None:
+    """Warn once of all files that cannot be read: their runs are made again, and take their place."""
+    if broken:
+        more = f" (and {len(broken) - 1} more, whose runs are made again too)" if len(broken) > 1 else ""
+        text = f"{broken[0].rstrip('.')}: it cannot be used, and this run is made again{more}."
+        warnings.warn(text, MaskclWarning, stacklevel=2)
 
 
 def weights_path(path: Path) -> Path:

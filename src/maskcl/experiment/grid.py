@@ -14,7 +14,7 @@ from maskcl.errors import ConfigError, check, nearest
 from maskcl.experiment.schema import NAMED, PARTS, SECTIONS, experiment_file, known_keys
 from maskcl.networks import Network, as_network
 
-__all__ = ["count", "expand", "override", "short_labels"]
+__all__ = ["check_key", "combinations", "count", "expand", "override", "short_labels", "told_keys", "word_as_table"]
 
 Raw = dict[str, Any]
 
@@ -36,24 +36,31 @@ def expand(raw: Mapping[str, Any], where: str) -> tuple[list[Raw], list[str]]:
     >>> [setting["memory"] for setting in settings], keys
     ([{'size': 50}, {'size': 200}], ['memory.size'])
     """
-    axes = _axes(raw, f"{where}: [grid]")
-    settings = []
-    for combination in itertools.product(*axes):
-        changes = {key: value for row in combination for key, value in row.items()}
+    settings, keys = [], dict[str, None]()
+    for changes in combinations(raw, where):
         setting = _words_as_tables({name: copy.deepcopy(part) for name, part in raw.items() if name != "grid"})
         for key in sorted(changes, key=lambda key: key.count(".")):  # whole sections first, dotted keys go into them
             _lay(setting, key, copy.deepcopy(changes[key]), f"{where}: [grid]")
         settings.append(setting)
-    keys: dict[str, None] = {}
-    for row in itertools.chain.from_iterable(axes):
+    for row in itertools.chain.from_iterable(_axes(raw, f"{where}: [grid]")):
         for key, value in row.items():
-            keys |= dict.fromkeys(_told(key, value))
+            keys |= dict.fromkeys(told_keys(key, value))
     return settings, list(keys)
 
 
-def _told(key: str, value: Any) -> list[str]:
-    """The dotted keys under which a configuration has what a value sets."""
-    value = _word_as_table(key, value)
+def combinations(raw: Mapping[str, Any], where: str) -> list[Raw]:
+    """Return what the grid sets in each setting of a file, by dotted key or section; of no grid, once nothing.
+
+    >>> combinations({"method": "er", "grid": {"memory.size": [50, 200]}}, "a.toml")
+    [{'memory.size': 50}, {'memory.size': 200}]
+    """
+    axes = _axes(raw, f"{where}: [grid]")
+    return [{key: value for row in rows for key, value in row.items()} for rows in itertools.product(*axes)]
+
+
+def told_keys(key: str, value: Any) -> list[str]:
+    """Return the dotted keys under which a configuration has what a value sets."""
+    value = word_as_table(key, value)
     if key == "scenario.dataset":  # a table is told by what it holds
         return [key, "scenario.fingerprint"]
     if key in PARTS:  # whatever it is, "none" too: defaults tell it from another
@@ -62,7 +69,7 @@ def _told(key: str, value: Any) -> list[str]:
         value = as_network(value).describe() | dict.fromkeys(("class", "fingerprint"))
     if not isinstance(value, Mapping):
         return [key]
-    return [told for inner, part in value.items() for told in _told(f"{key}.{inner}", part)]
+    return [told for inner, part in value.items() for told in told_keys(f"{key}.{inner}", part)]
 
 
 def count(raw: Mapping[str, Any], where: str) -> int:
@@ -87,14 +94,14 @@ def override(raw: Mapping[str, Any], changes: Mapping[str, Any], where: str) -> 
         key, axis = key.removeprefix("grid."), key.startswith("grid.")
         if key != "zip":
             kind = "that can vary" if axis else "of an experiment file"
-            _check_key(key, "--set", kind, top=() if axis else tuple(experiment_file().model_fields))
+            check_key(key, "--set", kind, top=() if axis else (*experiment_file().model_fields, "tune"))
         grid = {name: left for name, values in grid.items() if (left := _without(name, values, key))}
         if axis:
             _check_axis(key, value, f"--set grid.{key}")
             grid[key] = value
             continue
         home, _, name = key.rpartition(".")
-        _table_at(raw, home, f"--set {key}")[name] = _word_as_table(key, value)
+        _table_at(raw, home, f"--set {key}")[name] = word_as_table(key, value)
     return raw | ({"grid": grid} if grid else {})
 
 
@@ -103,7 +110,7 @@ def _axes(raw: Mapping[str, Any], where: str) -> list[list[Raw]]:
     axes, owner = [], {}
     for key, values in _grid(raw, where).items():
         if key != "zip":
-            _check_key(key, where, "that can vary")
+            check_key(key, where, "that can vary")
         _check_axis(key, values, _place(key, where.removesuffix(": [grid]")))
         rows = _zipped(values, where) if key == "zip" else [{key: value} for value in values]
         for name in rows[0]:
@@ -133,7 +140,7 @@ def _zipped(rows: list[Raw], where: str) -> list[Raw]:
     flat = [_dotted_row(row) for row in rows]
     for row in flat:
         for key in row:
-            _check_key(key, where, "that can vary")
+            check_key(key, where, "that can vary")
         odd = sorted(set(flat[0]) ^ set(row))
         check(not odd, where, f"must set the same keys in every table, and {odd[:1]} is not in all")
     return flat
@@ -163,7 +170,8 @@ def _flat(grid: Mapping[str, Any]) -> Raw:
     return found
 
 
-def _check_key(key: str, where: str, kind: str, *, top: Sequence[str] = ()) -> None:
+def check_key(key: str, where: str, kind: str, *, top: Sequence[str] = ()) -> None:
+    """Refuse a dotted key that no section has; `kind` says what it is no key of."""
     known = [*top, *known_keys()]
     if key in known:
         return
@@ -192,7 +200,7 @@ def _without(axis: str, values: Any, key: str) -> Any:
         return []
     if key.startswith(f"{axis}.") and isinstance(values, list):
         inner = key.removeprefix(f"{axis}.")
-        return _unique([_cut(_word_as_table(axis, value), inner) for value in values])
+        return _unique([_cut(word_as_table(axis, value), inner) for value in values])
     return values
 
 
@@ -217,7 +225,7 @@ def _lay(setting: Raw, key: str, value: Any, where: str) -> None:
         return
     home, _, name = key.rpartition(".")
     table, over = _table_at(setting, home, f"{where} {key}"), not isinstance(value, str) or key not in PARTS
-    value, below = _word_as_table(key, value), table.get(name)
+    value, below = word_as_table(key, value), table.get(name)
     if over and (not home or key in PARTS) and isinstance(value, Mapping) and isinstance(below, Mapping):
         value = {**below, **value}
     table[name] = value
@@ -228,7 +236,7 @@ def _table_at(raw: Raw, key: str, where: str) -> Raw:
     found = raw
     for i, name in enumerate(names := key.split(".") if key else []):
         path = ".".join(names[: i + 1])
-        part = _word_as_table(path, found.get(name))
+        part = word_as_table(path, found.get(name))
         found[name] = {} if part is None or (isinstance(part, str) and part == "none") else part
         check(isinstance(found[name], dict), where, f"cannot be set in {path!r}, which is not a table", found[name])
         found = found[name]
@@ -236,15 +244,15 @@ def _table_at(raw: Raw, key: str, where: str) -> Raw:
 
 
 def _words_as_tables(raw: Raw) -> Raw:
-    return {name: _word_as_table(name, part) for name, part in raw.items()}
+    return {name: word_as_table(name, part) for name, part in raw.items()}
 
 
-def _word_as_table(key: str, value: Any) -> Any:
-    """`method = "er"` is short for [method] name = "er"; so are a network's and a schedule's name."""
+def word_as_table(key: str, value: Any) -> Any:
+    """Return what a value is short for: `method = "er"` is [method] name = "er"; so with networks and schedules."""
     if isinstance(value, str) and (key in NAMED or (key == "training.schedule" and value != "none")):
         return {"name": value}
     if key == "training" and isinstance(value, Mapping):
-        return {name: _word_as_table(f"{key}.{name}", part) for name, part in value.items()}
+        return {name: word_as_table(f"{key}.{name}", part) for name, part in value.items()}
     return value
 
 

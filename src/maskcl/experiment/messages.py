@@ -92,7 +92,7 @@ def _unknown_key(path: Path, given: Any, raw: Mapping[str, Any], where: str) -> 
     section, key = (None, str(path[0])) if len(path) == 1 else (str(path[0]), str(path[-1]))
     part = _dotted(path[:-1])
     if section is None:
-        known, owner, place = [*experiment_file().model_fields, "grid"], "an experiment file", ""
+        known, owner, place = [*experiment_file().model_fields, "grid", "tune"], "an experiment file", ""
     elif part in PARTS:
         known = [name.removeprefix(f"{part}.") for name in known_keys() if name.startswith(f"{part}.")]
         owner, place = f"[{part}]", f"{part}: "

@@ -18,10 +18,11 @@ from maskcl.engine.resources import check_fits
 from maskcl.errors import ConfigError, check, message
 from maskcl.experiment.arguments import MOST_RUNS, check_arguments, check_number, given_network, try_folder
 from maskcl.experiment.config import Config, blaming
-from maskcl.experiment.files import Source, read_experiment
-from maskcl.experiment.finished import finished, folders
+from maskcl.experiment.files import Sections, Source, read_experiment
+from maskcl.experiment.finished import finished, folders, tell_of_broken
 from maskcl.experiment.grid import expand, override, short_labels
 from maskcl.experiment.parsing import parse
+from maskcl.experiment.search import without_search
 from maskcl.experiment.world import World
 from maskcl.networks import Factory, Network
 from maskcl.results import config_hash, flat_config, result_path
@@ -66,11 +67,14 @@ class Plan:
         name: Of the experiment.
         runs: All of them.
         file: The file it was read from, as results tell it; None for a dict.
+        hashes: Of each setting of the grid, in its order, the hash that its results have; of a method without memory
+            where the grid varies the memory, one hash for many settings.
     """
 
     name: str
     runs: tuple[Planned, ...]
     file: str | None = None
+    hashes: tuple[str, ...] = ()
 
     @property
     def pending(self) -> tuple[Planned, ...]:
@@ -122,7 +126,7 @@ def plan(
     check_arguments(out, overrides, data_root, dataset, scenario)
     world = World(data_root=data_root, dataset=dataset, scenario=scenario, on_pictures=on_pictures)
     changes = {**(overrides or {}), **({} if seeds is None else {"seeds": seeds})}
-    raw = override(raw, changes, where)
+    raw = without_search(override(raw, changes, where), where)
     check_number(raw, where)
     if isinstance(raw.get("seeds"), range):
         raw["seeds"] = list(raw["seeds"])
@@ -135,27 +139,30 @@ def plan(
     by_grid, by_hand = ({key.split(".")[0] for key in keys} for keys in (varied, changes))
     other_method = "method" in by_grid or bool({"method", "method.name"} & set(changes))
     configs = [parse(setting, where, varies_method=other_method) for setting in settings]
-    if all(config.memory is None for config in configs):
+    if not (isinstance(source, Sections) and not source.whole) and all(config.memory is None for config in configs):
         given = "memory" in by_hand or ("memory" in by_grid | set(raw) and "method" not in by_hand)
         check(not given, f"{where}: [memory]", "must not be given, for no method here has a memory")
     weights = any(config.training.save_weights for config in configs)
     check(out is not None or not weights, f"{where}: training.save_weights",
           "must be false where nothing is written", weights, hint="say where: run(..., out=FOLDER)")  # fmt: skip
-    hashed = _once_each(configs, world, where, memory_varies="memory" in by_grid)
+    hashes = [config_hash(config.resolved(0, world)) for config in configs]
+    hashed = _once_each(configs, hashes, where, memory_varies="memory" in by_grid)
     flats = [flat_config(config.resolved(0, world)) for config in hashed.values()]
     told = sorted(filter(_is_told, varied), key=lambda key: key != "memory.size")
     labels = short_labels([config.name for config in hashed.values()], flats, told)
     there = {} if out is None else folders(Path(out))
+    broken: list[str] = []
     runs = [
         run
         for (key, config), label in zip(hashed.items(), labels, strict=True)
-        for run in _runs(config, label, world, out, there.get(key))
+        for run in _runs(config, label, world, out, there.get(key), broken)
     ]
     if data_root is not None:  # last: where data are missing, that message says more
         check(Path(data_root).is_dir(), "data root", "must be a folder", str(data_root))
     with blaming(where):
         _check_fit(runs)
-    return Plan(configs[0].experiment, tuple(runs), _told_path(source))
+    tell_of_broken(broken)
+    return Plan(configs[0].experiment, tuple(runs), _told_path(source), tuple(hashes))
 
 
 def _check_fit(runs: Sequence[Planned]) -> None:
@@ -171,6 +178,7 @@ def _check_fit(runs: Sequence[Planned]) -> None:
 
 def _told_path(source: Source) -> str | None:
     """A relative path as it was given; of others the name alone, for the rest is this machine's."""
+    source = source.read_from if isinstance(source, Sections) else source
     if isinstance(source, Mapping):
         return None
     path = Path(source)
@@ -182,11 +190,12 @@ def _is_told(key: str) -> bool:
     return key.split(".")[0] not in ("mask", "cfgm") and key not in ("method", "method.name")
 
 
-def _once_each(configs: Sequence[Config], world: World, where: str, *, memory_varies: bool) -> dict[str, Config]:
+def _once_each(
+    configs: Sequence[Config], hashes: Sequence[str], where: str, *, memory_varies: bool
+) -> dict[str, Config]:
     """Settings by hash; where the grid varies the memory, a method without one is one setting, not many."""
     found: dict[str, Config] = {}
-    for config in configs:
-        key = config_hash(config.resolved(0, world))
+    for config, key in zip(configs, hashes, strict=True):
         if key in found and not (memory_varies and config.memory is None):
             must = f"must hold each setting once, and has {config.name!r} twice"
             raise ConfigError(message(f"{where}: [grid]", must))
@@ -194,7 +203,7 @@ def _once_each(configs: Sequence[Config], world: World, where: str, *, memory_va
     return found
 
 
-def _runs(config: Config, label: str, world: World, out: Any, folder: Path | None) -> list[Planned]:
+def _runs(config: Config, label: str, world: World, out: Any, folder: Path | None, broken: list[str]) -> list[Planned]:
     runs = []
     for seed in config.seeds:
         resolved = config.resolved(seed, world)
@@ -202,7 +211,7 @@ def _runs(config: Config, label: str, world: World, out: Any, folder: Path | Non
         if path is not None and folder is not None:
             path = folder / path.name
         weights = config.training.save_weights
-        done = None if path is None else finished(path, resolved, seed, weights=weights)
+        done = None if path is None else finished(path, resolved, seed, weights=weights, broken=broken)
         runs.append((seed, resolved, path, done))
     label = next((done["label"] for *_, done in runs if done is not None), label)
     return [

@@ -27,7 +27,7 @@ from maskcl.optim import OptimizerConfig
 from maskcl.registry import Registry
 from maskcl.schedule import Schedule
 
-__all__ = ["NAMED", "PARTS", "SECTIONS", "experiment_file", "known_keys", "named_sections"]
+__all__ = ["NAMED", "PARTS", "SECTIONS", "experiment_file", "known_keys", "named_sections", "types_of"]
 
 T = TypeVar("T")
 
@@ -179,6 +179,16 @@ SECTIONS: Mapping[str, tuple[str, ...]] = _Live(lambda: _now().sections)
 def known_keys() -> tuple[str, ...]:
     """Return every key that can be set by a dotted name, sections among them."""
     return _now().keys
+
+
+def types_of(key: str) -> list[Any]:
+    """Return what a dotted key may hold, as types: of all names that have it; of a whole section, nothing."""
+    models, (section_name, _, name) = _now(), key.rpartition(".")
+    if section_name in PARTS:
+        found = [section(PARTS[section_name])]
+    else:
+        found = [*models.named.get(section_name, {}).values(), *filter(None, [models.plain.get(section_name)])]
+    return [model.model_fields[name].annotation for model in found if name in model.model_fields]
 
 
 named_sections: Mapping[str, Mapping[str, type[BaseModel]]] = {

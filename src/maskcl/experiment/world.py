@@ -66,6 +66,11 @@ class World:
         self._known: dict[str, bool] = {}
         self._described: dict[Any, tuple[Network, dict[str, Any]]] = {}
 
+    @property
+    def given(self) -> set[str]:
+        """What was given in Python: "dataset", "scenario", or neither."""
+        return {name for name, own in (("dataset", self._dataset), ("scenario", self._given)) if own is not None}
+
     def check_raw(self, raw: Mapping[str, Any], where: str) -> None:
         """Refuse settings of the file that data given in Python would silently replace."""
         section = raw.get("scenario")

@@ -1,4 +1,4 @@
-"""Many runs as one undertaking: what is asked for, from where, until it is answered."""
+"""Many runs as one undertaking: in several processes, on a cluster, or in search of settings."""
 
 from maskcl.launch.on_ray import OnRay
 from maskcl.launch.processes import Processes

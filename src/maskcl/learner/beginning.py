@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 from torch import nn
@@ -9,11 +11,24 @@ from torch import nn
 from maskcl.errors import DataError, check
 from maskcl.experiment.config import Config
 from maskcl.learner.core import Core
-from maskcl.learner.labels import Labels, to_list
+from maskcl.learner.labels import Labels, class_list
 from maskcl.learner.network import num_outputs
 from maskcl.learner.rows import Rows
+from maskcl.memory import POLICIES
 
-__all__ = ["begun"]
+__all__ = ["begun", "check_given"]
+
+
+def check_given(known: Any, classes: Any, input_range: Any) -> None:
+    """Refuse arguments that no rows could make good: classes that are no labels, a range that is none."""
+    class_list(known, "Learner: known")
+    class_list(classes, "Learner: classes")
+    try:
+        low, high = (0.0, 0.0) if input_range is None else (float(value) for value in input_range)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    must = "must be two finite numbers, the lower first, or None"
+    check(-math.inf < low <= high < math.inf, "Learner: input_range", must, input_range)
 
 
 def begun(
@@ -43,13 +58,8 @@ def begun(
         ConfigError: Classes that do not fit the network.
         DataError: Fewer than two classes.
     """
-    knows, listed = (
-        [] if given is None else to_list(list(given), f"Learner: {name}")
-        for name, given in (("known", known), ("classes", classes))
-    )
-    for name, given in (("known", knows), ("classes", listed)):
-        twice = next((label for label in given if given.count(label) > 1), None)
-        check(twice is None, f"Learner: {name}", "must name each class once", twice)
+    knows, listed = class_list(known, "Learner: known"), class_list(classes, "Learner: classes")
+    _check_slots(config, listed)
     names = Labels([*knows, *(label for label in listed if label not in knows)]).with_new(rows.labels)
     must, hint = "must have two classes to tell apart, and has one class", "classes=[...] tells the others beforehand"
     check(len(names) > 1, where, must, names.names, error=DataError, hint=hint)
@@ -62,3 +72,12 @@ def begun(
     core = Core(config, seed=seed, num_classes=len(knows) or len(names), like=rows.inputs, known=len(knows),
                 input_range=input_range)  # fmt: skip
     return core, names
+
+
+def _check_slots(config: Config, listed: Sequence[Hashable]) -> None:
+    """Refuse a memory that gives slots to classes beforehand, where nobody says which: now, not at the next fit."""
+    if config.memory is not None and not listed:
+        policy = str(config.memory.policy or config.method.needs.policy)
+        must = "must be told beforehand with a memory policy whose slots belong to classes: classes=[...]"
+        hint = f"memory={{'size': {config.memory.size}, 'policy': 'reservoir'}} takes any class that comes"
+        check(not POLICIES.find(policy).fixed_classes, "Learner: classes", must, policy, hint=hint)

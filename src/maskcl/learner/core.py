@@ -6,7 +6,8 @@ docs/design/learner.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -23,10 +24,11 @@ from maskcl.engine.population import Population
 from maskcl.engine.spec import RunSpec, Seeds
 from maskcl.engine.state import State
 from maskcl.engine.table import over
-from maskcl.errors import DataError, MaskclError, check
+from maskcl.errors import DataError, check
 from maskcl.experiment.config import Config, blaming
 from maskcl.learner.grow import grown_state
 from maskcl.learner.progress import OnProgress, counting
+from maskcl.learner.sizes import check_network_fits, check_plan_fits, check_rows_fit
 from maskcl.learner.stream import Stream
 from maskcl.learner.tasks import hidden_classes, union, with_task
 from maskcl.scenario import Scenario
@@ -59,11 +61,11 @@ class Core:
         known: int = 0,
         input_range: tuple[float, float] | None = None,
     ) -> None:
-        self.config, self.seed, self.num_classes = config, seed, num_classes
-        self.fixed_range = input_range is not None
-        self.input_range = input_range or _range(like)
+        self.config, self.seed, self.num_classes, self.streaming = config, seed, num_classes, False
+        self.fixed_range, self.input_range = input_range is not None, input_range or _range(like)
         self.tasks: list[tuple[int, ...]] = [tuple(range(known))] if known else []
         self.streaming = False
+        check_rows_fit(config, like)
         empty = np.full((self.num_slots, *like.shape[1:]), self._fill(like.dtype), like.dtype)
         self._rest(empty, None)
         if known:  # that task is over
@@ -78,7 +80,9 @@ class Core:
         num_classes: int,
         slots: Inputs,
         input_range: tuple[float, float],
-        about: Mapping[str, Any],
+        tasks: Sequence[Sequence[int]],
+        streaming: bool,
+        fixed_range: bool,
         state: Callable[[State], State],
     ) -> Core:
         """Return a core that stands where another one stood.
@@ -89,12 +93,14 @@ class Core:
             num_classes: Its outputs.
             slots: The rows in its memory, [M, *shape]; with one row more, whatever its values, where there are none.
             input_range: Its range.
-            about: "tasks", "streaming" and "fixed_range".
+            tasks: Classes of each of its tasks.
+            streaming: Whether the last one is a stream.
+            fixed_range: Whether its range was given, and is not what rows had.
             state: Given the state that such a core begins with, returns the one it had.
         """
         core = cls(config, seed=seed, num_classes=num_classes, like=slots, input_range=input_range)
-        core.tasks = [tuple(classes) for classes in about["tasks"]]
-        core.streaming, core.fixed_range = bool(about["streaming"]), bool(about["fixed_range"])
+        core.tasks = [tuple(classes) for classes in tasks]
+        core.streaming, core.fixed_range = streaming, fixed_range
         core._rest(slots[: core.num_slots], state(core.state))
         return core
 
@@ -133,10 +139,11 @@ class Core:
         Raises:
             MaskclError: Settings that do not suit these rows, or a loss that is not finite; nothing has changed.
         """
-        slots, tasks, old_range = self.num_slots, self.tasks, self.input_range
-        self._widen_range(inputs)
-        self.tasks = with_task(self.tasks, tuple(np.unique(labels).tolist()))
-        try:
+        check_plan_fits(len(labels), epochs)
+        with self._whole_or_not_at_all():
+            slots = self.num_slots
+            self._widen_range(inputs)
+            self.tasks = with_task(self.tasks, tuple(np.unique(labels).tolist()))
             table = np.concatenate([self.slots, inputs])
             spec = self._spec(table, np.concatenate([self._slot_labels(), labels]), num_classes,
                               rows=slots + np.arange(len(labels)), epochs=epochs)  # fmt: skip
@@ -144,30 +151,32 @@ class Core:
             population.fit_task(len(self.tasks) - 1, on_steps=counting(population, on_progress))
             check(population.finite()[0], "Learner.fit", "must end with finite weights, and the loss ran away",
                   error=DataError, hint="lower lr, or scale the inputs")  # fmt: skip
-        except BaseException:
-            self.tasks, self.input_range = tasks, old_range  # the state was a copy
-            raise
-        state, memory = population.state, population.state.memories[0]
-        kept = self.slots.copy()
-        if memory is not None:
-            full = np.flatnonzero(memory.rows >= 0)
-            kept[full] = table[memory.rows[full]]
-            memory.rows[full] = full
-        self.num_classes, self.streaming = num_classes, False
-        self._rest(kept, state, parts=population.parts)
+            state, memory = population.state, population.state.memories[0]
+            kept = self.slots.copy()
+            if memory is not None:
+                full = np.flatnonzero(memory.rows >= 0)
+                kept[full] = table[memory.rows[full]]
+                memory.rows[full] = full
+            self.num_classes, self.streaming = num_classes, False
+            self._rest(kept, state, parts=population.parts)
 
     def step(self, inputs: Inputs, labels: Ints, *, num_classes: int) -> float:
-        """Learn from one batch of a stream that has no tasks: one step; returns its loss.
+        """Learn from one batch of a stream that has no tasks: one step, or nothing; returns its loss.
 
         Args:
             inputs: Rows [n, *shape], at most a batch.
             labels: Their classes, int64 [n].
-            num_classes: Outputs from now on.
+            num_classes: Outputs from now on, where one of the classes is new.
+
+        Raises:
+            MaskclError: Settings that do not suit these rows, or a loss that is not finite; nothing has changed.
         """
         here = self.tasks[-1] if self.streaming else ()
-        if not set(labels.tolist()) <= set(here) or not self._in_range(inputs):
+        if set(labels.tolist()) <= set(here) and self._in_range(inputs):
+            return self.stream.step(inputs, labels)
+        with self._whole_or_not_at_all():
             self._begin_stream(inputs, labels, num_classes)
-        return self.stream.step(inputs, labels)
+            return self.stream.step(inputs, labels)
 
     @torch.no_grad()
     def scores(self, inputs: Inputs) -> Tensor:
@@ -177,9 +186,7 @@ class Core:
         predict, table = population.predictor(0, task), population.data.train
         parts = []
         for start in range(0, len(inputs), some):
-            rows = over(inputs[start : start + some])
-            rows = rows.to(device=table.stored.device, dtype=table.stored.dtype)
-            parts.append(predict(table.finished(rows)))
+            parts.append(predict(table.finished(over(inputs[start : start + some]).to(table.stored))))
         scores = torch.cat(parts).cpu()
         return scores.masked_fill(hidden_classes(self.config.method.mask, self.tasks, self.num_classes), -torch.inf)
 
@@ -192,15 +199,20 @@ class Core:
 
     def _begin_stream(self, inputs: Inputs, labels: Ints, num_classes: int) -> None:
         """Let the stream's classes be one task, which begins now or has more of them."""
-        before = self.tasks, self.input_range, self.streaming, self.num_classes
         self._widen_range(inputs)
         here = self.tasks[-1] if self.streaming else ()
         self.tasks = with_task(self.tasks[:-1] if self.streaming else self.tasks, union(here, labels))
         self.num_classes, self.streaming = num_classes, True
+        self._rest(self.slots, self.state)
+
+    @contextmanager
+    def _whole_or_not_at_all(self) -> Iterator[None]:
+        """Stand where this stood before when something fails or is stopped: inside, all that changes is a copy."""
+        before = vars(self).copy()
         try:
-            self._rest(self.slots, self.state)
-        except MaskclError:
-            self.tasks, self.input_range, self.streaming, self.num_classes = before
+            yield
+        except BaseException:
+            vars(self).update(before)
             raise
 
     def _rest(self, slots: Inputs, state: State | None, *, parts: Parts | None = None) -> None:
@@ -209,6 +221,7 @@ class Core:
         rows = np.concatenate([slots, np.full((room, *slots.shape[1:]), self._fill(slots.dtype), slots.dtype)])
         if state is None:
             spec = self._spec(rows, np.zeros(len(rows), np.int64), self.num_classes)
+            check_network_fits(spec)
             population = Population([spec], stacked=False)
         else:
             labels = np.concatenate([self._slot_labels(state), np.zeros(room, np.int64)])
@@ -229,7 +242,11 @@ class Core:
         width = before.last_seen[0].shape[0]
         if width == num_classes:
             return Population([spec], stacked=False, state=before.copy(), parts=parts, device=device)
-        self._check_growth(num_classes)
+        policy, must = (
+            self.population.policy,
+            "must be told beforehand with a memory policy whose slots belong to classes",
+        )
+        check(policy is None or not policy.fixed_classes, "Learner: classes", f"{must}: classes=[...]", num_classes)
         fresh = initial_state([spec], stacked=False, device=device, first=parts)
         grown = grown_state(before, fresh).copy()
         population = Population([spec], stacked=False, state=grown, parts=parts, device=device)
@@ -239,11 +256,6 @@ class Core:
             made = population.view(0, len(self.tasks) - 1).outputs(memory.rows[full]).logits
             grown.stored[full, width:] = made[:, width:]
         return population
-
-    def _check_growth(self, num_classes: int) -> None:
-        policy = self.population.policy
-        must = "must be told beforehand with a memory policy whose slots belong to classes: classes=[...]"
-        check(policy is None or not policy.fixed_classes, "Learner: classes", must, num_classes)
 
     def _spec(
         self, inputs: Inputs, labels: Ints, num_classes: int, *, rows: Ints = NO_ROWS, epochs: int = 1
@@ -274,8 +286,8 @@ class Core:
         return 0 if dtype == np.uint8 else np.float32(self.input_range[0])
 
     def _in_range(self, inputs: Inputs) -> bool:
-        low, high = _range(inputs)
-        return self.input_range[0] <= low and high <= self.input_range[1]
+        (low, high), (bottom, top) = _range(inputs), self.input_range
+        return bottom <= low and high <= top
 
     def _widen_range(self, inputs: Inputs) -> None:
         if not self.fixed_range:

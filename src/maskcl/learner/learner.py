@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import nn
 
-from maskcl.data.folder import check_pixels
-from maskcl.errors import check, is_whole, message
-from maskcl.learner.beginning import begun
-from maskcl.learner.core import Core
-from maskcl.learner.files import read_file, write_file
-from maskcl.learner.labels import Labels, to_list
+from maskcl.errors import ConfigError, DataError, MaskclError, check, is_whole, message
+from maskcl.files import as_path
+from maskcl.learner.columns import check_columns, column_names
+from maskcl.learner.files import holds_learner, read_file, write_file
+from maskcl.learner.labels import Labels, class_list
 from maskcl.learner.onnx import write_onnx
 from maskcl.learner.progress import OnProgress
-from maskcl.learner.rows import Rows, check_kind, read_inputs, read_labelled
-from maskcl.learner.settings import DEFAULT_SLOTS, read_settings
+from maskcl.learner.rows import check_weights, read_labelled
+from maskcl.learner.settings import DEFAULT_SLOTS
+from maskcl.learner.standing import Standing
 from maskcl.learner.stream import check_streams
 
 __all__ = ["Learner"]
 
 
-class Learner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class Learner(Standing):
     """A classifier that learns new classes without forgetting the old ones, from data that may be gone afterwards.
 
     Each `fit` learns a batch of data, new classes among it, and goes on from what was fitted before: other than
@@ -90,15 +89,9 @@ class Learner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ) -> None:
         self.network, self.method, self.memory, self.mask, self.cfgm = network, method, memory, mask, cfgm
         self.lr, self.optimizer, self.batch_size, self.training = lr, optimizer, batch_size, training
-        self.classes, self.known, self.input_range, self.image_size = classes, known, input_range, image_size
-        self.device, self.seed = device, seed
-        check_pixels("Learner: image_size", image_size)
+        self.classes, self.known = (list(c) if isinstance(c, Iterator) else c for c in (classes, known))
+        self.input_range, self.image_size, self.device, self.seed = input_range, image_size, device, seed
         self._settings()  # a slip is best told where it was made
-
-    def _settings(self) -> Any:
-        names = ("network", "method", "memory", "mask", "cfgm", "lr", "optimizer", "batch_size", "training", "device",
-                 "seed")  # fmt: skip
-        return read_settings(**{name: getattr(self, name) for name in names})
 
     def fit(
         self, inputs: Any, labels: Any = None, *, epochs: int = 1, on_progress: OnProgress | None = None
@@ -118,14 +111,18 @@ class Learner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises:
             DataError: Rows that cannot be learnt from, or a loss that is not finite; the learner is as it was before.
-            ConfigError: Settings that do not suit the rows.
+            ConfigError: Settings that do not suit the rows, or have changed since the first fit.
         """
         good = is_whole(epochs) and epochs >= 1
         check(good, "Learner.fit: epochs", "must be a whole number, 1 or more", epochs)
+        good = on_progress is None or callable(on_progress)
+        check(good, "Learner.fit: on_progress", "must be callable as (steps done, steps in all), or None", on_progress)
         rows, core, names = self._taken(inputs, labels, "Learner.fit")
-        numbers = names.numbers(rows.labels, "labels")
-        core.fit(rows.inputs, numbers, epochs=epochs, num_classes=len(names), on_progress=on_progress)
-        return self._stand_on(core, names)
+        numbers, columns = names.numbers(rows.labels, "labels"), column_names(inputs)
+        with self._in_step(core, names):
+            core.fit(rows.inputs, numbers, epochs=epochs, num_classes=len(names), on_progress=on_progress)
+        self._stand_on(core, names, columns)
+        return self
 
     def partial_fit(self, inputs: Any, labels: Any = None, *, classes: Iterable[Hashable] | None = None) -> Learner:
         """Take a step on each batch of rows, in their order, as they come from a stream that has no tasks.
@@ -140,32 +137,41 @@ class Learner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             The learner itself.
 
         Raises:
-            DataError: Rows that cannot be learnt from; or a loss that is not finite, the step that led there done.
-            ConfigError: Settings that need tasks which end: mask policy "task", herding, methods with an end of tasks.
+            DataError: Rows that cannot be learnt from; or a loss or weights that are not finite: that step is undone,
+                as it is after Ctrl-C, and those before it are done.
+            ConfigError: Settings that need tasks which end: mask policy "task", herding, methods with an end of tasks;
+                or that have changed since the first call.
         """
         if classes is not None:
-            given = to_list(list(classes), "Learner.partial_fit: classes")
+            given = class_list(classes, "Learner.partial_fit: classes")
             fresh = not self._fitted or set(given) == set(self._names.names)
             check(fresh, "Learner.partial_fit: classes", "must be those of the first call, or left out", given)
         rows, core, names = self._taken(inputs, labels, "Learner.partial_fit", classes=classes)
         if not core.streaming:  # settings do not change within a stream
             check_streams(core)
-        numbers, size = names.numbers(rows.labels, "labels"), core.config.training.batch_size
+        numbers, columns = names.numbers(rows.labels, "labels"), column_names(inputs)
+        size = core.config.training.batch_size
         for start in range(0, len(numbers), size):
             part = slice(start, start + size)
-            core.step(rows.inputs[part], numbers[part], num_classes=len(names))
-            self._stand_on(core, names)
+            with self._in_step(core, names):
+                core.step(rows.inputs[part], numbers[part], num_classes=len(names))
+            self._stand_on(core, names, columns)
         return self
 
     def predict(self, inputs: Any) -> NDArray[Any]:
-        """Return the label of each row, [n]; of a folder, of all pictures below it in the order of their paths."""
+        """Return the label of each row, [n]; of a folder, of all pictures below it in the order of their paths.
+
+        Raises:
+            NotFittedError: scikit-learn's, a ValueError: before the first fit, unless `known` was given.
+            DataError: Rows of another kind, or for which the network gives no finite scores.
+        """
         best = self._scores(inputs, "Learner.predict").argmax(1)
         return self.classes_[best]
 
     def predict_proba(self, inputs: Any) -> NDArray[np.float64]:
         """Return the probability of each class for each row, [n, C], in the order of `classes_`.
 
-        It is the softmax of what the method predicts by: logits, for most.
+        It is the softmax of what the method predicts by: logits, for most. Raises as `predict` does.
         """
         scores = self._scores(inputs, "Learner.predict_proba")
         odds = np.exp(scores - scores.max(1, keepdims=True))
@@ -182,16 +188,20 @@ class Learner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Args:
             inputs: As for `fit`; of a `maskcl.data.Dataset` the test rows.
             labels: One a row; a class that was never fitted counts as wrong.
-            sample_weight: Weight of each row; None: all alike.
+            sample_weight: Weight of each row, [n], finite, 0 or more, and not all 0; None: all alike.
         """
         rows = read_labelled(inputs, labels, "Learner.score", image_size=self.image_size, judges=True)
-        found = self.predict(rows.inputs)
-        right = [guess == label for guess, label in zip(found.tolist(), rows.labels, strict=True)]
-        return float(np.average(right, weights=sample_weight))
+        weights = check_weights(sample_weight, len(rows.labels), "Learner.score: sample_weight")
+        check_columns(column_names(inputs), self._columns, "Learner.score")
+        best = self._answered(rows.inputs, "Learner.score").argmax(1)
+        right = [guess == label for guess, label in zip(self.classes_[best].tolist(), rows.labels, strict=True)]
+        return float(np.average(right, weights=weights))
 
     @property
     def classes_(self) -> NDArray[Any]:
         """Labels in the order of the network's outputs."""
+        if not self._fitted and self.known is not None:
+            return Labels(class_list(self.known, "Learner: known")).array()
         self._check_fitted("Learner.classes_", AttributeError)
         return self._names.array()
 
@@ -204,11 +214,18 @@ class Learner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything that later fits and predictions depend on into one file, as a whole or not at all.
 
+        Args:
+            path: The file, ~ being your home; a link is followed, and a file that is there keeps its permissions.
+
         Raises:
-            ConfigError: Not fitted yet, labels that a file cannot tell apart, or a file that cannot be written.
+            NotFittedError: scikit-learn's, a ValueError: before the first fit.
+            ConfigError: Settings that have changed since the first fit, labels that a file cannot tell apart, or a file
+                that cannot be written.
         """
         self._check_fitted("Learner.save")
-        write_file(path, self.get_params(deep=False), self._names, self._core)
+        self._given.check_kept(vars(self), "Learner.save")
+        params, columns = self._given.plain | {"image_size": self.image_size}, self._columns
+        write_file(as_path(path, "Learner.save: path"), params, self._names, self._core, columns)
 
     def export_onnx(self, path: str | os.PathLike[str]) -> None:
         """Write the network for programs without PyTorch: scaling inside, class names in the metadata.
@@ -218,13 +235,18 @@ class Learner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         "input" (name, type and shape, and how pictures are brought to it), both JSON, and "maskcl", the version.
 
         Args:
-            path: The file; it is there as a whole or not at all.
+            path: The file; it is there as a whole or not at all. One that holds a learner is never written over.
 
         Raises:
-            ConfigError: Not fitted yet, a method that does not predict by its logits, a network that has no such form,
+            NotFittedError: scikit-learn's, a ValueError: before the first fit.
+            ConfigError: A method that does not predict by its logits, a network that has no such form,
                 packages that are missing, or a file that cannot be written.
         """
         self._check_fitted("Learner.export_onnx")
+        path = as_path(path, "Learner.export_onnx: path")
+        if holds_learner(path):
+            must = "must be another file than one that holds a learner, which would be lost"
+            raise ConfigError(message(str(path), must, hint="a name that ends in .onnx"))
         write_onnx(path, self._core, self._names, image_size=self.image_size)
 
     @classmethod
@@ -242,53 +264,11 @@ class Learner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             DataError: It is damaged, of another version, or no learner.
             ConfigError: `network` is missing, or another one.
         """
-        saved = read_file(path, network=network, device=device)
-        learner = cls(**saved.params)
-        return learner._stand_on(saved.core(learner._settings()), saved.names)
-
-    @property
-    def _fitted(self) -> bool:
-        return hasattr(self, "_core")
-
-    def __sklearn_is_fitted__(self) -> bool:
-        """Asked by scikit-learn's tools."""
-        return self._fitted
-
-    def _check_fitted(self, where: str, error: type[Exception] | None = None) -> None:
-        if self._fitted:
-            return
-        if error is not None:
-            raise error(message(where, "is there after the first fit"))
-        from sklearn.exceptions import NotFittedError
-
-        raise NotFittedError(message(where, "must come after the first fit"))
-
-    def _stand_on(self, core: Core, names: Labels) -> Learner:
-        """Take over what was learnt."""
-        self._core, self._names = core, names
-        if len(core.input_shape) == 1:
-            self.n_features_in_ = core.input_shape[0]
-        return self
-
-    def _taken(self, inputs: Any, labels: Any, where: str, *, classes: Any = None) -> tuple[Rows, Core, Labels]:
-        """Rows, what is to learn them, and the classes with the new ones."""
-        rows = read_labelled(inputs, labels, where, image_size=self.image_size)
-        if self._fitted:
-            check_kind(rows.inputs, self._core.rows, where)
-            return rows, self._core, self._names.with_new(rows.labels)
-        given = self.classes if classes is None else classes
-        core, names = begun(self._settings(), rows, where, network=self.network, known=self.known, classes=given,
-                            input_range=self.input_range, seed=self.seed)  # fmt: skip
-        return rows, core, names
-
-    def _scores(self, inputs: Any, where: str) -> NDArray[np.float64]:
-        self._check_fitted(where)
-        rows = read_inputs(inputs, where, image_size=self.image_size)
-        check_kind(rows, self._core.rows, where)
-        return self._core.scores(rows).double().numpy()
-
-    def __sklearn_tags__(self) -> Any:
-        """What scikit-learn should know."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        return tags
+        saved = read_file(as_path(path, "Learner.load: path"), network=network, keys=cls._get_param_names())
+        try:
+            learner = cls(**saved.params)
+        except (MaskclError, TypeError, ValueError) as error:
+            raise DataError(f"{saved.where}: {error}") from error
+        learner.device = learner.device if device is None else device
+        learner._stand_on(saved.core(learner._settings()), saved.names, saved.columns)
+        return learner

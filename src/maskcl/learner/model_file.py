@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from maskcl.data.source import is_file, is_folder
 from maskcl.devices import find_device
-from maskcl.errors import DataError, MissingDataError, check
+from maskcl.errors import DataError, MissingDataError, check, nearest
 from maskcl.learner.learner import Learner
 from maskcl.memory import POLICIES
 
@@ -40,6 +41,8 @@ _FIRST = {"network": "name", "method": "name", "memory": "size"}
 _KINDS = ("leak", "mass", "value")
 """Keys of a mask of which it has one."""
 SECTIONS = ("network", "method", "memory", "mask", "cfgm", "optimizer", "training")
+KEYS = (*SECTIONS, "image_size", "lr", "batch_size", "seed")
+"""Settings of a model; classes are those of its folders, and the range is that of pictures."""
 
 
 class Asked(NamedTuple):
@@ -69,10 +72,11 @@ def begun_or_loaded(path: Path, asked: Sequence[Asked], *, device: str | None) -
         DataError: The file is damaged, of another version, or no learner.
     """
     for each in asked:
-        section, inner = each.key.partition(".")[::2]
-        known = not inner or section in SECTIONS
-        check(known, each.option, f"must be a key of {', '.join(SECTIONS)}", each.value)
-    if not path.exists():
+        section, dot, _ = each.key.partition(".")
+        known, named = section in (SECTIONS if dot else KEYS), ", ".join(SECTIONS)
+        hint = f"did you mean {nearest(section, KEYS)}?" if nearest(section, KEYS) else None
+        check(known, each.option, f"must be a key of {named}", each.value, hint=hint)
+    if not is_file(path):
         begun = Learner(**_merged(_defaults(asked), asked) | ({} if device is None else {"device": device}))
         find_device(begun.device)  # now, and not after all pictures have been read
         _check_goes_on(begun)
@@ -99,9 +103,9 @@ def _check_goes_on(learner: Learner) -> None:
 
 def loaded(path: str | os.PathLike[str], *, device: str | None = None) -> Learner:
     """Return the learner of a file; raises as `Learner.load` does."""
-    there = os.path.exists(path)
+    check(not is_folder(Path(path)), str(path), "must be a model, and is a folder", error=MissingDataError)
     must, hint = "must be a model, and is not there", f"maskcl fit FOLDER --into {path}"
-    check(there, str(path), must, error=MissingDataError, hint=hint)
+    check(is_file(Path(path)), str(path), must, error=MissingDataError, hint=hint)
     return Learner.load(path, device=device)
 
 
@@ -139,11 +143,19 @@ def default_epochs(learner: Learner) -> int:
     return 1 if phases and all(phase.epochs for phase in phases) else 10
 
 
-def memory_places(learner: Learner) -> tuple[int, int]:
-    """Return how many places of a learner's memory are filled, and how many there are."""
+def memory_places(learner: Learner) -> tuple[int, int, int]:
+    """Return how many places of a learner's memory are filled, how many there are, and how many rows in them differ.
+
+    In several epochs a row is offered to the memory as often, and may be in several places.
+
+    >>> learner = Learner("mlp", memory=9).fit(np.eye(3, dtype=np.float32), [0, 0, 1], epochs=2)
+    >>> memory_places(learner)
+    (6, 9, 3)
+    """
     core = learner._core
     memory = core.state.memories[0]
-    return 0 if memory is None else int((memory.rows >= 0).sum()), core.num_slots
+    full = () if memory is None else tuple(np.flatnonzero(memory.rows >= 0))
+    return len(full), core.num_slots, len({core.slots[place].tobytes() for place in full})
 
 
 def _defaults(asked: Sequence[Asked]) -> dict[str, Any]:

@@ -6,12 +6,14 @@ import copy
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import torch
 from torch import nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from maskcl.errors import ConfigError, MaskclError, check, message, raised
 from maskcl.networks import CosineLinear, Network, find_classifier, traced_classifier
 
-__all__ = ["GivenNetwork", "head_width", "num_outputs"]
+__all__ = ["GivenNetwork", "check_module", "head_width", "num_outputs"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +38,7 @@ class GivenNetwork(Network):
 
     def build(self, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
         """Return a copy with as many outputs."""
-        module = copy.deepcopy(self.module).requires_grad_(True)
+        module = _copied(self.module).requires_grad_(True)
         name = _classifier(module, input_shape) if self.classifier is None else find_classifier(module, self.classifier)
         layer = module.get_submodule(name)
         if head_width(layer) == num_classes:
@@ -51,7 +53,28 @@ class GivenNetwork(Network):
 
 def num_outputs(module: nn.Module, input_shape: tuple[int, ...]) -> int:
     """Return how many classes a module tells apart; raises ConfigError where it is none that could grow."""
-    return head_width(module.get_submodule(_classifier(copy.deepcopy(module), input_shape)))
+    return head_width(module.get_submodule(_classifier(_copied(module), input_shape)))
+
+
+def check_module(module: nn.Module) -> None:
+    """Refuse a module that cannot be trained in copies: compiled to a script, or with weights that have no values."""
+    where = "Learner: network"
+    script = isinstance(module, torch.jit.ScriptModule)
+    check(not script, where, "must be a plain nn.Module, which a ScriptModule is not", type(module).__name__)
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        lazy = isinstance(tensor, (UninitializedBuffer, UninitializedParameter))
+        check(not lazy, where, f"must have all its weights, and {name!r} is made by the first forward",
+              type(module).__name__, hint="call the network once with some rows")  # fmt: skip
+        must = f"must have values, and {name!r} is on the meta device, where there are none"
+        check(not tensor.is_meta, where, must, type(module).__name__)
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    try:
+        return copy.deepcopy(module)
+    except Exception as error:  # whatever a foreign attribute raises
+        must = f"must be a module that can be copied, which raised {raised(error)}"
+        raise ConfigError(message("Learner: network", must, type(module).__name__)) from error
 
 
 def _classifier(module: nn.Module, input_shape: tuple[int, ...]) -> str:

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from maskcl.data.build import decoded, other_size
 from maskcl.data.picture_set import Entry, UnusablePictureError, entry_of, files_below, folders_in
-from maskcl.data.source import Progress, expand, is_folder
+from maskcl.data.source import Progress, expand, is_file, is_folder
+from maskcl.devices import find_device, free_bytes
 from maskcl.errors import DataError, MaskclWarning, MissingDataError, check, counted
+from maskcl.files import as_path
 
 __all__ = ["pictures_in", "pictures_in_parts", "read_folder", "read_pictures"]
 
@@ -70,9 +72,11 @@ def read_folder(
 def pictures_in(path: str | os.PathLike[str], where: str) -> tuple[Path, list[Entry]]:
     """Return a folder, and all pictures below it in the order of their paths; or the one picture that `path` is."""
     path = _based(path)
-    check(path.exists(), where, "must be a picture, or a folder of pictures", str(path), error=MissingDataError)
-    home = path if path.is_dir() else _based(path.parent)
-    entries = files_below(path, 0, path) if path.is_dir() else [entry_of(home / path.name, 0, home)]
+    whole = is_folder(path)
+    there = whole or is_file(path)
+    check(there, where, "must be a picture, or a folder of pictures", str(path), error=MissingDataError)
+    home = path if whole else _based(path.parent)
+    entries = files_below(path, 0, path) if whole else [entry_of(home / path.name, 0, home)]
     check(bool(entries), where, "must hold pictures, and holds none", str(path), error=DataError)
     return home, entries
 
@@ -115,14 +119,14 @@ def pictures_in_parts(
                 on_progress("pictures", before, total)
             if kept:
                 yielded = True
-                below = expand(path).is_dir()
+                below = is_folder(expand(path))
                 yield [os.path.join(path, entry.path) if below else path for entry in kept], np.stack(rows)
     check(yielded, where, "must have a picture that can be used, and all were left out", error=DataError)
 
 
 def _based(path: str | os.PathLike[str]) -> Path:
     """A path that the paths below it begin with, which "." is not."""
-    found = expand(str(path))
+    found = as_path(path, "path")
     return Path(os.path.abspath(found)) if str(found) == "." else found
 
 
@@ -134,6 +138,11 @@ def _decoded(
     on_progress: Progress | None = None,
 ) -> tuple[Pictures, list[Entry]]:
     """Pictures of one size, and the entries of those that were not left out."""
+    if image_size is not None:
+        takes, free = 6 * len(entries) * image_size**2, free_bytes(find_device("cpu"))  # each, and all in one array
+        must = f"must fit into the {free / 1e9:.3g} GB that are free, and {counted(len(entries), 'picture')} of"
+        must += f" {image_size} x {image_size} take {takes / 1e9:.3g} GB"
+        check(takes <= free, "image_size", must, error=DataError)
     found, kept = _kept(folder, entries, image_size, skip_unreadable, on_progress)
     check(bool(kept), str(folder), "must hold pictures that can be used, and holds none", error=DataError)
     return np.stack(found), kept

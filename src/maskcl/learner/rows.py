@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from maskcl.data import Dataset
-from maskcl.data.checks import Inputs, to_inputs
+from maskcl.data.checks import Inputs, check_inputs, to_inputs
 from maskcl.data.torch_dataset import read_rows
-from maskcl.errors import DataError, check, message
-from maskcl.learner.labels import to_list
+from maskcl.errors import DataError, check, message, raised
+from maskcl.learner.labels import check_classes, to_list
 from maskcl.learner.pictures import pictures_in, read_folder, read_pictures
 
-__all__ = ["Rows", "check_kind", "read_inputs", "read_labelled"]
+__all__ = ["Rows", "check_kind", "check_weights", "read_inputs", "read_labelled"]
 
 
 class Rows(NamedTuple):
@@ -57,10 +58,11 @@ def read_labelled(inputs: Any, labels: Any, where: str, *, image_size: int | Non
     else:
         must = f"must be given with an array: {where} requires y to be passed, but the target y is None"
         raise DataError(message(f"{where}: labels", must))  # the words that scikit-learn looks for
-    _check_finite(found.inputs, where)
+    _check_rows(found.inputs, where)
     if len(found.inputs) != len(found.labels):
         must = f"must be one for each of the {len(found.inputs)} rows"
         raise DataError(message(f"{where}: labels", must, len(found.labels)))
+    check_classes(found.labels, f"{where}: labels")
     return found
 
 
@@ -71,7 +73,26 @@ def read_inputs(inputs: Any, where: str, *, image_size: int | None) -> Inputs:
     if isinstance(inputs, Dataset):
         return inputs.test_inputs
     found = _numbers(inputs, where)
-    _check_finite(found, where)
+    _check_rows(found, where)
+    return found
+
+
+def check_weights(weights: Any, count: int, where: str) -> NDArray[np.float64] | None:
+    """Return weights of rows as an array [n]; None: all rows count alike.
+
+    Raises:
+        DataError: Not one a row, negative, NaN, or nothing but zeros.
+    """
+    if weights is None:
+        return None
+    try:
+        found = np.asarray(weights, np.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(message(where, f"must be {count} numbers, one a row", weights)) from error
+    check(found.shape == (count,), where, f"must be one number for each of the {count} rows, shape [{count}]",
+          list(found.shape), error=DataError)  # fmt: skip
+    good = bool(np.isfinite(found).all() and (found >= 0).all() and found.any())
+    check(good, where, "must be finite, 0 or more, and not all 0", error=DataError)
     return found
 
 
@@ -87,15 +108,24 @@ def _numbers(values: Any, where: str) -> Inputs:
     if not hasattr(values, "detach"):
         try:
             values = np.asarray(values)
+            _check_no_paths(values, name)
             if values.dtype.kind == "O" or (values.dtype.kind in "iub" and values.ndim == 2):
                 values = values.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise DataError(message(name, f"must be numbers ({error})")) from error
+        except DataError:
+            raise
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise DataError(message(name, f"must be numbers ({raised(error)})")) from error
         check(values.dtype.kind != "c", name, "must be real numbers: Complex data not supported", error=DataError)
     return to_inputs(name, values)
 
 
-def _check_finite(inputs: Inputs, where: str) -> None:
+def _check_no_paths(values: NDArray[Any], name: str) -> None:
+    paths = values.dtype.kind in "US" or (values.size > 0 and isinstance(values.flat[0], (str, os.PathLike)))
+    hint = "pictures come as folders: fit(FOLDER), predict(FOLDER), or predict(PATH) of one"
+    check(not paths, name, "must be numbers, and are strings or paths", error=DataError, hint=hint)
+
+
+def _check_rows(inputs: Inputs, where: str) -> None:
     """Refuse rows that are none, in the words that scikit-learn's tests look for."""
     name, shape = f"{where}: inputs", inputs.shape
     if len(shape) < 2 or inputs.size == 0:  # words only where they are needed: single rows come fast
@@ -104,6 +134,8 @@ def _check_finite(inputs: Inputs, where: str) -> None:
         check(shape[0] > 0, name, "must have rows, and has 0", error=DataError)
         few = f"must have values in a row, and has 0 feature(s) (shape={shape}) while a minimum of 1 is required"
         raise DataError(message(name, few))
+    if inputs.dtype == np.uint8:  # nothing but their layout can be wrong
+        check_inputs(name, inputs)
     if inputs.dtype == np.float32 and not np.isfinite(inputs.sum(dtype=np.float64)):  # one pass; then which row it is
         bad = ~np.isfinite(inputs.reshape(shape[0], -1)).all(1)
         check(not bad.any(), name, f"must be finite in float32, and row {int(bad.argmax())} has NaN or inf",
@@ -139,7 +171,7 @@ def _is_pair(item: Any) -> bool:
 def _loader(loader: Any, where: str) -> Rows:
     """All batches of a DataLoader, read once."""
     inputs, labels = [], []
-    for number, batch in enumerate(loader):
+    for number, batch in enumerate(_read(loader, where)):
         here = f"{where}: batch {number}"
         pair = isinstance(batch, (tuple, list)) and len(batch) == 2
         check(pair, here, "must be a pair of inputs and labels", type(batch).__name__, error=DataError)
@@ -150,3 +182,15 @@ def _loader(loader: Any, where: str) -> Rows:
         check(same, f"{here} inputs", must, f"{list(inputs[-1].shape[1:])} {inputs[-1].dtype}", error=DataError)
     check(bool(labels), where, "must have rows", 0, error=DataError)
     return Rows(np.concatenate(inputs), labels)  # type: ignore[arg-type]
+
+
+def _read(loader: Any, where: str) -> Iterator[Any]:
+    """The batches of a DataLoader; whatever its Dataset raises is told in a sentence."""
+    read = 0
+    try:
+        for batch in loader:
+            yield batch
+            read += 1
+    except Exception as error:
+        must = f"must be readable, which raised {raised(error)}"
+        raise DataError(message(f"{where}: batch {read}", must)) from error

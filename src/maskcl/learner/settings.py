@@ -10,7 +10,7 @@ from torch import nn
 from maskcl.errors import ConfigError, check, is_whole, message
 from maskcl.experiment.config import Config, plain_values
 from maskcl.experiment.parsing import parse
-from maskcl.learner.network import GivenNetwork
+from maskcl.learner.network import GivenNetwork, check_module
 from maskcl.methods import REGISTRY, Method
 from maskcl.methods import find as find_method
 from maskcl.networks import Network
@@ -65,6 +65,7 @@ def read_settings(
         raw["memory"] = slots
     raw["network"] = {"name": network} if isinstance(network, str) else network
     if isinstance(network, nn.Module):
+        check_module(network)
         raw["network"] = GivenNetwork(module=network)
     if not isinstance(raw["network"], (Mapping, Network)) and not callable(raw["network"]):
         must = "must be an nn.Module, the name of a network, or factory(input_shape, num_classes)"

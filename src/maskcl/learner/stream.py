@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ from maskcl.engine.plan import recent_classes
 from maskcl.engine.steps import StepPlan
 from maskcl.engine.synthesis import plan_old_labels
 from maskcl.errors import DataError, check, message
+from maskcl.learner.undo import Undo
 from maskcl.memory import MemoryState, plan_writes
 from maskcl.methods import Draw, Phase
 from maskcl.methods.base import overrides
@@ -49,11 +51,16 @@ class Stream:
             )
             self.filled = np.flatnonzero(memory.rows >= 0)
 
+    @cached_property
+    def undo(self) -> Undo:
+        """Made with the first step: who never streams needs no copy of the weights."""
+        return Undo(self.population.state)
+
     def step(self, inputs: Inputs, labels: Ints) -> float:
         """Learn from rows [n, *shape] of classes [n]: one step; returns its loss.
 
         Raises:
-            DataError: The loss is not finite.
+            DataError: The loss, or a weight after it, is not finite; the step was undone.
         """
         core, state, count = self.core, self.population.state, len(labels)
         number, memory, new = int(state.steps[0]), state.memories[0], self.new[:count]
@@ -75,10 +82,14 @@ class Stream:
             written=self._written(slots), active=self._active(labels), made=self._made(count, number),
             views=self._views(sum(sizes), number),
         )  # fmt: skip
-        loss = float(self.trainer.run_one(plan))
-        if not math.isfinite(loss):
+        with self.undo.unless_done(plan.written):
+            loss = float(self.trainer.run_one(plan))
             hint = "lower lr, or scale the inputs"
-            raise DataError(message("Learner.partial_fit", "must have a finite loss", loss, hint=hint))
+            if not math.isfinite(loss):
+                raise DataError(message("Learner.partial_fit", "must have a finite loss", loss, hint=hint))
+            if not self.undo.is_sound():
+                must = "must leave weights that are finite, and so are their squares; this step did not, and was undone"
+                raise DataError(message("Learner.partial_fit", must, hint=hint))
         position = int(state.position[0])
         state.last_seen[0][labels] = position + np.arange(count)  # of a class's rows the last one counts
         state.position[0] += count

@@ -11,7 +11,7 @@ from maskcl.report.figures import Drawn
 from maskcl.report.findings import ALONE, findings
 from maskcl.report.names import joined, pretty
 from maskcl.report.provenance import how_it_ran, shared
-from maskcl.results import Results
+from maskcl.results import Results, showable
 
 __all__ = ["page"]
 
@@ -52,7 +52,7 @@ def page(results: Results, figures: Sequence[Drawn], *, command: str | None = No
         settings=grids.settings(results),
         further=grids.further(results),
         figures=[_embedded(figure) for figure in figures],
-        run=how_it_ran(results, command),
+        run=how_it_ran(results, None if command is None else showable(command)),
         shared=shared(results),
     )
 

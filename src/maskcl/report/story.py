@@ -67,7 +67,8 @@ def answer(results: Results) -> str:
 
 def cautions(results: Results) -> list[str]:
     """Say what to keep in mind before quoting any number."""
-    notes = []
+    unread = results.left_out.sentences(MOST_NAMED)
+    notes = [f"Left out of this report: {' '.join(unread)}"] if unread else []
     widest = max((len(f.masked) for f in results.families if f.plain), default=0)
     held_out = {float((s.config.get("scenario") or {}).get("validation_fraction") or 0) > 0 for s in results.settings}
     rows = "held-out training rows" if held_out == {True} else "test rows"
@@ -81,6 +82,7 @@ def cautions(results: Results) -> list[str]:
         )
     if held_out == {True}:
         notes.append("Accuracy is measured on held-out training rows (a validation split), not on test data.")
+    notes += _no_rivals(results.settings)
     for key, did in (("subset", "Learnt from"), ("eval_subset", "Judged by")):
         shares = sorted({(s.config.get("scenario") or {}).get(key) or 1.0 for s in results.settings})
         if shares and shares[0] < 1:
@@ -96,6 +98,18 @@ def cautions(results: Results) -> list[str]:
         means = " Means cover the seeds that finished, which flatters settings that lost some."
         notes.append(f"{amount(lost, 'run')} of {len(results.runs)} diverged{few}.{means if any(finished) else ''}")
     return notes
+
+
+def _no_rivals(settings: tuple[Setting, ...]) -> list[str]:
+    """Say what makes accuracies of a folder that several experiments share another thing from setting to setting."""
+    scenarios = [s.config.get("scenario") or {} for s in settings]
+    kinds: dict[str, set[Any]] = {
+        "the data": {(_data(s), scenario.get("fingerprint")) for s, scenario in zip(settings, scenarios, strict=True)},
+        "the number of tasks": {len(s.runs[0]["class_incremental"]) for s in settings},
+        "the rows that judge (test or held out)": {bool(scenario.get("validation_fraction")) for scenario in scenarios},
+    }
+    differ = [name for name, found in kinds.items() if len(found) > 1]
+    return [f"Settings differ in {joined(differ)}: compare those alone that agree in it."] if differ else []
 
 
 def _corrected(results: Results) -> str:

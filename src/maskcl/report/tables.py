@@ -21,6 +21,13 @@ __all__ = ["latex", "markdown", "rich_table", "runs_to_csv", "terminal", "to_csv
 _NAMES = ("label", "config_hash", "method", "mask", "seeds", "diverged")
 _LATEX = {
     "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
     "±": r"$\pm$",
     "−": "$-$",
     "–": "--",
@@ -28,7 +35,12 @@ _LATEX = {
     "_": r"\_",
     "&": r"\&",
     "#": r"\#",
+    "\ufffd": "?",
 }
+_MARKDOWN = re.compile(r"[\\|`*$]|(?<!\w)_|_(?!\w)|(?<=\])[(\[:]")
+"""What Markdown would take for its own: of underscores those at a word's end, of brackets those that make a link."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""How a cell begins that spreadsheets compute."""
 
 
 def rich_table(table: Table) -> RichTable:
@@ -40,7 +52,7 @@ def rich_table(table: Table) -> RichTable:
     found = RichTable(
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
-        caption="\n".join(table.notes),
+        caption=Text("\n".join(table.notes)),  # of a plain string rich would take [..] for its own
         caption_justify="left",
         caption_style="dim",
     )
@@ -112,10 +124,16 @@ def runs_to_csv(results: Results) -> str:
 
 def _csv(lines: Iterable[dict[str, Any]]) -> str:
     rows, text = list(lines), io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(_no_formula, rows[0]))
+    writer.writerows(map(_no_formula, row.values()) for row in rows)
     return text.getvalue()
+
+
+def _no_formula(cell: Any) -> Any:
+    """Text as a spreadsheet shows it, instead of computing it; numbers, of ours also in text, stay as they are."""
+    is_number = isinstance(cell, str) and re.fullmatch(r"-?\d+(\.\d+)?", cell) is not None
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) and not is_number else cell
 
 
 def _cell(value: Any) -> Any:
@@ -129,13 +147,19 @@ def markdown(table: Table) -> str:
     """Return a GitHub-flavoured table, the clearly best of each family bold, with its notes below."""
 
     def line(cells: Any) -> str:
-        return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+        return "| " + " | ".join(cells) + " |"
+
+    def escape(text: str) -> str:
+        plain = text.replace("&", "&amp;").replace("<", "&lt;")
+        return _MARKDOWN.sub(lambda found: f"\\{found[0]}", plain)
 
     rule = ("---" if i < table.num_names else "---:" for i in range(len(table.header)))
     body = [
-        line(f"**{cell}**" if table.is_bold(row, i) else cell for i, cell in enumerate(row.cells)) for row in table.rows
+        line(f"**{escape(cell)}**" if table.is_bold(row, i) else escape(cell) for i, cell in enumerate(row.cells))
+        for row in table.rows
     ]
-    return "\n".join([line(table.header), line(rule), *body, "", " ".join([*table.notes, *table.key])]) + "\n"
+    notes = escape(" ".join([*table.notes, *table.key]))
+    return "\n".join([line(map(escape, table.header)), line(rule), *body, "", notes]) + "\n"
 
 
 def latex(table: Table) -> str:
@@ -159,7 +183,8 @@ def latex(table: Table) -> str:
         if row.first:
             lines.append(r"\midrule")
         cells = [rf"\textbf{{{escape(c)}}}" if table.is_bold(row, i) else escape(c) for i, c in enumerate(row.cells)]
-        lines.append(" & ".join(cells) + r" \\")
+        guard = "{}" if cells[0].startswith(("[", "*")) else ""  # which would be an option of the rule or line before
+        lines.append(guard + " & ".join(cells) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
 
 

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from maskcl.errors import MaskclError, check, message
+from maskcl.errors import MaskclError, MaskclWarning, check, message
 from maskcl.files import write_atomically
 from maskcl.metrics import interval
 from maskcl.results.columns import varied_columns
-from maskcl.results.files import (
-    config_hash,
-    document,
-    load_results,
-    read_result,
-    result_path,
-    slug,
-    write_result,
-)
+from maskcl.results.files import checksum, config_hash, document, result_path, slug, write_result
+from maskcl.results.folder import LeftOut, load_results, read_folder
 from maskcl.results.masks import Dial
+from maskcl.results.reading import read_result
 from maskcl.results.settings import Family, Setting, difference, families, flat_config, group
 from maskcl.results.table import DASH, HEADLINE, Row, Table, build, divergences, headline, percent
+from maskcl.results.text import showable
 
 if TYPE_CHECKING:
     import pandas
@@ -32,10 +28,12 @@ __all__ = [
     "HEADLINE",
     "Dial",
     "Family",
+    "LeftOut",
     "Results",
     "Row",
     "Setting",
     "Table",
+    "checksum",
     "config_hash",
     "difference",
     "divergences",
@@ -46,6 +44,7 @@ __all__ = [
     "percent",
     "read_result",
     "result_path",
+    "showable",
     "slug",
     "write_atomically",
     "write_result",
@@ -56,17 +55,28 @@ class Results:
     """The runs of one or more experiments.
 
     Args:
-        runs: Documents, as `load_results` returns them or `document` makes them.
+        runs: Documents, as `load_results` returns them or `document` makes them. In their texts letters that cannot be
+            shown (controls, turns of direction) are replaced.
+        left_out: What lay beside them and was not read, which the page tells; None: nothing.
     """
 
-    def __init__(self, runs: Iterable[Mapping[str, Any]]) -> None:
-        self.runs = tuple(dict(run) for run in runs)
+    def __init__(self, runs: Iterable[Mapping[str, Any]], *, left_out: LeftOut | None = None) -> None:
+        self.runs: tuple[dict[str, Any], ...] = tuple(showable(dict(run)) for run in runs)
+        self.left_out = LeftOut() if left_out is None else left_out
         check(len(self.runs) > 0, "results", "must hold at least one run", 0)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Results:
-        """Read every result file in a folder and below."""
-        return cls(load_results(folder))
+        """Read every result file in a folder and below; what is left out is warned of, and in `left_out`.
+
+        Raises:
+            MissingDataError: If the folder is not there.
+            DataError: If it holds no result that can be read, or one run twice.
+        """
+        runs, left_out = read_folder(folder)
+        for sentence in left_out.sentences():
+            warnings.warn(f"left out {sentence}", MaskclWarning, stacklevel=2)
+        return cls(runs, left_out=left_out)
 
     @cached_property
     def settings(self) -> tuple[Setting, ...]:

@@ -1,9 +1,9 @@
-"""Result files: one JSON file a run, written whole or not at all, read with a sentence for every way to be wrong.
+"""Result files: one JSON file a run, written whole or not at all.
 
     OUT/<slug of label>-<config hash>/seed-<seed>.json
 
 In memory a document holds NumPy arrays and NaN; in the file these are lists and null, so that it is strict JSON.
-Infinities (m = -inf in a configuration) are the strings "inf" and "-inf".
+Infinities (m = -inf in a configuration) are the strings "inf" and "-inf". `maskcl.results.reading` is the way back.
 """
 
 from __future__ import annotations
@@ -13,39 +13,35 @@ import json
 import math
 import os
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from maskcl.errors import DataError, MissingDataError, message
+from maskcl.errors import MaskclWarning
 from maskcl.files import write_atomically
 from maskcl.metrics import summary
+from maskcl.results.schema import SCHEMA
 
 __all__ = [
-    "SCHEMA",
+    "CHECKSUM",
+    "MOST_BYTES",
+    "checksum",
+    "checksum_of_json",
     "config_hash",
     "document",
-    "load_results",
-    "read_result",
     "result_path",
     "slug",
     "write_result",
 ]
 
-SCHEMA = 1
-STATUSES = ("finished", "diverged")
-_TYPES: dict[str, type | tuple[type, ...]] = {
-    "label": str,
-    "seed": int,
-    "status": str,
-    "config": dict,
-    "metrics": dict,
-    "class_incremental": list,
-    "task_incremental": list,
-}
-_MATRICES = ("class_incremental", "task_incremental", "confidence")
+CHECKSUM = "checksum"
+UNCHECKED = (CHECKSUM, "environment", "origin", "executor", "seconds", "timings")
+"""Keys that may differ between two runs of one result, which have the same checksum."""
+MOST_BYTES = 64 << 20
+"""Of a result file. A list within lists takes twenty times its letters in memory, so that more is not read."""
 
 
 def document(
@@ -133,91 +129,43 @@ def result_path(out: str | os.PathLike[str], label: str, config: Mapping[str, An
     return Path(out) / f"{slug(label)}-{config_hash(config)}" / f"seed-{seed}.json"
 
 
+def checksum(result: Mapping[str, Any]) -> str:
+    """Return 16 hex digits of a document, without what may differ from run to run.
+
+    It tells a file that was damaged; and two runs whose every number is equal have one checksum.
+    """
+    return checksum_of_json(_encode(result))
+
+
+def checksum_of_json(raw: Mapping[str, Any]) -> str:
+    """Return the same of a document as it stands in a file."""
+    kept = {name: part for name, part in raw.items() if name not in UNCHECKED}
+    text = json.dumps(kept, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
 def write_result(path: str | os.PathLike[str], result: Mapping[str, Any]) -> None:
-    """Write one document: the file is there as a whole, or not at all."""
-    write_atomically(path, (json.dumps(_encode(result), indent=1, allow_nan=False) + "\n").encode())
+    """Write one document with its checksum: the file is there as a whole, or not at all.
 
-
-def load_results(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Read every result file in a folder and below, sorted by path and seed.
-
-    Raises:
-        MissingDataError: If the folder is not there.
-        DataError: If it holds no results, a file that is none, or one run twice.
+    Of one that would be too large to be read, pictures of samples are left out, then what was evaluated within tasks.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        hint = "maskcl run FILE --out DIR writes results"
-        raise MissingDataError(message(str(folder), "must be a folder of results, and is not there", hint=hint))
-    visible = (p for p in folder.rglob("*.json") if not any(part[0] == "." for part in p.relative_to(folder).parts))
-    found = [(path, read_result(path)) for path in sorted(visible)]
-    if not found:
-        hint = "maskcl run FILE --out DIR writes results"
-        raise DataError(message(str(folder), "must hold result files (*.json), and holds none", hint=hint))
-    homes: dict[tuple[str, str, int], Path] = {}
-    for path, result in found:
-        run = (result["label"], result["config_hash"], result["seed"])
-        if run in homes:
-            must = f"must hold each run once, and has {run[0]!r} seed {run[2]} in {homes[run]} and {path}"
-            raise DataError(message(str(folder), must, hint="report on one of the folders"))
-        homes[run] = path
-    return [result for _, result in sorted(found, key=lambda pair: (str(pair[0].parent), pair[1]["seed"]))]
+    content = _to_bytes(result)
+    if len(content) > MOST_BYTES and result.get("samples"):
+        samples = [{name: part for name, part in one.items() if name != "pictures"} for one in result["samples"]]
+        result = {**result, "samples": samples}
+        content = _to_bytes(result)
+    if len(content) > MOST_BYTES and result.get("anytime") is not None:
+        content = _to_bytes({**result, "anytime": None})
+        text = (
+            f"{path}: what was evaluated within tasks is left out, for the file would have over {MOST_BYTES:,} bytes."
+        )
+        warnings.warn(f"{text} Its metrics are there.", MaskclWarning, stacklevel=2)
+    write_atomically(path, content)
 
 
-def read_result(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read one result file.
-
-    Raises:
-        DataError: If it is not JSON, or JSON of something else.
-    """
-    path = Path(path)
-    try:
-        raw = json.loads(path.read_bytes())
-    except OSError as error:
-        raise DataError(message(str(path), f"must be a file that can be read ({error.strerror})")) from error
-    except ValueError as error:  # UnicodeDecodeError among them
-        hint = "the file is broken; delete it and run again"
-        raise DataError(message(str(path), f"must be JSON ({error})", hint=hint)) from error
-    problem = _problem(raw)
-    if problem is None:
-        try:
-            return _decode(raw)
-        except (AttributeError, TypeError, ValueError) as error:
-            problem = str(error)
-    raise DataError(message(str(path), f"must be the result of a run: {problem}"))
-
-
-def _problem(raw: Any) -> str | None:
-    """What makes a JSON value no result, or None."""
-    if not isinstance(raw, dict) or "schema" not in raw:
-        return "it has no 'schema'"
-    if raw["schema"] != SCHEMA:
-        return f"its schema must be {SCHEMA}, not {raw['schema']!r}"
-    for name, kind in _TYPES.items():
-        if not isinstance(raw.get(name), kind) or isinstance(raw[name], bool):
-            return f"its {name!r} is missing" if name not in raw else f"its {name!r} is {raw[name]!r}"
-    if raw["status"] not in STATUSES:
-        return f"its status must be one of {', '.join(STATUSES)}, not {raw['status']!r}"
-    for name, value in raw["metrics"].items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
-            return f"its metric {name!r} is {value!r}"
-    for name in _MATRICES:
-        if raw.get(name) is not None and not _is_square(raw[name]):
-            return f"its {name!r} is not a square matrix of numbers"
-    confusion = raw.get("confusion")
-    if confusion is not None and not (
-        isinstance(confusion, dict) and confusion.get("by") in ("class", "task") and _is_square(confusion.get("counts"))
-    ):
-        return "its 'confusion' is no square matrix of counts by class or task"
-    return None
-
-
-def _is_square(rows: Any) -> bool:
-    try:
-        array = np.array(rows, dtype=np.float64)  # None becomes NaN
-    except (TypeError, ValueError):
-        return False
-    return array.ndim == 2 and array.shape[0] == array.shape[1] >= 1
+def _to_bytes(result: Mapping[str, Any]) -> bytes:
+    raw = _encode(result)
+    return (json.dumps({**raw, CHECKSUM: checksum_of_json(raw)}, indent=1, allow_nan=False) + "\n").encode()
 
 
 def _encode(value: Any) -> Any:
@@ -231,30 +179,3 @@ def _encode(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else f"{value:g}"
     return value
-
-
-def _decode(raw: dict[str, Any]) -> dict[str, Any]:
-    """Arrays, and NaN for null, where numbers belong."""
-    result = {"experiment": "", "diverged": None, "environment": {}, "executor": {}, "anytime": None, **raw}
-    result.setdefault("config_hash", config_hash(raw["config"]))
-    result["config"] = _with_infinities(raw["config"])
-    result["metrics"] = {name: math.nan if v is None else float(v) for name, v in raw["metrics"].items()}
-    for name in (*_MATRICES, "newest_share"):
-        if raw.get(name) is not None:
-            result[name] = np.array(raw[name], dtype=np.float64)
-    for name in ("untrained", "anytime"):
-        if raw.get(name) is not None:
-            result[name] = {
-                key: np.array(part, dtype=np.int64 if key in ("step", "task") else np.float64)
-                for key, part in raw[name].items()
-            }
-    if raw.get("confusion") is not None:
-        result["confusion"] = {**raw["confusion"], "counts": np.array(raw["confusion"]["counts"], dtype=np.int64)}
-    return result
-
-
-def _with_infinities(value: Any) -> Any:
-    """The strings "inf" and "-inf" of a configuration as the numbers they stand for, as before writing."""
-    if isinstance(value, dict):
-        return {name: _with_infinities(part) for name, part in value.items()}
-    return float(value) if value in ("inf", "-inf") else value

@@ -25,6 +25,9 @@ FIRST = ("finetune", "joint", "er", "er_ace", "der", "derpp")
 FOUND = ("class", "fingerprint", "attributes", "weights_digest")
 """What a network's description holds beside its settings: of what was built, or read."""
 
+_TOLD_FROM_ALL = ("scenario", "network")
+"""Sections by which numbers of different methods are told apart too: accuracies on other data are no rivals."""
+
 
 @dataclass(frozen=True, eq=False)
 class Setting:
@@ -46,6 +49,11 @@ class Setting:
     def config(self) -> dict[str, Any]:
         """The configuration (its seeds are those of the first run)."""
         return self.runs[0]["config"]
+
+    @property
+    def experiment(self) -> str:
+        """The experiment that ran it first."""
+        return str(self.runs[0].get("experiment", ""))
 
     @property
     def method(self) -> str:
@@ -148,7 +156,9 @@ def group(runs: Iterable[Mapping[str, Any]]) -> tuple[Setting, ...]:
 def families(settings: Sequence[Setting]) -> tuple[Family, ...]:
     """Put every setting beside its counterpart without a mask.
 
-    That is the one whose configuration is equal but for the mask, or else the only one of that method without a mask.
+    That is the one whose configuration is equal but for the mask; or else, for settings that were tuned apart, the only
+    one of that method without a mask on these tasks (of that experiment, if there are more), unless its memory, network
+    or use of seeds is another.
     """
     plains = [s for s in settings if s.dial.kind == "none" and not s.dial.extras]
     kin: dict[Any, list[Setting]] = defaultdict(list)
@@ -171,7 +181,9 @@ def _counterpart(setting: Setting, plains: Sequence[Setting]) -> Setting | None:
     same = [p for p in plains if p.method == setting.method]
     equal = [p for p in same if _unmasked_hash(p.config) == _unmasked_hash(setting.config)]
     close = equal or [p for p in same if _tasks(p) == _tasks(setting)]
-    return close[0] if len(close) == 1 else None
+    if len(close) > 1:  # a folder may hold several experiments
+        close = [p for p in close if p.experiment == setting.experiment]
+    return close[0] if len(close) == 1 and _conditions(close[0]) == _conditions(setting) else None
 
 
 def difference(setting: Setting, reference: Setting, metric: str, confidence: float = 0.95) -> metrics.Interval:
@@ -194,22 +206,31 @@ def _tasks(setting: Setting) -> Any:
     return setting.config.get("scenario"), np.shape(setting.runs[0]["class_incremental"])
 
 
+def _conditions(setting: Setting) -> Any:
+    """What no tuning changes, so that a difference between settings that are not equal in it says nothing of masks."""
+    return [setting.config.get(name) for name in ("memory", "network", "randomness")]
+
+
 def _unmasked_hash(config: Mapping[str, Any]) -> str:
     kept = {name: part for name, part in config.items() if name not in ("mask", "seeds")}
     return hashlib.blake2b(json.dumps(kept, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()
 
 
 def _varying(settings: Sequence[Setting]) -> list[str]:
-    """What tells each setting from the others of its method, mask and seeds aside."""
+    """What tells each setting from the others of its method, mask and seeds aside; by data and network, from all."""
     parts = [{name: part for name, part in s.config.items() if name not in ("mask", "seeds")} for s in settings]
-    of_method: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    names = sorted(set().union(*parts))
+    every: dict[tuple[str, str], dict[str, Any]] = {}  # forms of a section by method, each once: grids have thousands
     for s, part in zip(settings, parts, strict=True):
-        of_method[s.method].append(part)
+        for name in names:
+            for method in (s.method, ""):
+                every.setdefault((method, name), {})[repr(part.get(name))] = part.get(name)
     found = []
     for s, part in zip(settings, parts, strict=True):
         words = []
-        for name in sorted(set().union(*of_method[s.method])):
-            words += _differing(name, part.get(name), [other.get(name) for other in of_method[s.method]])
+        for name in names:
+            others = every["" if name in _TOLD_FROM_ALL else s.method, name]
+            words += _differing(name, part.get(name), list(others.values()))
         found.append(" ".join(words))
     return found
 
@@ -258,4 +279,4 @@ def flat_config(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _natural(text: str) -> list[tuple[float, str]]:
     """Sorts numbers in a name by value: size=50 before size=200."""
     parts = text.replace("=", " ").split()
-    return [(float(p), "") if p.replace(".", "", 1).isdigit() else (-1.0, p) for p in parts]
+    return [(float(p), "") if p.replace(".", "", 1).isdecimal() else (-1.0, p) for p in parts]

@@ -135,6 +135,8 @@ def _read(path: str | os.PathLike[str], *, weights: bool = True) -> tuple[Networ
         raise MissingDataError(message(where, "must be a file of weights, and is a folder"))
     if not Path(path).exists():
         raise MissingDataError(message(where, "must be a file of weights, and is not there"))
+    if not Path(path).is_file():  # a FIFO would wait for its writer
+        raise DataError(message(where, "must be a regular file, and is none"))
     text, tensors = read_safetensors(where, _KEY, weights=weights)
     return NetworkInfo.from_text(text, where), tensors
 
@@ -150,6 +152,11 @@ def read_safetensors(where: str, key: str, *, weights: bool = True) -> tuple[str
     Raises:
         DataError: It is no safetensors file, or not all of it.
     """
+    try:
+        with open(where, "rb"):  # safetensors calls any file missing that it cannot open
+            pass
+    except OSError as error:
+        raise DataError(message(where, f"must be a file that can be read ({error.strerror})")) from None
     try:
         with safe_open(where, framework="pt") as file:
             text = (file.metadata() or {}).get(key)

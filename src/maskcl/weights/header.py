@@ -124,13 +124,13 @@ class NetworkInfo:
         try:
             header = json.loads(str(text))
             version, writer = header["format"], header["maskcl"]
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             raise DataError(message(where, "must have a header that maskcl wrote, and has another")) from None
         hint = f"it was written by maskcl {writer}, and this is {maskcl.__version__}"
         check(version == FORMAT, where, f"must have a header of format {FORMAT}", version, error=DataError, hint=hint)
         try:
             return _checked(header)
-        except (ValueError, TypeError, KeyError, IndexError) as error:
+        except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
             raise DataError(message(where, f"must have a header that is whole ({type(error).__name__})")) from None
 
 

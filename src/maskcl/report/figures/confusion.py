@@ -53,7 +53,8 @@ def _counts(setting: Setting) -> tuple[list[str], Any, list[int], str] | None:
         return None
     orders = {tuple(map(tuple, run["tasks"])) for run in runs}
     by_class = len(orders) == 1 and all(run["confusion"]["by"] == "class" for run in runs)
-    counts = sum(_arranged(run, by_class=by_class) for run in runs)
+    arranged = [_arranged(run, by_class=by_class) for run in runs]
+    counts = sum(found for found in arranged if found.shape == arranged[0].shape)
     tasks = runs[0]["tasks"]
     names = [str(c) for classes in tasks for c in classes] if by_class else [str(t + 1) for t in range(len(tasks))]
     edges = np.cumsum([len(classes) for classes in tasks])[:-1].tolist() if by_class else []

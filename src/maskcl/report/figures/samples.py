@@ -26,6 +26,7 @@ def samples(results: Results) -> Figure | None:
     if setting is None:
         return None
     records = [run["samples"][-1] for run in setting.runs if run["status"] == "finished"]
+    records = [record for record in records if len(record["classes"]) == len(records[0]["classes"])]
     pictures, classes = _pictures(records[0]), records[0]["classes"][:MOST_CLASSES]
     columns = max(2, len(classes))  # two panels stand below the pictures
     figure = style.empty_canvas((max(6.5, 0.85 * columns + 1.6), 6.2))
@@ -70,7 +71,8 @@ def _pictures(record: dict[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:
 def _before_and_after(axes: Axes, records: list[dict[str, Any]], name: str, label: str, scale: float = 1.0) -> None:
     classes = records[0]["classes"]
     for when, colour, marker in (("before", style.GREY, "o"), ("after", "#0072b2", "^")):
-        values = scale * np.array([record[f"{name}_{when}"] for record in records])
+        values = scale * np.array([record[f"{name}_{when}"] for record in records], float)
+        values[~np.isfinite(values)] = np.nan  # a sample may lie beyond all numbers
         if len(values) > 1:
             style.seeds(axes, np.tile(np.arange(len(classes)), len(values)), values.ravel(), colour, beside=4.5)
         axes.plot(
@@ -79,5 +81,6 @@ def _before_and_after(axes: Axes, records: list[dict[str, Any]], name: str, labe
     axes.set_xticks(range(len(classes)), [str(c) for c in classes])
     axes.set_xlabel("old class")
     axes.set_title(label, fontsize=9)
-    axes.set_ylim(0, 1.08 * axes.dataLim.y1)  # marks at the top are whole
+    if np.isfinite(axes.dataLim.y1) and axes.dataLim.y1 > 0:
+        axes.set_ylim(0, 1.08 * axes.dataLim.y1)  # marks at the top are whole
     axes.legend(loc="best", fontsize=8)

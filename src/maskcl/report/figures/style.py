@@ -81,6 +81,7 @@ def look() -> Iterator[None]:
     }
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)  # names in any script: a box
+        warnings.filterwarnings("ignore", "constrained_layout not applied", UserWarning)  # names longer than figures
         mpl.rcdefaults()  # whatever the user's own configuration says
         mpl.rcParams.update(settings)
         yield

@@ -1,0 +1,205 @@
+"""Estimates before a run: the groups are those that will train, steps and rows are counted, nothing is changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from engine.small import SCENARIO, scenario, spec
+
+from maskcl.cfgm import Cfgm
+from maskcl.engine import Population, run_population
+from maskcl.engine import forecast as module
+from maskcl.engine.forecast import forecast
+from maskcl.engine.groups import grouped
+from maskcl.engine.resources import member_bytes
+from maskcl.methods import REGISTRY, Method, Needs, Step
+from maskcl.networks import ConvNet
+
+IMAGES = scenario(2, rows=8, shape=(3, 8, 8), classes=4)
+
+
+class Clock:
+    """Time that stands still, but for what is told to take some."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+@pytest.mark.parametrize("key", list(REGISTRY))
+@pytest.mark.parametrize("executor", ["stack", "loop"])
+def test_every_method_is_estimated(key: str, executor: str) -> None:
+    found = forecast([spec(key, seed=seed) for seed in range(2)], executor=executor, threads=1)
+    assert found.seconds is not None
+    assert 0 < found.seconds < np.inf
+    assert [len(one.group.indices) for one in found.groups] == ([2] if executor == "stack" else [1, 1])
+    assert all(one.seconds is not None and one.seconds > 0 for one in found.groups)
+
+
+def test_masks_samples_and_evaluations_within_tasks_are_estimated() -> None:
+    one = spec("er", cfgm=Cfgm(step=1.0), training={"evaluate_every": 3})
+    assert forecast([one], threads=1).seconds is not None
+
+
+def test_groups_are_those_that_will_train() -> None:
+    specs = [spec("er", seed=s) for s in range(3)] + [spec("er", tasks=IMAGES, network=ConvNet(hidden=(4,)))]
+    crews = grouped(specs, executor="auto", group_size=None, threads=1)
+    found = forecast(specs, threads=1)
+    own = [[(g.indices, g.choice.stacked, g.threads, g.workers) for g in crew] for crew in crews]
+    told = [
+        [(f.group.indices, f.group.choice.stacked, f.group.threads, f.group.workers) for f in c] for c in found.crews
+    ]
+    assert told == own
+    outcomes = run_population(specs, threads=1)
+    sizes = {i: len(one.group.indices) for one in found.groups for i in one.group.indices}
+    assert [outcome.executor["group_size"] for outcome in outcomes] == [sizes[i] for i in range(len(specs))]
+
+
+def test_memory_is_that_of_the_members_at_work_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module._Trial, "seconds", lambda self: 1.0)
+    specs = [spec("er", seed=seed) for seed in range(6)]
+    one = member_bytes(specs[0])
+    tables = 8 * (SCENARIO.dataset.train_inputs.size + SCENARIO.eval_inputs.size)  # float32 becomes float64: copies
+    assert [group.num_bytes for group in forecast(specs, threads=2).groups] == [3 * one, 3 * one]
+    assert forecast(specs, threads=2).num_bytes == tables + 6 * one
+    assert forecast(specs, threads=1).num_bytes == tables + 6 * one
+    assert forecast(specs, threads=1, group_size=2).num_bytes == tables + 2 * one
+
+
+def test_groups_side_by_side_share_the_time_and_the_longest_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module._Trial, "seconds", lambda self: 10.0 * len(self.specs))
+    specs = [spec("er", seed=seed) for seed in range(6)]
+    assert forecast(specs, threads=1).seconds == 60
+    assert forecast(specs, threads=2).seconds == 30
+    assert forecast(specs, threads=2, group_size=5).seconds == 30
+    assert forecast([*specs, spec("finetune")], threads=1, executor="loop").seconds == 70
+
+
+@pytest.mark.parametrize("key", ["er", "joint", "gdumb", "bic", "finetune"])
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_all_steps_of_all_phases_are_counted(
+    key: str, epochs: int, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = spec(key, training={} if key == "gdumb" else {"epochs": epochs})
+    monkeypatch.setattr(module._Trial, "_seconds_a_step", lambda *_: 2.0)
+    monkeypatch.setattr(module._Trial, "_seconds_a_row", lambda *_: 0.0)
+    total = Population([one], stacked=True).num_steps(0)
+    assert total > 3
+    assert forecast([one], threads=1).seconds == 2 * total
+
+
+def test_all_evaluations_are_counted(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module._Trial, "_seconds_a_step", lambda *_: 0.0)
+    monkeypatch.setattr(module._Trial, "_seconds_a_row", lambda *_: 1.0)
+    rows = sum(map(len, SCENARIO.eval_rows))
+
+    def seconds(*specs: Any) -> float | None:
+        return forecast(specs, threads=1).seconds
+
+    assert seconds(spec("finetune")) == 4 * rows  # untrained, and after each of three tasks
+    assert seconds(spec("finetune"), spec("finetune", seed=1)) == 8 * rows
+    assert seconds(spec("joint")) == 2 * rows
+    steps = Population([spec("finetune")], stacked=True).num_steps(0)
+    assert seconds(spec("finetune", training={"evaluate_every": 2})) == (4 + steps // 2) * rows
+    train = sum(map(len, SCENARIO.train_rows))
+    assert seconds(spec("ewc")) == 4 * rows + train  # which are looked at when tasks end
+
+
+def test_steps_of_the_first_task_and_of_later_ones_are_told_apart_and_each_is_measured_once(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, tuple[int, ...]]] = []
+
+    def rate(self: Any, crew: Any, task: int, phase: Any, steps: Any) -> float:
+        asked.append((task, steps[0].sizes))
+        return 5.0 if task else 1.0
+
+    monkeypatch.setattr(module._Trial, "_seconds_a_step", rate)
+    monkeypatch.setattr(module._Trial, "_seconds_a_row", lambda *_: 0.0)
+    population = Population([spec("er")], stacked=True)
+    first, rest = population.num_steps(0, [0]), population.num_steps(0, [1, 2])
+    assert forecast([spec("er"), spec("er", seed=1)], threads=1).seconds == first + 5 * rest
+    assert asked == [(0, (4,)), (1, (4, 3))]  # with rows of the memory, though nothing was trained before
+
+
+def test_a_slow_step_is_measured_once_and_many_fast_ones_within_their_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, counts = Clock(), list[int]()
+    monkeypatch.setattr(module, "time", clock)
+
+    class Trainer:
+        def __init__(self, cost: float) -> None:
+            self.cost = cost
+
+        def run(self, steps: Any, *, every: int, tell: Any) -> torch.Tensor:
+            counts.append(len(steps))
+            clock.now += self.cost * len(steps)
+            return torch.zeros(1)
+
+    trial = object.__new__(module._Trial)
+    trial.moment = 1.0
+    for cost, each in ((30.0, [1]), (0.125, [1, 8]), (0.01, [1, 19])):
+        crew: Any = type("Crew", (), {"trainer": lambda self, *_, cost=cost: Trainer(cost)})()
+        assert trial._seconds_a_step(crew, 0, None, [None] * 20) == pytest.approx(cost)  # type: ignore[arg-type,list-item]
+        assert counts == each
+        counts.clear()
+
+
+def test_what_a_short_look_cannot_tell_is_not_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = spec("er", tasks=IMAGES, network=ConvNet(hidden=(4,)))
+    compiled = replace(compiled, training=replace(compiled.training, compile=True))
+    found = forecast([compiled, spec("finetune")], threads=1)
+    assert sorted(one.seconds is None for one in found.groups) == [False, True]
+    assert found.seconds is None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expectant(Method):
+    """Counts on what it left in the state when the first task ended."""
+
+    key: ClassVar[str] = "expectant"
+    title: ClassVar[str] = "Expectant"
+
+    @property
+    def needs(self) -> Needs:
+        return Needs()
+
+    def loss(self, step: Step) -> torch.Tensor:
+        if not step.current.reshape(-1)[0]:  # class 0 is of the first task
+            raise RuntimeError("no task has ended")
+        return step.split(self.losses(step))[0].mean(-1)
+
+
+def test_a_method_that_counts_on_a_tasks_end_is_not_estimated_and_nothing_fails() -> None:
+    found = forecast([replace(spec("finetune"), method=Expectant())], threads=1)
+    assert found.seconds is None
+    assert found.num_bytes > 0
+
+
+def test_an_estimate_changes_nothing() -> None:
+    specs = [spec("derpp", seed=seed) for seed in range(2)]
+    before, threads = torch.random.get_rng_state(), torch.get_num_threads()
+    alone = run_population(specs, threads=1)
+    forecast(specs, threads=1)
+    after = run_population(specs, threads=1)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert torch.get_num_threads() == threads
+    for mine, other in zip(alone, after, strict=True):
+        assert np.array_equal(mine.confidence, other.confidence, equal_nan=True)
+
+
+def test_nothing_to_run_takes_nothing() -> None:
+    found = forecast([])
+    assert (found.crews, found.seconds, found.num_bytes) == ((), 0, 0)
