@@ -119,15 +119,16 @@ def _main(folder: str, argv: list[str], said: list[str], largest: int | None, us
     for number, path in enumerate(said, 1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), number)
     sys.stdout, sys.stderr = (os.fdopen(os.dup(number), "w", buffering=1) for number in (1, 2))
-    if largest is not None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
-    if user is not None:
-        os.setuid(user)
     sys.path.insert(0, str(Path(__file__).parents[1]))
     import faults.faulty  # noqa: F401  methods with faults are known to experiments here
 
     from maskcl.cli import main
 
+    if largest is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+    if user is not None:
+        main([*argv, "--dry-run"])  # another user may not read Python's own modules: these are imported by now
+        os.setuid(user)
     sys.exit(main(argv))
 
 

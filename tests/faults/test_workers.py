@@ -5,16 +5,25 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from faults.commands import EXPERIMENT, ONE, Command, left_over, listed, lives, prepared, results, workers
+from faults.commands import EXPERIMENT, ONE, PATIENCE, Command, left_over, listed, lives, prepared, results, workers
 
 from maskcl.claims import Claims
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are looked for in /proc")
 
 LONG = ONE.replace("epochs = 2", "epochs = 2000").replace("checkpoint_every = 25", "checkpoint_every = 500")
+
+
+def gone(pid: int) -> None:
+    """Wait until a process is no more."""
+    ends = time.monotonic() + PATIENCE
+    while lives(pid):
+        assert time.monotonic() < ends, f"process {pid} lives on"
+        time.sleep(0.01)
 
 
 def test_a_worker_that_is_killed_costs_no_run(tmp_path: Path) -> None:
@@ -54,8 +63,7 @@ def test_workers_end_with_their_parent_and_leave_checkpoints(tmp_path: Path) -> 
     (worker,) = workers(command.pid)
     command.kill()
     before = command.written()
-    while lives(worker):
-        pass
+    gone(worker)
     assert command.written() == before + 1
     assert not [name for name in listed(folder / "out" / ".maskcl" / "checkpoints") if name.endswith(".tmp")]
     with Claims(folder / "out" / ".maskcl") as claims:
@@ -77,6 +85,6 @@ def test_ctrl_c_ends_workers_too(signals: int, tmp_path: Path) -> None:
             command.process.join(0.2)
             command.signal(signal.SIGINT)
     assert command.status() == 130
-    assert not lives(worker)
+    gone(worker)
     assert command.err.startswith("stopped: what was finished is kept in out")
     assert command.written() == before + (2 - signals)

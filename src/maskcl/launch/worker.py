@@ -149,4 +149,3 @@ def main() -> int:
                 send({"failed": piece["keys"], "reason": raised(error)})
             send({"done": True})
     return 0
-
