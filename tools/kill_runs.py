@@ -50,6 +50,8 @@ STARTING, TRAINING, PAGE = "before it had claimed a run", "in training, or betwe
 CHECKPOINT, RESULT = "writing a checkpoint", "writing a result or weights"
 EARLY = 0.1
 """Share of kills before a run is claimed: there is little to break."""
+LATE = 0.2
+"""Share of runs that are killed though all their results are there."""
 
 
 class Folder:
@@ -69,15 +71,18 @@ class Folder:
         """Run the command."""
         return subprocess.Popen(COMMAND, cwd=self.path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
-    def claims(self) -> bool:
-        """Whether a process has claimed runs, or left it so."""
-        return (self.out / ".maskcl" / "claims").exists()
+    def claimed(self, process: subprocess.Popen[str]) -> bool:
+        """Whether a process has claimed runs."""
+        try:
+            return f"-{process.pid}-" in (self.out / ".maskcl" / "claims").read_text()
+        except OSError:
+            return False
 
     def documents(self) -> list[Path]:
         """Results."""
         return list(self.out.glob("*/seed-*.json"))
 
-    def where(self, expected: int) -> str:
+    def where(self, process: subprocess.Popen[str], expected: int) -> str:
         """What a process was doing when it was killed, by what it has left since this was last asked."""
         half = set(self.out.glob("**/.*.tmp"))
         new, self._half = half - self._half, half
@@ -87,7 +92,7 @@ class Folder:
             return RESULT
         if len(self.documents()) == expected:
             return PAGE
-        return TRAINING if self.claims() else STARTING
+        return TRAINING if self.claimed(process) else STARTING
 
     def files(self) -> dict[str, Any]:
         """Results and weights, without times and how many ran side by side; and what should not be left."""
@@ -101,8 +106,9 @@ class Folder:
             told = json.loads(path.read_text())
             for part, key in ((told, "seconds"), (told, "timings"), (told["origin"], "date")):
                 del part[key]
-            del told["executor"]["workers"]
-            found[name] = json.dumps(told)
+            for key in ("workers", "group_size"):  # which follow the load of the machine, and change no number
+                del told["executor"][key]
+            found |= {f"{name}: {key}": json.dumps(value) for key, value in told.items()}
         return found
 
 
@@ -113,7 +119,7 @@ def main() -> int:
     with TemporaryDirectory() as place:
         whole = Folder(Path(place) / "whole")
         process = whole.begin()
-        start, training = timed(process, whole.claims), timed(process, whole.documents)
+        start, training = timed(process, lambda: whole.claimed(process)), timed(process, whole.documents)
         assert process.wait() == 0
         expected, count = whole.files(), len(whole.documents())
         while kills.total() < wanted:
@@ -123,13 +129,15 @@ def main() -> int:
                 process = folder.begin()
                 if kills.total() < wanted:
                     early = chance.random() < EARLY
-                    if not early:
-                        timed(process, lambda: folder.claims() or len(folder.documents()) == count)  # noqa: B023
+                    if len(folder.documents()) == count and chance.random() > LATE:
+                        process.wait()
+                    elif not early:
+                        timed(process, lambda: folder.claimed(process))  # noqa: B023
                     wait(process, chance.uniform(0, start if early else training / 2))
                     if process.poll() is None:
                         process.kill()
                         process.wait()
-                        kills[folder.where(count)] += 1
+                        kills[folder.where(process, count)] += 1
                         print(f"{kills.total()} of {wanted} kills, {runs} runs", file=sys.stderr)
                         continue
                 _, said = process.communicate()
@@ -144,7 +152,7 @@ def main() -> int:
     for name in (STARTING, TRAINING, CHECKPOINT, RESULT, PAGE):
         print(f"| {name} | {kills[name]} |")
     print(f"| together | {kills.total()} |")
-    print(f"\n{runs} runs of {len(expected)} files each came to their end; {len(different)} files differ.")
+    print(f"\n{runs} runs of {2 * count} files each came to their end; {len(different)} parts differ.")
     print("\n".join(different))
     return int(bool(different))
 

@@ -148,7 +148,9 @@ def prepared(folder: Path, text: str = EXPERIMENT) -> Path:
 
 
 def results(folder: Path, *, executors: bool = True) -> dict[str, str | bytes]:
-    """All result files, and weights: the text of each but for times and how many ran side by side.
+    """All result files, and weights: the text of each but for times, and how many were trained together or side by side.
+
+    These follow the load of the machine, and change no number.
 
     Args:
         folder: Where `out` lies.
@@ -161,7 +163,8 @@ def results(folder: Path, *, executors: bool = True) -> dict[str, str | bytes]:
             found[name] = path.read_bytes()
             continue
         document = json.loads(path.read_text())
-        del document["seconds"], document["timings"], document["origin"]["date"], document["executor"]["workers"]
+        del document["seconds"], document["timings"], document["origin"]["date"]
+        del document["executor"]["workers"], document["executor"]["group_size"]
         if not executors:
             del document["executor"], document["origin"]["command"]
         found[name] = json.dumps(document)
