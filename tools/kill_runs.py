@@ -13,13 +13,14 @@ from __future__ import annotations
 import json
 import os
 import random
-import re
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 EXPERIMENT = """
 name = "faults"
@@ -35,7 +36,7 @@ size = 50
 hidden = [32]
 
 [training]
-epochs = 3
+epochs = 6
 evaluate_every = 40
 checkpoint_every = 5
 save_weights = true
@@ -45,8 +46,70 @@ method = ["er", "derpp"]
 mask = ["none", { leak = 0.1 }]
 """
 COMMAND = [sys.executable, "-m", "maskcl", "run", "faults.toml", "--out", "out", "--quiet"]
-STARTING, WRITING, RESULTS = "before it had claimed a run", "writing a checkpoint", "after its first result"
-TRAINING = "training, or between two files"
+STARTING, TRAINING, PAGE = "before it had claimed a run", "in training, or between two files", "after its last result"
+CHECKPOINT, RESULT = "writing a checkpoint", "writing a result or weights"
+EARLY = 0.1
+"""Share of kills before a run is claimed: there is little to break."""
+LATE = 0.2
+"""Share of runs that are killed though all their results are there."""
+
+
+class Folder:
+    """A run on its way.
+
+    Args:
+        path: Where; made here.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.out = path, path / "out"
+        self._half = set[Path]()
+        path.mkdir()
+        (path / "faults.toml").write_text(EXPERIMENT)
+
+    def begin(self) -> subprocess.Popen[str]:
+        """Run the command."""
+        return subprocess.Popen(COMMAND, cwd=self.path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    def claimed(self, process: subprocess.Popen[str]) -> bool:
+        """Whether a process has claimed runs."""
+        try:
+            return f"-{process.pid}-" in (self.out / ".maskcl" / "claims").read_text()
+        except OSError:
+            return False
+
+    def documents(self) -> list[Path]:
+        """Results."""
+        return list(self.out.glob("*/seed-*.json"))
+
+    def where(self, process: subprocess.Popen[str], expected: int) -> str:
+        """What a process was doing when it was killed, by what it has left since this was last asked."""
+        half = set(self.out.glob("**/.*.tmp"))
+        new, self._half = half - self._half, half
+        if any(path.parent.name == "checkpoints" for path in new):
+            return CHECKPOINT
+        if any(path.name.startswith(".seed-") for path in new):
+            return RESULT
+        if len(self.documents()) == expected:
+            return PAGE
+        return TRAINING if self.claimed(process) else STARTING
+
+    def files(self) -> dict[str, Any]:
+        """Results and weights, without times and how many ran side by side; and what should not be left."""
+        found: dict[str, Any] = {str(path.relative_to(self.out)): "left" for path in self.out.glob("*-*/.*")}
+        found |= {".maskcl": "left"} if (self.out / ".maskcl").exists() else {}
+        for path in self.out.glob("*/seed-*"):
+            name = path.relative_to(self.out).as_posix()
+            if path.suffix != ".json":
+                found[name] = path.read_bytes()
+                continue
+            told = json.loads(path.read_text())
+            for part, key in ((told, "seconds"), (told, "timings"), (told["origin"], "date")):
+                del part[key]
+            for key in ("workers", "group_size"):  # which follow the load of the machine, and change no number
+                del told["executor"][key]
+            found |= {f"{name}: {key}": json.dumps(value) for key, value in told.items()}
+        return found
 
 
 def main() -> int:
@@ -54,85 +117,60 @@ def main() -> int:
     wanted, chance = int(os.environ.get("COUNT") or 100), random.Random(int(os.environ.get("SEED") or 0))
     kills, runs, different = Counter[str](), 0, list[str]()
     with TemporaryDirectory() as place:
-        began = time.monotonic()
-        expected = finished(Path(place) / "whole")
-        start, whole = started(), time.monotonic() - began
+        whole = Folder(Path(place) / "whole")
+        process = whole.begin()
+        start, training = timed(process, lambda: whole.claimed(process)), timed(process, whole.documents)
+        assert process.wait() == 0
+        expected, count = whole.files(), len(whole.documents())
         while kills.total() < wanted:
-            folder = Path(place) / str(runs)
+            folder = Folder(Path(place) / str(runs))
             runs += 1
             while True:
-                process = begun(folder)
-                delay = start + chance.uniform(0, max(1.0, (whole - start) / 2)) if kills.total() < wanted else None
-                try:
-                    process.wait(delay)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
-                    kills[where(folder)] += 1
-                    print(f"\r{kills.total()} of {wanted} kills, {runs} runs", end="", file=sys.stderr, flush=True)
-                    continue
-                if process.returncode != 0:
-                    assert process.stderr is not None
-                    print(f"\n{process.stderr.read()}", file=sys.stderr)
+                process = folder.begin()
+                if kills.total() < wanted:
+                    early = chance.random() < EARLY
+                    if len(folder.documents()) == count and chance.random() > LATE:
+                        process.wait()
+                    elif not early:
+                        timed(process, lambda: folder.claimed(process))  # noqa: B023
+                    wait(process, chance.uniform(0, start if early else training / 2))
+                    if process.poll() is None:
+                        process.kill()
+                        process.wait()
+                        kills[folder.where(process, count)] += 1
+                        print(f"{kills.total()} of {wanted} kills, {runs} runs", file=sys.stderr)
+                        continue
+                _, said = process.communicate()
+                if process.returncode != 0 or said:
+                    print(said, file=sys.stderr)
                     return 1
                 break
-            found = files(folder)
-            different += [
-                f"run {runs - 1}: {name}" for name in expected | found if expected.get(name) != found.get(name)
-            ]
-            different += [f"run {runs - 1}: {path.name} is left" for path in (folder / "out").glob("*-*/.*")]
-            different += [f"run {runs - 1}: .maskcl is left"] if (folder / "out" / ".maskcl").exists() else []
-    print("\n\n| killed | times |\n| --- | --- |", file=sys.stdout)
-    for name in (STARTING, TRAINING, WRITING, RESULTS):
+            found = folder.files()
+            names = sorted(name for name in expected | found if expected.get(name) != found.get(name))
+            different += [f"run {runs - 1}: {name}" for name in names]
+    print("| killed | times |\n| --- | --- |")
+    for name in (STARTING, TRAINING, CHECKPOINT, RESULT, PAGE):
         print(f"| {name} | {kills[name]} |")
     print(f"| together | {kills.total()} |")
-    print(f"\n{runs} runs of {len(expected)} files each came to their end; {len(different)} files differ.")
+    print(f"\n{runs} runs of {2 * count} files each came to their end; {len(different)} parts differ.")
     print("\n".join(different))
     return int(bool(different))
 
 
-def begun(folder: Path) -> subprocess.Popen[str]:
-    """The command, begun in a folder."""
-    folder.mkdir(exist_ok=True)
-    (folder / "faults.toml").write_text(EXPERIMENT)
-    return subprocess.Popen(COMMAND, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-
-
-def finished(folder: Path) -> dict[str, str | bytes]:
-    """Files of a run that is never killed."""
-    assert begun(folder).wait() == 0
-    return files(folder)
-
-
-def started() -> float:
-    """Seconds until a command does something."""
+def timed(process: subprocess.Popen[str], holds: Callable[[], Any]) -> float:
+    """Seconds until something holds, or the process ends."""
     began = time.monotonic()
-    subprocess.run([sys.executable, "-c", "import maskcl.cli.experiments, maskcl.experiment"], check=True)
+    while process.poll() is None and not holds():
+        time.sleep(0.01)
     return time.monotonic() - began
 
 
-def where(folder: Path) -> str:
-    """What a process was doing when it was killed, by what lies in its folder."""
-    private = folder / "out" / ".maskcl"
-    if any((folder / "out").glob("*/seed-*.json")):
-        return RESULTS
-    if any(path.suffix == ".tmp" for path in private.glob("checkpoints/.*")):
-        return WRITING
-    return TRAINING if (private / "claims").exists() else STARTING
-
-
-def files(folder: Path) -> dict[str, str | bytes]:
-    """Results and weights of a folder, without times and how many ran side by side."""
-    found: dict[str, str | bytes] = {}
-    for path in sorted((folder / "out").glob("*/seed-*")):
-        name = path.relative_to(folder).as_posix()
-        if path.suffix != ".json":
-            found[name] = path.read_bytes()
-            continue
-        document = json.loads(path.read_text())
-        del document["seconds"], document["timings"], document["origin"]["date"], document["executor"]["workers"]
-        found[name] = re.sub(r"\s+", " ", json.dumps(document))
-    return found
+def wait(process: subprocess.Popen[str], seconds: float) -> None:
+    """Give a process so much time."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import re
 import resource
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,8 @@ class Command:
         raise AssertionError(f"waited in vain; stderr: {self.err}")
 
     def signal(self, number: int) -> None:
-        os.kill(self.pid, number)
+        with suppress(ProcessLookupError):  # it has ended
+            os.kill(self.pid, number)
 
     def kill(self) -> None:
         self.process.kill()
@@ -117,15 +119,16 @@ def _main(folder: str, argv: list[str], said: list[str], largest: int | None, us
     for number, path in enumerate(said, 1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), number)
     sys.stdout, sys.stderr = (os.fdopen(os.dup(number), "w", buffering=1) for number in (1, 2))
-    if largest is not None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
-    if user is not None:
-        os.setuid(user)
     sys.path.insert(0, str(Path(__file__).parents[1]))
     import faults.faulty  # noqa: F401  methods with faults are known to experiments here
 
     from maskcl.cli import main
 
+    if largest is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+    if user is not None:
+        main([*argv, "--dry-run"])  # another user may not read Python's own modules: these are imported by now
+        os.setuid(user)
     sys.exit(main(argv))
 
 
@@ -145,7 +148,9 @@ def prepared(folder: Path, text: str = EXPERIMENT) -> Path:
 
 
 def results(folder: Path, *, executors: bool = True) -> dict[str, str | bytes]:
-    """All result files, and weights: the text of each but for times and how many ran side by side.
+    """All result files, and weights: the text of each but for times, and how many were trained together or side by side.
+
+    These follow the load of the machine, and change no number.
 
     Args:
         folder: Where `out` lies.
@@ -158,7 +163,8 @@ def results(folder: Path, *, executors: bool = True) -> dict[str, str | bytes]:
             found[name] = path.read_bytes()
             continue
         document = json.loads(path.read_text())
-        del document["seconds"], document["timings"], document["origin"]["date"], document["executor"]["workers"]
+        del document["seconds"], document["timings"], document["origin"]["date"]
+        del document["executor"]["workers"], document["executor"]["group_size"]
         if not executors:
             del document["executor"], document["origin"]["command"]
         found[name] = json.dumps(document)

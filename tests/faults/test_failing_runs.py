@@ -56,8 +56,7 @@ def test_a_learning_rate_that_is_far_too_large(tmp_path: Path) -> None:
     folder = prepared(tmp_path, ONE)
     command = Command(folder, "-q", "--set", "grid.optimizer.lr=[0.05, 1e30]")
     assert command.status() == 3
-    assert "diverged" in command.out
-    assert sorted(diverged(folder), key=str) == [None, {"task": 0, "reason": REASON}] or True
+    assert "diverged" in command.out.lower()
     assert {str(one) for one in diverged(folder)} == {"None", str({"task": 0, "reason": REASON})}
     again = Command(folder, "-q", "--set", "grid.optimizer.lr=[0.05, 1e30]")
     assert again.status() == 3  # a run that diverged is done, and stays one that diverged

@@ -56,13 +56,20 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(place)], check=True)
 
 
-def test_a_disk_that_is_full(small_disk: Path) -> None:
-    folder = prepared(small_disk / "run", ONE)
+def test_a_disk_that_is_full_ends_it_and_it_goes_on_once_there_is_room(small_disk: Path, tmp_path: Path) -> None:
+    folder, other = prepared(small_disk / "run", ONE), prepared(tmp_path / "other", ONE)
     (folder / "filling").write_bytes(bytes(20_000))
     command = Command(folder, "-q")
     assert command.status() == 2
     *_, said = sentences(command)
     assert said.endswith("must be a file that can be written (No space left on device).")
+    assert not [name for name in left_over(folder) if name.endswith(".tmp")]
+    (folder / "filling").unlink()
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    again = Command(folder, "-q")
+    assert again.status() == 0, again.err
+    assert Command(other, "-q").status() == 0
+    assert results(folder) == results(other)
     assert left_over(folder) == []
 
 
@@ -83,6 +90,6 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_made(read
     os.chmod(readable, 0o755)  # what it says has to go somewhere
     command = Command(readable, "-q", user=NOBODY if os.getuid() == 0 else None)
     assert command.status() == 2
-    (said,) = sentences(command)
+    said = sentences(command)[-1]
     assert said == "error: out: must be a folder that can be written, got 'out'."
     assert list((readable / "out").iterdir()) == []

@@ -15,15 +15,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's"
 KILLS = 5
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str | bytes]:
-    folder = prepared(tmp_path_factory.mktemp("whole"))
-    assert Command(folder, "-q").status() == 0
-    assert left_over(folder) == []
-    return results(folder)
-
-
-def test_killed_and_begun_again_every_file_is_the_same(tmp_path: Path, whole: dict[str, str | bytes]) -> None:
+def test_killed_and_begun_again_every_file_is_the_same(tmp_path: Path, whole: Path) -> None:
     chance, kills = random.Random(0), 0
     for number in count():  # one run may end before it was killed often enough
         folder = prepared(tmp_path / str(number))
@@ -37,7 +29,7 @@ def test_killed_and_begun_again_every_file_is_the_same(tmp_path: Path, whole: di
             if command.status() == 0:
                 break
             assert command.status() == -9, command.err
-        assert results(folder) == whole
+        assert results(folder) == results(whole)
         assert left_over(folder) == []
         if kills >= KILLS:
             break
@@ -48,7 +40,7 @@ def _writes(folder: Path) -> bool:
     return any(name.endswith(".tmp") for name in listed(folder / "out" / ".maskcl" / "checkpoints"))
 
 
-def test_what_was_killed_in_the_middle_of_writing_is_no_result(tmp_path: Path, whole: dict[str, str | bytes]) -> None:
+def test_what_was_killed_in_the_middle_of_writing_is_no_result(tmp_path: Path, whole: Path) -> None:
     folder = prepared(tmp_path)
     command = Command(folder, "-q")
     assert command.until(command.written)
@@ -64,5 +56,5 @@ def test_what_was_killed_in_the_middle_of_writing_is_no_result(tmp_path: Path, w
     again = Command(folder, "-q")
     assert again.status() == 0
     assert again.err == "" or again.err.count("\n") == again.err.count("It is left alone.") == 1
-    assert results(folder) == whole
+    assert results(folder) == results(whole)
     assert [name for name in left_over(folder) if "er-11112222" not in name] == []

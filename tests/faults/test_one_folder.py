@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from faults.commands import EXPERIMENT, ONE, Command, left_over, prepared, results
+from faults.commands import ONE, Command, left_over, prepared, results
 
 
 @pytest.mark.parametrize("killed", [False, True])
@@ -29,9 +29,9 @@ def test_who_waits_says_for_whom_and_takes_over(killed: bool, tmp_path: Path) ->
     assert left_over(folder) == []
 
 
-def test_two_that_begin_together_make_what_one_makes(tmp_path: Path) -> None:
-    alone, shared = prepared(tmp_path / "alone", EXPERIMENT), prepared(tmp_path / "shared", EXPERIMENT)
-    commands = [Command(shared, "-q"), Command(shared, "-q"), Command(alone, "-q")]
-    assert [command.status() for command in commands] == [0, 0, 0]
-    assert results(shared) == results(alone)
-    assert left_over(shared) == []
+def test_two_that_begin_together_make_what_one_makes(tmp_path: Path, whole: Path) -> None:
+    folder = prepared(tmp_path)
+    commands = [Command(folder, "-q"), Command(folder, "-q")]
+    assert [command.status() for command in commands] == [0, 0]
+    assert results(folder) == results(whole)
+    assert left_over(folder) == []

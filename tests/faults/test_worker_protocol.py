@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -16,14 +15,14 @@ import pytest
 from faults.commands import EXPERIMENT, prepared
 
 from maskcl.launch import Recipe
+from maskcl.launch.worker import COMMAND
 
 
 class Worker:
     """A worker, and what it says."""
 
     def __init__(self, recipe: dict[str, Any]) -> None:
-        command = [sys.executable, "-m", "maskcl.launch.worker"]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.say(recipe)
 
     def say(self, what: Any) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -21,7 +20,7 @@ from maskcl.experiment.finished import finished
 from maskcl.experiment.in_process import checkpoints_of
 from maskcl.experiment.sharing import Share
 from maskcl.launch.pieces import pieces
-from maskcl.launch.worker import Recipe
+from maskcl.launch.worker import COMMAND, Recipe
 
 __all__ = ["Processes"]
 
@@ -171,7 +170,7 @@ class _Worker:
     def _started(self) -> subprocess.Popen[str]:
         environment = os.environ | {"OMP_NUM_THREADS": str(self._recipe.threads)}
         return subprocess.Popen(
-            [sys.executable, "-m", "maskcl.launch.worker"],
+            COMMAND,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment,
             start_new_session=True,
         )  # fmt: skip

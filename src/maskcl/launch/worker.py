@@ -26,7 +26,10 @@ from maskcl.experiment.in_process import InProcess
 from maskcl.experiment.sharing import Share
 from maskcl.experiment.stopping import stop_signals
 
-__all__ = ["Recipe", "main"]
+__all__ = ["COMMAND", "Recipe", "main"]
+
+COMMAND = (sys.executable, "-c", "import sys; from maskcl.launch.worker import main; sys.exit(main())")
+"""What starts one; not `-m`, which warns of modules that their package has imported by then."""
 
 Send = Callable[[dict[str, Any]], None]
 
@@ -146,7 +149,3 @@ def main() -> int:
                 send({"failed": piece["keys"], "reason": raised(error)})
             send({"done": True})
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
