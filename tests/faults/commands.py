@@ -120,9 +120,11 @@ def _main(folder: str, argv: list[str], said: list[str], largest: int | None, us
         os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), number)
     sys.stdout, sys.stderr = (os.fdopen(os.dup(number), "w", buffering=1) for number in (1, 2))
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    import faults.faulty  # noqa: F401  methods with faults are known to experiments here
+    from faults.faulty import make_known
 
     from maskcl.cli import main
+
+    make_known()
 
     if largest is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
@@ -148,7 +150,7 @@ def prepared(folder: Path, text: str = EXPERIMENT) -> Path:
 
 
 def results(folder: Path, *, executors: bool = True) -> dict[str, str | bytes]:
-    """All result files, and weights: the text of each but for times, and how many were trained together or side by side.
+    """All result files, and weights: the text of each but for times, and how many were trained together or at once.
 
     These follow the load of the machine, and change no number.
 
