@@ -71,7 +71,7 @@ def damaged(draw: Any) -> dict[str, Any]:
             del tree[key]
         elif change == "twice" and isinstance(tree, list):
             tree.insert(key, tree[key])
-        elif change == "scaled" and isinstance(tree[key], (int, float)):
+        elif change == "scaled" and isinstance(tree[key], (int, float)) and abs(tree[key]) < 1e300:
             tree[key] *= draw(st.sampled_from([-1, 0, 0.5, 2, 100]))
         elif change == "longer" and isinstance(tree[key], str):
             tree[key] += draw(st.text(max_size=20))

@@ -219,7 +219,7 @@ def _span(seconds: float) -> str:
     """A length of time as people say it.
 
     >>> _span(42), _span(130), _span(7300)
-    ('42 s', '2 min', '2 h 1 min')
+    ('42 s', '2 min', '2 h 2 min')
     """
     if seconds < 100:
         return f"{seconds:.0f} s"

@@ -123,7 +123,7 @@ def settings(kind: type[Mask] | type[Cfgm], *, needed: str | None = None) -> Rul
             raise DataError(message(f"{where}.{needed}", "must be there, and is missing"))
         for key, part in value.items():
             short = (
-                abs(part) < 1e300 if is_number(part) else not isinstance(part, (str, list, dict)) or len(part) < _LONG
+                abs(part) <= 1e300 if is_number(part) else not isinstance(part, (str, list, dict)) or len(part) < _LONG
             )
             must(short, f"{where}.{key}", "a number or a word", part)
         given: dict[str, Any] = {k: float(part) if part in ("inf", "-inf") else part for k, part in value.items()}
