@@ -11,7 +11,7 @@ DOCUMENTING := $(VENV)/documenting
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test examples test-ray test-slow check docs mutants bench clean
+.PHONY: help demo test examples test-ray test-slow check docs mutants faults bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ docs: $(DOCUMENTING) ## the documentation as a site, into site/; a warning fails
 
 mutants: $(INSTALLED) ## small errors put into src: the share that tests notice; hours, or SAMPLE=500, ONLY=src/maskcl/mask.py
 	ONLY="$(ONLY)" AGAIN="$(AGAIN)" SAMPLE="$(SAMPLE)" SHOW="$(SHOW)" OMP_NUM_THREADS=1 $(BIN)/python tools/mutants.py
+
+faults: $(INSTALLED) ## runs killed at 100 random moments (COUNT=1000: so many) and begun again: every file as if they were not
+	COUNT="$(COUNT)" SEED="$(SEED)" OMP_NUM_THREADS=1 $(BIN)/python tools/kill_runs.py
 
 bench: $(INSTALLED) ## speed, as ratios to a bare PyTorch loop
 	$(BIN)/maskcl bench
