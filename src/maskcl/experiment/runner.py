@@ -130,7 +130,7 @@ def carry_out(
         command: What was typed to have it run, which results tell.
         tell: Told in a sentence of checkpoints that cannot be used, and of other processes that are waited for.
         launcher: What trains the runs; None: this process.
-        failures: Gets the runs that an error has ended, while the others go on; None: the error is raised.
+        failures: Gets the runs that an error has ended, in order, while the others go on; None: the error is raised.
 
     Returns:
         All but of those that failed: none, if all did.
@@ -156,6 +156,6 @@ def carry_out(
         if claims is not None:
             tidy(planned, alone=claims.alone())
     if failures is not None:
-        failures += share.failures.values()
+        failures += [share.failures[id(run)] for run in planned.runs if id(run) in share.failures]
     done = [(run.done or share.found.get(id(run))) for run in planned.runs]
     return [document for document in done if document is not None]
