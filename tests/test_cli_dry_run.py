@@ -12,6 +12,7 @@ from maskcl.cli import main
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("maskcl.engine.groups.free_cores", lambda: 1)  # how runs are grouped follows the load
     (tmp_path / "small.toml").write_text(SMALL)
     return tmp_path
 

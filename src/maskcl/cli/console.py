@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
 import time
 import warnings
@@ -29,6 +30,7 @@ __all__ = [
     "print_table",
     "progress",
     "set_level",
+    "typed_command",
 ]
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -133,6 +135,11 @@ def note(text: str) -> None:
     if sys.stderr is not None:
         with suppress(OSError):
             print(text, file=sys.stderr)
+
+
+def typed_command(ctx: typer.Context) -> str:
+    """The command as it was typed, for results and pages."""
+    return shlex.join(["maskcl", *ctx.obj])
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

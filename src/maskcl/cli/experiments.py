@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from maskcl.cli.console import (
     pictures_progress,
     progress,
     set_level,
+    typed_command,
 )
 from maskcl.cli.dry_run import print_plan
 from maskcl.cli.parts import check_launcher, cores_each, find_launcher, parse_shard
@@ -52,7 +52,7 @@ def demo(
 
     _check_executor(executor)
     planned = plan(shipped("demo.toml"), out=out, seeds=seeds)
-    _execute(planned, out, executor=executor, quiet=quiet, command=_command(ctx))
+    _execute(planned, out, executor=executor, quiet=quiet, command=typed_command(ctx))
 
 
 def run(
@@ -124,7 +124,7 @@ def run(
         planned = plan(file, out=out, seeds=seeds, overrides=changes, data_root=data_root, on_pictures=told)
     if part is not None:
         planned = planned.shard(*part)
-    command = _command(ctx)
+    command = typed_command(ctx)
     if dry_run:
         print_plan(planned, out, executor=executor)
     else:
@@ -216,8 +216,3 @@ def _executors(planned: Plan, results: Results) -> str:
         return "executor: none, for no new run has ended"
     reason = Counter(each["reason"] for each in used).most_common(1)[0][0]
     return "executor: " + ", ".join(f"{name} for {counted(n, 'run')}" for name, n in counts.items()) + f" ({reason})"
-
-
-def _command(ctx: typer.Context) -> str:
-    """The command as it was typed, for the page."""
-    return shlex.join(["maskcl", *ctx.obj])

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maskcl.cli.console import DataRoot, Quiet, pictures_progress, print_table, progress
+from maskcl.cli.console import DataRoot, Quiet, pictures_progress, print_table, progress, typed_command
 
 if TYPE_CHECKING:
     from maskcl.experiment.comparing import Difference
@@ -47,7 +46,7 @@ def repeat(
     with progress(run.spec.name, 1, "runs", quiet=quiet) as advance:
         found = run.repeat(on_progress=advance)
     if out is not None:
-        write_result(out, {**found.here, "origin": found.here["origin"] | {"command": _command(ctx)}})
+        write_result(out, {**found.here, "origin": found.here["origin"] | {"command": typed_command(ctx)}})
     print(found)
     if found.identical:
         return
@@ -89,8 +88,3 @@ def _print_differences(found: tuple[Difference, ...]) -> None:
 
 def _text(value: Any) -> str:
     return f"{value:.9g}" if isinstance(value, float) else "nothing" if value is None else str(value)
-
-
-def _command(ctx: typer.Context) -> str:
-    """The command as it was typed."""
-    return shlex.join(["maskcl", *ctx.obj])

@@ -20,7 +20,7 @@ from maskcl.engine.spec import RunSpec
 from maskcl.engine.table import Stores
 from maskcl.machine import free_cores, usable_cores
 
-__all__ = ["MOST_THREADS", "Group", "even_parts", "grouped"]
+__all__ = ["MOST_THREADS", "Group", "by_structure", "data_keys", "even_parts", "grouped"]
 
 MOST_THREADS = 8
 """Threads of one convolutional run at most. With a full ResNet-18 on 2 cores two are 1.98 times one; more than these
@@ -67,9 +67,9 @@ def grouped(
     Raises:
         ConfigError: Runs that cannot be made here.
     """
-    keys, sketches = _data_keys(specs), Sketches()
+    keys, sketches = data_keys(specs), Sketches()
     begun = {i for _, indices in saved for i in indices}
-    structures = _by_structure(specs, keys)
+    structures = by_structure(specs, keys)
     check_fits([specs[indices[0]] for indices in structures], sketches)
     check_passes(specs)
     cores = threads or free_cores()
@@ -106,7 +106,7 @@ def _threads(asked: int | None) -> int:
     return min(asked or usable_cores(), MOST_THREADS)
 
 
-def _by_structure(specs: Sequence[RunSpec], keys: Sequence[Any]) -> list[list[int]]:
+def by_structure(specs: Sequence[RunSpec], keys: Sequence[Any]) -> list[list[int]]:
     """Indices of runs that can be stacked: the same but for numbers, seeds, names, and which classes come when."""
     groups: dict[Any, list[int]] = {}
     for i, spec in enumerate(specs):
@@ -114,7 +114,7 @@ def _by_structure(specs: Sequence[RunSpec], keys: Sequence[Any]) -> list[list[in
     return list(groups.values())
 
 
-def _data_keys(specs: Sequence[RunSpec]) -> list[Any]:
+def data_keys(specs: Sequence[RunSpec]) -> list[Any]:
     """What is equal for runs that can share their tables; each scenario's held-out rows are read once."""
     judged: dict[int, str] = {}
     for scenario in (spec.scenario for spec in specs):

@@ -96,9 +96,9 @@ class InProcess:
 
 def checkpoints_of(run: Planned, *, tell: Callable[[str], None] | None = None) -> Checkpoints | None:
     """Return the checkpoints beside the result of a run; None where nothing is written."""
-    if run.path is None:
+    if run.out is None:
         return None
-    return Checkpoints(run.path.parent.parent / PRIVATE / "checkpoints", _versions(environment()), tell=tell)
+    return Checkpoints(run.out / PRIVATE / "checkpoints", _versions(environment()), tell=tell)
 
 
 def tidy(planned: Plan, *, alone: bool) -> None:

@@ -58,6 +58,17 @@ class Planned:
         """What names it among all runs of a folder: hash of its configuration, and seed."""
         return f"{config_hash(self.config)}-{self.seed}"
 
+    @property
+    def out(self) -> Path | None:
+        """The folder of result files; None if nothing is written."""
+        return None if self.path is None else self.path.parent.parent
+
+    def result(self) -> dict[str, Any] | None:
+        """Read its result, which may be there by now; None if it is not."""
+        if self.path is None:
+            return None
+        return finished(self.path, self.config, self.seed, weights=self.spec.training.save_weights)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -84,7 +95,7 @@ class Plan:
     @property
     def out(self) -> Path | None:
         """The folder of result files; None where nothing is written."""
-        return next((run.path.parent.parent for run in self.runs if run.path is not None), None)
+        return next((run.out for run in self.runs if run.out is not None), None)
 
     def shard(self, index: int, count: int) -> Plan:
         """Return the `index`th (0-based) of `count` parts, the same whatever is finished by now."""

@@ -10,7 +10,6 @@ from typing import Any
 
 from maskcl.claims import Claims
 from maskcl.errors import counted
-from maskcl.experiment.finished import finished
 from maskcl.experiment.planning import Plan, Planned
 
 __all__ = ["Failure", "Share"]
@@ -110,9 +109,7 @@ class Share:
 
     def _look(self, run: Planned) -> bool:
         """Whether another process has finished a run meanwhile; then its result is taken."""
-        if run.path is None:
-            return False
-        document = finished(run.path, run.config, run.seed, weights=run.spec.training.save_weights)
+        document = run.result()
         if document is None:
             return False
         self.result(run, document)

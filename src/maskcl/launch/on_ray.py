@@ -14,7 +14,7 @@ from typing import Any
 
 from maskcl.errors import ConfigError, message, raised
 from maskcl.experiment import Planned
-from maskcl.experiment.finished import finished, weights_path
+from maskcl.experiment.finished import weights_path
 from maskcl.experiment.sharing import Share
 from maskcl.files import write_atomically
 from maskcl.launch.pieces import pieces
@@ -89,7 +89,7 @@ class OnRay:
             if weights is not None:
                 write_atomically(weights_path(run.path), weights)
             write_atomically(run.path, document)
-            found = finished(run.path, run.config, run.seed, weights=run.spec.training.save_weights)
+            found = run.result()
             if found is None:
                 share.failed([run], "what its task has sent cannot be read")
             else:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from maskcl.engine import Checkpoints
 from maskcl.engine.auto import GROUP_SIZE
 from maskcl.engine.checkpoints import shared_out
-from maskcl.engine.groups import even_parts
+from maskcl.engine.groups import by_structure, data_keys, even_parts
 from maskcl.engine.sketches import Sketches
 from maskcl.experiment import Planned
 
@@ -29,13 +29,10 @@ def pieces(
     saved = [] if checkpoints is None else checkpoints.newest(set(keys))
     found = [places for _, places in shared_out(saved, keys)]
     begun = {place for places in found for place in places}
-    by_structure: dict[object, list[int]] = {}
-    for i, run in enumerate(runs):
-        if i not in begun:
-            kind = (id(run.spec.scenario.dataset), run.spec.scenario.num_tasks, run.spec.structure)
-            by_structure.setdefault(kind, []).append(i)
-    sketches = Sketches()
-    for indices in by_structure.values():
+    new = [i for i in range(len(runs)) if i not in begun]
+    specs, sketches = [runs[i].spec for i in new], Sketches()
+    for places in by_structure(specs, data_keys(specs)):
+        indices = [new[place] for place in places]
         alone = sketches(runs[indices[0]].spec).is_convolutional
         size = 1 if alone else min(GROUP_SIZE * threads, -(-len(indices) // workers))
         found += even_parts(indices, size)

@@ -16,7 +16,6 @@ from typing import Any
 from maskcl.engine import Checkpoints
 from maskcl.errors import ConfigError, counted
 from maskcl.experiment import Planned
-from maskcl.experiment.finished import finished
 from maskcl.experiment.in_process import checkpoints_of
 from maskcl.experiment.sharing import Share
 from maskcl.launch.pieces import pieces
@@ -155,8 +154,7 @@ class _Worker:
                     self._share.progress(news["progress"])
                 elif "result" in news:
                     run = by_key[news["result"]]
-                    assert run.path is not None
-                    found = finished(run.path, run.config, run.seed, weights=run.spec.training.save_weights)
+                    found = run.result()
                     if found is not None:
                         self._share.result(run, found)
                 elif "failed" in news:
