@@ -86,6 +86,7 @@ class Optimizer:
         updates: NDArray[np.int64] | None = None,
     ) -> None:
         self.config, self.params, self.stacked = config, list(params), stacked
+        self._is_plain = config.is_plain_sgd
         self.updates = np.zeros(len(self.params[0]) if stacked else 1, np.int64) if updates is None else updates
         momentum = ("momentum",) if not _is_zero(config.momentum) else ()
         self._slots = {"adam": ("mean", "square"), "sgd": momentum}[config.name]
@@ -103,7 +104,7 @@ class Optimizer:
         """
         config = self.config
         lr = self.pace(rate, self.params[0])
-        if config.is_plain_sgd and not isinstance(lr, Tensor):
+        if self._is_plain and not isinstance(lr, Tensor):
             torch._foreach_add_(self.params, list(grads), alpha=-lr)
             return
         self.updates += 1

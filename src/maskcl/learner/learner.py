@@ -119,8 +119,10 @@ class Learner(Standing):
         check(good, "Learner.fit: on_progress", "must be callable as (steps done, steps in all), or None", on_progress)
         rows, core, names = self._taken(inputs, labels, "Learner.fit")
         numbers, columns = names.numbers(rows.labels, "labels"), column_names(inputs)
-        with self._in_step(core, names):
+        try:
             core.fit(rows.inputs, numbers, epochs=epochs, num_classes=len(names), on_progress=on_progress)
+        finally:
+            self._name(core, names)
         self._stand_on(core, names, columns)
         return self
 
@@ -153,8 +155,10 @@ class Learner(Standing):
         size = core.config.training.batch_size
         for start in range(0, len(numbers), size):
             part = slice(start, start + size)
-            with self._in_step(core, names):
+            try:
                 core.step(rows.inputs[part], numbers[part], num_classes=len(names))
+            finally:
+                self._name(core, names)
             self._stand_on(core, names, columns)
         return self
 

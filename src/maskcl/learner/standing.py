@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -74,14 +73,10 @@ class Standing(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if len(core.input_shape) == 1:
             self.n_features_in_ = core.input_shape[0]
 
-    @contextmanager
-    def _in_step(self, core: Core, names: Labels) -> Iterator[None]:
-        """Let names have as many classes as the network has outputs, whatever stops what is done with the core."""
-        try:
-            yield
-        finally:
-            if self._fitted:
-                self._names = names.first(core.num_classes)
+    def _name(self, core: Core, names: Labels) -> None:
+        """Let names have as many classes as the network has outputs, whatever stopped what was done with the core."""
+        if self._fitted:
+            self._names = names.first(core.num_classes)
 
     def _taken(self, inputs: Any, labels: Any, where: str, *, classes: Any = None) -> tuple[Rows, Core, Labels]:
         """Rows, what is to learn them, and the classes with the new ones."""

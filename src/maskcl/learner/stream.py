@@ -108,7 +108,7 @@ class Stream:
         self.population.state.memories[0] = MemoryState(
             memory.rows, memory.labels, memory.num_seen + len(labels), counts
         )
-        if slots.max() < 0:
+        if not _any_kept(slots):
             return
         into, last = _last_writes(slots)
         self.core.put(into, inputs[last])
@@ -122,7 +122,7 @@ class Stream:
 
     def _written(self, slots: Ints | None) -> tuple[Tensor, Tensor] | None:
         """Slots whose logits change and the rows they come from."""
-        if not self.needs.stores_logits or slots is None or slots.max() < 0:
+        if not self.needs.stores_logits or slots is None or not _any_kept(slots):
             return None
         into, last = _last_writes(slots)
         return self._sent(into), self._sent(last)
@@ -153,6 +153,11 @@ class Stream:
         chosen = augment if random and augment is not None else A.Augment()
         rng = generator(self.core.seed, "views", -1, number)
         return self._sent(A.plan(chosen, count * views, rng).reshape(count, views, 3))
+
+
+def _any_kept(slots: Ints) -> bool:
+    """Whether any of the rows enters the memory; a single one is looked at without the words of an array."""
+    return bool(slots[0] >= 0) if len(slots) == 1 else bool((slots >= 0).any())
 
 
 def _last_writes(slots: Ints) -> tuple[Ints, Ints]:

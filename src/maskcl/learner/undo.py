@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,14 +25,16 @@ class Undo:
         tree = {"weights": state.weights, "optimizer": state.optimizer, "method": state.method}
         self.state, self.live = state, [tensor.detach() for _, tensor in named_tensors(tree)]
         self.kept = [tensor.clone() for tensor in self.live]
-        self.flat = [weight.detach().reshape(-1) for weight in state.weights.params.values()]
-        count = len(self.flat)
-        self.others = [tensor for tensor in self.live[count:] if tensor.is_floating_point()]
+        weights = [weight.detach().reshape(-1) for weight in state.weights.params.values()]
+        on_cpu = all(weight.device.type == "cpu" for weight in weights)
+        self.flat: list[Any] = [weight.numpy() for weight in weights] if on_cpu else weights  # its calls cost a third
+        self.others = [tensor for tensor in self.live[len(weights) :] if tensor.is_floating_point()]
 
     def is_sound(self) -> bool:
         """Whether all numbers are finite, and sums of weights' squares as well: a network is made of products."""
-        squares, sums = (weight.dot(weight) for weight in self.flat), (tensor.sum() for tensor in self.others)
-        return all(map(math.isfinite, squares)) and all(map(math.isfinite, sums))
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares = sum([float(weight.dot(weight)) for weight in self.flat])
+        return math.isfinite(squares) and all(math.isfinite(tensor.sum()) for tensor in self.others)
 
     def keep(self, written: tuple[Tensor, Tensor] | None) -> None:
         """Copy what a step will change.
