@@ -6,6 +6,8 @@ machine, and maskcl has to be installed there. A task whose machine or process d
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,10 +22,12 @@ from maskcl.files import write_atomically
 from maskcl.launch.pieces import pieces
 from maskcl.launch.worker import Recipe, make
 
-__all__ = ["OnRay"]
+__all__ = ["OnRay", "check_address"]
 
 TRIES = 3
 """How often a piece is begun whose process or machine dies."""
+PATIENCE = 10.0
+"""Seconds in which a cluster has to answer."""
 LOOK = 0.5
 """Seconds between two looks at whether to stop."""
 
@@ -49,6 +53,7 @@ class OnRay:
             raise ConfigError(message("--launcher ray", "must have ray, which is not installed", hint=hint)) from None
         self._ray, self._recipe, self._tell = ray, recipe, tell or (lambda text: None)
         if not ray.is_initialized():
+            check_address(os.environ.get("RAY_ADDRESS", ""))
             try:
                 ray.init(log_to_driver=False, logging_level="error", include_dashboard=False)
             except Exception as error:  # Ray's own and the system's: any of them means that there is no cluster
@@ -97,6 +102,25 @@ class OnRay:
                 share.progress(1.0)
         for keys, reason in sent["failed"]:
             share.failed([by_key[key] for key in keys], reason)
+
+
+def check_address(address: str) -> None:
+    """Refuse the address of a cluster that does not answer: Ray itself tries for minutes.
+
+    Args:
+        address: HOST:PORT or ray://HOST:PORT; anything else is Ray's to read.
+
+    Raises:
+        ConfigError: In one sentence.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        must = f"must be the address of a running Ray cluster, and nothing answers there ({raised(error)})"
+        raise ConfigError(message("RAY_ADDRESS", must, address, hint="ray start --head prints it")) from error
 
 
 def _piece(recipe: dict[str, Any], text: str, keys: Sequence[str]) -> dict[str, Any]:
