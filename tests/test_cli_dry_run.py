@@ -58,3 +58,10 @@ def test_what_is_done_is_not_estimated(small: Path, capsys: pytest.CaptureFixtur
 def test_the_executor_that_is_asked_for_is_told(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "small.toml", "--dry-run", "--executor", "loop"]) == 0
     assert [row[1:3] for row in groups(capsys.readouterr().out)] == [["1 group of 1", "loop"]] * 2
+
+
+def test_processes_get_a_group_each(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "small.toml", "--dry-run", "--seeds", "3", "--jobs", "3"]) == 0
+    out = capsys.readouterr().out
+    assert [row[1] for row in groups(out)] == ["3 groups of 1"] * 2
+    assert "up to 3 groups at a time" in out

@@ -88,6 +88,17 @@ def test_groups_side_by_side_share_the_time_and_the_longest_counts(monkeypatch: 
     assert forecast([*specs, spec("finetune")], threads=1, executor="loop").seconds == 70
 
 
+def test_processes_share_the_groups_and_have_data_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module._Trial, "seconds", lambda self: 10.0 * len(self.specs))
+    specs = [spec("er", seed=seed) for seed in range(6)] + [spec("finetune")]
+    one, two = (forecast(specs, threads=1, processes=count) for count in (1, 2))
+    assert [len(group.group.indices) for group in two.groups] == [3, 3, 1]
+    assert (one.seconds, two.seconds) == (70, 35)
+    tables = 8 * (SCENARIO.dataset.train_inputs.size + SCENARIO.eval_inputs.size)
+    assert two.num_bytes == 2 * tables + 6 * member_bytes(specs[0])
+    assert forecast(specs[:1], threads=1, processes=9).num_bytes == tables + member_bytes(specs[0])
+
+
 @pytest.mark.parametrize("key", ["er", "joint", "gdumb", "bic", "finetune"])
 @pytest.mark.parametrize("epochs", [1, 3])
 def test_all_steps_of_all_phases_are_counted(

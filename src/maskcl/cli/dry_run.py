@@ -18,8 +18,16 @@ if TYPE_CHECKING:
 __all__ = ["print_plan"]
 
 
-def print_plan(planned: Plan, out: Path, *, executor: str) -> None:
-    """Print settings and their runs, the groups of those that are to be made, and estimates; nothing is written."""
+def print_plan(planned: Plan, out: Path, *, executor: str, jobs: int, cores: int) -> None:
+    """Print settings and their runs, the groups of those that are to be made, and estimates; nothing is written.
+
+    Args:
+        planned: The runs.
+        out: Folder of results.
+        executor: As it was asked for.
+        jobs: Processes.
+        cores: Of each of them, where there are several.
+    """
     from maskcl.engine.forecast import forecast
 
     by_label = defaultdict(list)
@@ -32,7 +40,8 @@ def print_plan(planned: Plan, out: Path, *, executor: str) -> None:
     print_table(["setting", "runs", "done", "folder"], rows)
     pending = planned.pending
     if pending:
-        found = forecast([run.spec for run in pending], executor=executor)
+        specs, threads = [run.spec for run in pending], cores if jobs > 1 else None
+        found = forecast(specs, executor=executor, threads=threads, processes=jobs)
         print()
         _print_groups(found, [run.label for run in pending])
         print()

@@ -126,7 +126,7 @@ def run(
         planned = planned.shard(*part)
     command = typed_command(ctx)
     if dry_run:
-        print_plan(planned, out, executor=executor)
+        print_plan(planned, out, executor=executor, jobs=jobs, cores=workers)
     else:
         from maskcl.launch import Recipe
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from maskcl.engine.groups import Group, grouped
+from maskcl.engine.groups import Group, even_parts, grouped
 from maskcl.engine.population import Population
 from maskcl.engine.resources import member_bytes, table_bytes
 from maskcl.engine.sketches import Sketches
@@ -73,11 +73,26 @@ class Forecast:
 
 
 def forecast(
-    specs: Sequence[RunSpec], *, executor: str = "auto", group_size: int | None = None, threads: int | None = None
+    specs: Sequence[RunSpec],
+    *,
+    executor: str = "auto",
+    group_size: int | None = None,
+    threads: int | None = None,
+    processes: int = 1,
 ) -> Forecast:
-    """Estimate what runs will take; arguments and errors as for `run_population`."""
+    """Estimate what runs will take; arguments and errors as for `run_population`.
+
+    Args:
+        specs: The runs.
+        executor: What runs them.
+        group_size: Runs in a group at most.
+        threads: Cores, or those of each process.
+        processes: Among which the runs are shared out, with data of their own.
+    """
     began, sketches = time.perf_counter(), Sketches()
     crews = grouped(specs, executor=executor, group_size=group_size, threads=threads) if specs else []
+    if processes > 1:
+        crews = [_in_processes([group for crew in crews for group in crew], processes)]
     structures = {id(group.choice) for crew in crews for group in crew}
     moment = min(MOMENT, ALL_MOMENTS / max(1, len(structures)))
     each: dict[int, float | None] = {}  # seconds of a member, by structure
@@ -94,9 +109,22 @@ def forecast(
                 GroupForecast(group, None if one is None else one * count, count * member_bytes(first, sketches(first)))
             )
         found.append(tuple(own))
-    tables = sum(table_bytes(specs).values())
+    tables = sum(table_bytes(specs).values()) * min(processes, max(1, sum(map(len, found))))
     most = tables + max(map(_crew_bytes, found), default=0)
     return Forecast(tuple(found), most, time.perf_counter() - began)
+
+
+def _in_processes(groups: Sequence[Group], processes: int) -> list[Group]:
+    """The same runs in a group for each process at least, as many as there are."""
+    members: dict[int, list[Group]] = {}
+    for group in groups:
+        members.setdefault(id(group.choice), []).append(group)
+    found = []
+    for own in members.values():
+        indices = [i for group in own for i in group.indices]
+        size = min(max(len(group.indices) for group in own), -(-len(indices) // processes))
+        found += [replace(own[0], indices=tuple(part), workers=processes) for part in even_parts(indices, size)]
+    return found
 
 
 def _crew_seconds(crew: Sequence[GroupForecast]) -> float:
