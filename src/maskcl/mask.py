@@ -39,8 +39,8 @@ class Mask:
         keep_future: Leave classes not met yet active, as the public code of ER-ACE does.
         power: Of the counts, with leak "auto", 0 or more; left out: 1, or 1/2 with methods that hold old classes by
             logits (DER, DER++, LwF, BiC, CFGM).
-        count: What leak "auto" counts: distinct "rows"; or "steps", how often a class comes in the task's steps,
-            repeats included, as logit adjustment has it (for comparison).
+        count: What repeats count with leak "auto": "rows", nothing; "visits", the k-th visit to a row 1 / k; "steps",
+            as much as new rows, which is logit adjustment by how often classes come in the task's steps (to compare).
 
     Source: arXiv 2309.14808, section 3; docs/methods/mask.md.
 
@@ -87,7 +87,7 @@ class Mask:
         check_choice(self.policy, "mask.policy", POLICIES)
         check_choice(self.visible, "mask.visible", ("all", "seen"))
         check_choice(self.memory_rows, "mask.memory_rows", ("plain", "prior", "own-task"))
-        check_choice(self.count, "mask.count", ("rows", "steps"))
+        check_choice(self.count, "mask.count", ("rows", "visits", "steps"))
         check((self.recent_rows is not None) == (self.policy == "recent"), "mask.recent_rows",
               "is needed with policy 'recent', and only there", self.recent_rows)  # fmt: skip
         for name, least in (("recent_rows", 1), ("from_task", 0)):

@@ -18,17 +18,18 @@ from numpy.typing import NDArray
 from maskcl.engine.spec import RunSpec
 from maskcl.functional.prior import log_prior
 from maskcl.mask import Mask
-from maskcl.memory import MemoryState
+from maskcl.memory import MemoryState, keep_order
 
 __all__ = [
     "counted",
     "newest",
+    "occurrences",
     "plan_prior",
     "prior_of",
     "recent_counts",
     "slot_counts",
-    "step_occurrences",
     "task_counts",
+    "with_repeats",
 ]
 
 Ints = NDArray[np.int64]
@@ -76,11 +77,16 @@ def task_counts(
         offsets: Where each step starts in the stream of all epochs, and its end, int64 [S + 1].
         num_classes: C.
     """
-    of_task = np.bincount(labels[rows], minlength=num_classes)
+    steps, of_task = len(offsets) - 1, np.bincount(labels[rows], minlength=num_classes)
     if memory is None:
-        return np.broadcast_to(of_task, (len(offsets) - 1, num_classes))
-    held = np.where((memory.rows >= 0) & ~np.isin(memory.rows, rows), memory.labels, -1)
-    return of_task + slot_counts(held, slots, np.full(len(slots), -1), offsets, num_classes)
+        return np.broadcast_to(of_task, (steps, num_classes))
+    old = np.flatnonzero((memory.rows >= 0) & ~np.isin(memory.rows, rows))
+    old, until = keep_order(memory, slots, old)  # those overwritten last come first
+    kept, which = np.unique(memory.rows[old], return_index=True)  # with several epochs a row may be in two slots
+    change = np.zeros((steps + 1, num_classes), np.int64)
+    np.add.at(change, (0, labels[kept]), 1)
+    np.add.at(change, (np.searchsorted(offsets[:-1], until[which], side="left"), labels[kept]), -1)
+    return of_task + np.cumsum(change[:-1], 0)
 
 
 def recent_counts(recent: Ints, labels: Ints, offsets: Ints, window: int, num_classes: int) -> Ints:
@@ -110,22 +116,36 @@ def newest(mask: Mask | None, recent: Ints, labels: Ints) -> Ints:
     return np.concatenate([recent, labels])[-mask.recent_rows :]
 
 
-def step_occurrences(
-    labels: Ints, order: Ints, drawn: Sequence[tuple[Ints, float]], num_steps: int, num_classes: int
-) -> Floats:
-    """How often each class comes in the steps of a phase, repeats included, float64 [S, C], the same in each step.
+def occurrences(labels: Ints, order: Ints, drawn: Sequence[tuple[Ints, float]], num_classes: int) -> Floats:
+    """How often each class comes in the steps of a phase with a loss on its label, repeats included, float64 [C].
 
     Args:
         labels: Classes of the whole table.
         order: Stream rows of all epochs.
-        drawn: Rows of each draw that has a loss on labels, any shape, and which share of them is replayed.
-        num_steps: S.
+        drawn: Rows of each draw, any shape, and which share of them is replayed.
         num_classes: C.
     """
     found = np.bincount(labels[order], minlength=num_classes).astype(np.float64)
     for rows, share in drawn:
         found += share * np.bincount(labels[rows.ravel()], minlength=num_classes)
-    return np.broadcast_to(found, (num_steps, num_classes))
+    return found
+
+
+def with_repeats(counts: Ints, times: Floats, count: str) -> NDArray[Any]:
+    """Return what rows count with their repeats, [S, C].
+
+        "steps":   the k-th visit to a row counts 1, a class n r
+        "visits":  it counts 1 / k, a class n H(r), H(r) = 1 + 1/2 + ... + 1/r
+
+    Args:
+        counts: Distinct rows n of each class at each step, int64 [S, C].
+        times: How often each class comes in all of them, float64 [C]: r = times / mean of n over steps.
+        count: "steps" or "visits".
+    """
+    if count == "steps":
+        return np.broadcast_to(times, counts.shape)
+    visits = torch.from_numpy(times / counts.mean(0).clip(min=1))
+    return counts * (torch.digamma(visits + 1) + np.euler_gamma).clamp(min=0).numpy()
 
 
 def counted(counts: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[Any]:
@@ -180,16 +200,15 @@ def plan_prior(
     memory = memory if drawn else None
     known = last_seen >= 0
     known[[c for classes in spec.scenario.tasks[:task] for c in classes]] = True
-    counts: NDArray[Any]
-    if mask.count == "steps":
-        replayed = [
-            (found, draw.size / draw.num_drawn)
-            for found, draw in zip(drawn, method.needs.draws, strict=False)
-            if not draw.stored_logits
-        ]
-        counts = step_occurrences(labels, order, replayed, len(offsets) - 1, num_classes)
-    elif mask.recent_rows is None:
+    if mask.recent_rows is None:
         counts = task_counts(rows, labels, memory, slots, offsets, num_classes)
+        if mask.count != "rows":
+            replayed = [
+                (found, draw.size / draw.num_drawn)
+                for found, draw in zip(drawn, method.needs.draws, strict=False)
+                if not draw.stored_logits
+            ]
+            counts = with_repeats(counts, occurrences(labels, order, replayed, num_classes), mask.count)
     else:
         counts = recent_counts(recent, labels[order], offsets, mask.recent_rows, num_classes)
         if memory is not None:
