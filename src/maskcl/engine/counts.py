@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from maskcl.engine.spec import RunSpec
 from maskcl.functional.prior import log_prior
 from maskcl.mask import Mask
-from maskcl.memory import MemoryState, keep_order
+from maskcl.memory import MemoryState
 
 __all__ = [
     "counted",
@@ -77,16 +77,11 @@ def task_counts(
         offsets: Where each step starts in the stream of all epochs, and its end, int64 [S + 1].
         num_classes: C.
     """
-    steps, of_task = len(offsets) - 1, np.bincount(labels[rows], minlength=num_classes)
+    of_task = np.bincount(labels[rows], minlength=num_classes)
     if memory is None:
-        return np.broadcast_to(of_task, (steps, num_classes))
-    old = np.flatnonzero((memory.rows >= 0) & ~np.isin(memory.rows, rows))
-    old, until = keep_order(memory, slots, old)  # those overwritten last come first
-    kept, which = np.unique(memory.rows[old], return_index=True)  # with several epochs a row may be in two slots
-    change = np.zeros((steps + 1, num_classes), np.int64)
-    np.add.at(change, (0, labels[kept]), 1)
-    np.add.at(change, (np.searchsorted(offsets[:-1], until[which], side="left"), labels[kept]), -1)
-    return of_task + np.cumsum(change[:-1], 0)
+        return np.broadcast_to(of_task, (len(offsets) - 1, num_classes))
+    held = np.where((memory.rows >= 0) & ~np.isin(memory.rows, rows), memory.labels, -1)
+    return of_task + slot_counts(held, slots, np.full(len(slots), -1), offsets, num_classes)
 
 
 def recent_counts(recent: Ints, labels: Ints, offsets: Ints, window: int, num_classes: int) -> Ints:

@@ -207,9 +207,10 @@ def check_streams(core: Core) -> None:
     """
     method, where = core.config.method, "Learner.partial_fit"
     mask = method.mask
-    hint = "fit learns batches of new classes; policy 'batch' or 'recent' masks without tasks"
+    policies = "'recent'" if mask is not None and mask.is_auto else "'batch' or 'recent'"  # a batch has no counts
+    hint = f"fit learns batches of new classes; policy {policies} masks without tasks"
     good = mask is None or mask.policy != "task"
-    check(good, f"{where}: mask.policy", "must be 'batch' or 'recent' in a stream without tasks", "task", hint=hint)
+    check(good, f"{where}: mask.policy", f"must be {policies} in a stream without tasks", "task", hint=hint)
     key = method.key
     ends = overrides(method, "end_task") or any(phase != Phase() for phase in method.phases(0, 1))
     check(not ends, f"{where}: method", f"must not need tasks that end, as {key!r} does", key,
