@@ -20,9 +20,10 @@ from maskcl.methods import Method, find
 from maskcl.testing.cutting import assert_same_outcome, in_pieces
 
 TWO = scenario(2, rows=12, classes=4)
-KEPT = MemoryConfig(
-    size=8, policy="herding"
-)  # 4 rows of each class of the first task, all of them throughout the second
+KEPT = MemoryConfig(size=8, policy="herding")
+"""4 rows of each class of the first task, all of them throughout the second."""
+ASIDE = MemoryConfig(size=9, policy="herding")
+"""The same for a method that sets a tenth of the slots aside, and a row of each class."""
 
 
 def networks(one: RunSpec, *, stacked: bool = False) -> dict[str, torch.Tensor]:
