@@ -25,7 +25,7 @@ class Mask:
         value: Replace inactive logits by this constant m, -inf included, without gradient.
         mass: Replace them by mass - log(number of inactive classes): the same weight at any number of classes.
         leak: Keep them, weighed by leak in the softmax; 1 is no mask, 0 is m = -inf. "auto": every class is weighed by
-            how many distinct rows of it training can draw on, and nothing is tuned (docs/design/auto-leak.md).
+            how many distinct rows of it training can draw on, and nothing is tuned.
         old_scale: Factor of the gradient on inactive logits, 0 or more; only with `leak`.
         new_scale: Factor of the gradient on active logits, 0 or more.
         policy: Which classes are active: "task", those of the current task; "batch", those among the stream rows of
@@ -42,10 +42,10 @@ class Mask:
         count: What repeats count with leak "auto": "rows", nothing; "visits", the k-th visit to a row 1 / k; "steps",
             as much as new rows, which is logit adjustment by how often classes come in the task's steps (to compare).
 
-    Source: arXiv 2309.14808, section 3; docs/methods/mask.md.
+    Source: arXiv 2309.14808, section 3; docs/methods/mask.md; for leak "auto" docs/design/auto-leak.md.
 
-    >>> Mask(leak=0.1).label
-    'leak=0.1'
+    >>> Mask(leak=0.1).label, Mask(leak="auto").label
+    ('leak=0.1', 'leak=auto')
     """
 
     value: float | None = dial(None)
