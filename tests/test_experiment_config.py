@@ -167,6 +167,34 @@ def test_keys_that_came_later_leave_hashes_of_earlier_results_alone() -> None:
         assert hash_of({"method": {"name": "er"}, "training": training}) != plain
 
 
+def test_keys_of_masks_from_counts_leave_hashes_of_earlier_masks_alone() -> None:
+    er: dict[str, Any] = {"method": {"name": "er"}}
+    masked = hash_of(er | {"mask": {"leak": 0.1}})
+    assert masked == "246efe55"
+    assert hash_of(er | {"mask": {"leak": 0.1, "memory_rows": "plain", "count": "rows"}}) == masked
+    auto = [{}, {"memory_rows": "plain"}, {"power": 0.5}, {"count": "visits"}, {"count": "steps"}]
+    hashes = [hash_of(er | {"mask": {"leak": "auto", **more}}) for more in auto]
+    assert len({masked, *hashes}) == 6
+    assert hash_of(er | {"mask": {"leak": "auto", "memory_rows": "prior"}}) == hashes[0]
+
+
+def test_a_mask_from_counts_is_told_as_it_was_resolved() -> None:
+    raw: dict[str, Any] = {"method": {"name": "er"}, "mask": {"leak": "auto", "power": 0.5}}
+    told = parse(raw, "").resolved(0, World())["mask"]
+    assert told["leak"] == "auto"
+    assert told["memory_rows"] == "prior"
+    assert told["power"] == 0.5
+    assert "count" not in told
+    assert parse(raw | {"mask": told}, "").method.mask == parse(raw, "").method.mask
+
+
+@pytest.mark.parametrize("leak", ["aut", "", True, [0.1]])
+def test_a_leak_that_is_neither_number_nor_auto_is_refused_in_one_sentence(leak: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^a\.toml: mask\.leak: must be a number or 'auto', got ") as caught:
+        parse({"method": {"name": "er"}, "mask": {"leak": leak}}, "a.toml")
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def test_whether_weights_are_kept_is_no_part_of_a_result() -> None:
     kept = parse({"method": {"name": "er"}, "training": {"save_weights": True}}, "")
     assert kept.training.save_weights

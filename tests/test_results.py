@@ -27,6 +27,7 @@ from maskcl.results import (
     write_atomically,
     write_result,
 )
+from maskcl.results.masks import dial_of, mask_name
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +149,19 @@ def test_a_whole_mask_with_default_fields_is_named_as_a_short_one():
     whole = {field.name: field.default for field in dataclasses.fields(Mask)} | {"leak": 0.1}
     (setting,) = Results(fabricate(methods=("er",), masks=[whole], num_seeds=1)).settings
     assert setting.mask == "leak=0.1"
+
+
+def test_a_mask_from_counts_has_its_name_and_stands_between_none_and_a_leak():
+    auto = {"value": None, "mass": None, "leak": "auto", "policy": "task", "memory_rows": "prior"}
+    assert mask_name(dial_of(auto)) == "leak=auto"
+    assert mask_name(dial_of(auto | {"memory_rows": "plain"})) == "leak=auto memory_rows=plain"
+    assert mask_name(dial_of(auto | {"power": 0.5, "count": "visits"})) == "leak=auto power=0.5 count=visits"
+    masks = [None, {"leak": "auto"}, {"leak": 0.1}, {"value": "-inf"}]
+    assert [s.mask for s in Results(fabricate(methods=("er",), masks=masks[::-1], num_seeds=1)).settings] == [
+        "no mask", "leak=auto", "leak=0.1", "m=-inf",
+    ]  # fmt: skip
+    orders = [dial_of(mask).order for mask in masks]
+    assert orders == sorted(orders)
 
 
 def test_no_mask_in_a_configuration_is_no_mask_for_every_method():

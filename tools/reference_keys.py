@@ -104,7 +104,11 @@ KEYS: dict[str, Key] = {
     # [mask]
     "mask.value": Key(example="-inf", below=_INF),
     "mask.mass": Key(example="0.0", note="Finite."),
-    "mask.leak": Key(example="0.01", least=0, note="Above 1 it is taken with a warning."),
+    "mask.leak": Key(
+        example="0.01",
+        least=0,
+        note='Above 1 it is taken with a warning. [What `"auto"` counts](../../design/auto-leak.md).',
+    ),
     "mask.old_scale": Key(example="0.5", least=0),
     "mask.new_scale": Key(example="0.5", least=0),
     "mask.policy": Key(example='"batch"', words=("task", "batch", "recent")),
@@ -113,6 +117,8 @@ KEYS: dict[str, Key] = {
     "mask.from_task": Key(example="1", least=0),
     "mask.memory_rows": Key(example='"plain"', words=("plain", "own-task")),
     "mask.keep_future": Key(example="true"),
+    "mask.power": Key(example="0.5", least=0, beside=('leak = "auto"',)),
+    "mask.count": Key(example='"visits"', words=("rows", "visits", "steps"), beside=('leak = "auto"',)),
     # [cfgm]
     "cfgm.step": Key(example="4.8", least=0),
     "cfgm.num_steps": Key(example="2", least=1),

@@ -114,7 +114,7 @@ def _entry(key: str, field: Any, of: Key, path: str) -> list[str]:
     about = f"{allowed(field, of)}. Default: {default_of(field)}."
     always = ALWAYS.get(path, "")
     instead = ("value", "mass", "leak", "step")  # each of which makes the section whole
-    beside = [*([always] if always and key not in instead else []), *of.beside]
+    beside = [*([always] if always and key not in instead and not _sets(of.beside, always) else []), *of.beside]
     block = [*([f"[{path}]"] if path else []), *beside, f"{key} = {of.example}"]
     meaning = " ".join(filter(None, (said(field.description), of.note)))
     return [f"## {key}", "", about, "", meaning, "", "```toml", *block, "```", ""]
@@ -124,6 +124,11 @@ def _model_of(annotation: Any) -> Any:
     """The model among what a section may be."""
     forms = [annotation, *typing.get_args(annotation)]
     return next((form for form in forms if hasattr(form, "model_fields")), annotation)
+
+
+def _sets(lines: tuple[str, ...], other: str) -> bool:
+    """Whether lines of TOML set the key that another line sets."""
+    return any(line.split(" = ")[0] == other.split(" = ")[0] for line in lines)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,11 @@ MASKS = {
     "recent": [Mask(leak=w, policy="recent", recent_rows=9) for w in (0.1, 0.2, 0.5)],
     "from task 1": [Mask(leak=w, from_task=1) for w in (0.1, 0.2, 0.5)],
     "seen": [Mask(leak=w, visible="seen") for w in (0.1, 0.2, 0.5)],
+    "auto": [Mask(leak="auto")] * 3,
+    "auto, powers": [Mask(leak="auto", memory_rows="plain", power=p) for p in (0.3, 0.5, 1.0)],
+    "auto, visits": [Mask(leak="auto", count="visits", from_task=1)] * 3,
+    "auto, steps": [Mask(leak="auto", count="steps", visible="seen")] * 3,
+    "auto, recent": [Mask(leak="auto", policy="recent", recent_rows=15)] * 3,
     "future": [Mask(value=v, policy="batch", from_task=1, keep_future=True) for v in (-math.inf, -5.0, 0.0)],
 }
 OPTIMIZERS = {

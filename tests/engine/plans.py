@@ -70,6 +70,7 @@ def member(
     writes: bool = True,
     makes: bool = False,
     rates: np.ndarray | None = None,
+    recent: np.ndarray | None = None,
     **method: Any,
 ) -> MemberPlan:
     """Plan one member's phase; size None: without a memory."""
@@ -85,5 +86,5 @@ def member(
         spec, task=task, rows=rows, epochs=epochs,
         memory=memory if memory is not None or size is None else MemoryState.empty(size, NUM_CLASSES),
         last_seen=np.full(NUM_CLASSES, -1) if last_seen is None else last_seen, position=position, phase=phase,
-        writes=writes, makes=makes, rates=rates,
+        writes=writes, makes=makes, rates=rates, recent=np.zeros(0, np.int64) if recent is None else recent,
     )  # fmt: skip

@@ -106,7 +106,8 @@ def load(key: str, value: Any) -> None:
         FolderData(**({"folder": "pictures"} | tomllib.loads("\n".join(KEYS[key].beside)) | {name: value}))
         return
     always = "" if name in ("value", "mass", "leak", "step") else ALWAYS.get(section, "")
-    table: dict[str, Any] = tomllib.loads("\n".join([always, *KEYS[key].beside])) | {name: value}
+    beside = "\n".join(KEYS[key].beside)
+    table: dict[str, Any] = tomllib.loads(always) | tomllib.loads(beside) | {name: value}
     table |= {"multistep": {"milestones": [0.5]}, "recent": {"recent_rows": 1}}.get(
         str(value), {}
     )  # words that want more

@@ -34,6 +34,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "si": {"method": "si", "memory": 0, "lr": 0.05},
     "zero memory": {"method": "finetune", "memory": 0, "mask": {"leak": 0.1}, "cfgm": {"step": 0.1}},
     "recent": {"mask": {"value": -np.inf, "policy": "recent", "recent_rows": 7}, "memory": 12},
+    "auto": {"mask": {"leak": "auto"}, "memory": 12},
+    "auto, recent": {"mask": {"leak": "auto", "policy": "recent", "recent_rows": 30}, "memory": 12},
     "dropout": {"network": {"name": "dropped"}, "memory": 12},
 }
 
@@ -69,14 +71,24 @@ def test_it_goes_on_to_the_last_bit(name: str, tmp_path: Path) -> None:
     assert all(torch.equal(value, weights[key]) for key, value in second.network_.state_dict().items())
 
 
-def test_a_stream_goes_on_to_the_last_bit(tmp_path: Path) -> None:
-    first = made("recent").partial_fit(*rows(0, 1, 2))
+@pytest.mark.parametrize("name", ["recent", "auto, recent"])
+def test_a_stream_goes_on_to_the_last_bit(name: str, tmp_path: Path) -> None:
+    first = made(name).partial_fit(*rows(0, 1, 2))
     first.save(tmp_path / "a.learner")
-    second = loaded(tmp_path / "a.learner", "recent")
+    second = loaded(tmp_path / "a.learner", name)
     inputs, labels = rows(2, 3, 0)
     for learner in (first, second):
         learner.partial_fit(inputs, labels)
     assert (second.predict_proba(inputs) == first.predict_proba(inputs)).all()
+
+
+@pytest.mark.parametrize("change", [lambda t: t.double(), lambda t: t + 9, lambda t: t[None]])
+def test_last_rows_that_are_no_classes_are_refused(change: Any, tmp_path: Path) -> None:
+    path = tmp_path / "a.learner"
+    made("auto, recent").partial_fit(*rows(0, 1, 2)).save(path)
+    altered(path, tensors={"recent": change})
+    with pytest.raises(DataError, match=r"must hold a whole learner \(ValueError: recent is "):
+        Learner.load(path)
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "finetune": {"method": "finetune", "memory": 0},
     "er": {"method": {"name": "er", "replay_batch": 7}, "mask": {"leak": 0.1}},
     "er recent": {"method": "er", "mask": {"value": 0.0, "policy": "recent", "recent_rows": 9}},
+    "er auto": {"method": "er", "mask": {"leak": "auto"}},
+    "derpp auto": {"method": "derpp", "mask": {"leak": "auto", "count": "visits", "memory_rows": "plain"}},
+    "er auto recent": {"method": "er", "mask": {"leak": "auto", "policy": "recent", "recent_rows": 25}},
     "er_ace": {"method": "er_ace"},
     "der": {"method": {"name": "der", "store": "after"}},
     "derpp": {

@@ -143,11 +143,37 @@ def test_the_mask_goes_by_the_rows_of_the_stream(policy: Any) -> None:
     assert not torch.equal(after[:2], before[:2])
 
 
+def test_a_mask_from_counts_goes_by_the_last_rows_and_the_slots() -> None:
+    """A window of 6 rows, 10 slots; at each step the larger of both, this step's rows in the window alone."""
+    inputs, labels = rows(60)
+    labels[:20] %= 2
+    mask = {"leak": "auto", "policy": "recent", "recent_rows": 6}
+    settings = {**STREAM, "batch_size": 2, "classes": range(5), "mask": mask}
+    learner, looked_at = Learner(**settings, memory=10).partial_fit(inputs[:2], labels[:2]), 0
+    for start in range(2, 60, 2):
+        kept = learner._core.state.memories[0].labels.copy()
+        trainer, plans = learner._core.stream.trainer, []
+        run = type(trainer).run_one.__get__(trainer)
+        trainer.run_one = lambda plan, run=run, plans=plans: (plans.append(plan), run(plan))[1]  # type: ignore[method-assign, func-returns-value, misc]
+        fed(learner, inputs[start : start + 2], labels[start : start + 2], 2)
+        if len(plans) == 0:  # a new class came, and the stream was made anew
+            continue
+        looked_at += 1
+        last = np.bincount(labels[max(0, start - 4) : start + 2], minlength=5)
+        counts = np.maximum(last, np.bincount(kept[kept >= 0], minlength=5)).astype(float)
+        counts[labels[:start]] = counts[labels[:start]].clip(min=1)
+        counts[counts == 0] = np.exp(-12)
+        np.testing.assert_allclose(plans.pop().prior.exp().numpy(), [counts / counts.max()], rtol=1e-5)
+    assert looked_at > 10
+
+
 def test_what_needs_tasks_that_end_is_refused_whenever_it_is_met() -> None:
     learner = Learner(**STREAM, memory=10, mask={"leak": 0.1})
     for _ in range(2):
         with pytest.raises(ConfigError, match=r"mask\.policy: must be 'batch' or 'recent' in a stream without tasks"):
             learner.partial_fit(*rows(4))
+    with pytest.raises(ConfigError, match=r"mask\.policy: must be 'recent' in a stream without tasks, got 'task'"):
+        Learner(**STREAM, memory=10, mask={"leak": "auto"}).partial_fit(*rows(4))
     learner.fit(*rows(40))
     with pytest.raises(ConfigError, match=r"in a stream without tasks"):
         learner.partial_fit(*rows(4))

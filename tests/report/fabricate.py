@@ -21,6 +21,8 @@ def strength(mask):
     """How hard a mask masks, 0 to 1: what the fabricated accuracies follow."""
     if mask is None:
         return 0.0
+    if mask.get("leak") == "auto":
+        return 0.5
     if "leak" in mask:
         return float(0.25 * -np.log10(max(mask["leak"], 1e-4)))
     m = float(mask.get("value", mask.get("mass", 0.0)))

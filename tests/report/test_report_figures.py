@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from report.fabricate import fabricate
 
 from maskcl import report
@@ -171,3 +172,18 @@ def test_panels_that_have_no_other_beside_them_stand_in_pairs():
         drawn.draw_without_rendering()
     places = [axes.get_position() for axes in drawn.axes if axes.get_visible()]
     assert [round(place.y0, 3) == round(places[0].y0, 3) for place in places] == [True, True, False]
+
+
+def test_masks_from_counts_are_in_the_figures_and_tables_by_name(tmp_path):
+    masks = [None, {"leak": "auto"}, {"leak": "auto", "memory_rows": "plain"}, {"leak": 0.1}]
+    runs = fabricate(methods=("er", "derpp"), masks=masks, num_seeds=3, anytime=True)
+    results = Results(counted(runs))
+    assert "leak=auto memory_rows=plain" in str(results.table())
+    with style.look():
+        for figure in FIGURES:
+            assert figure(results) is not None
+        texts = [t.get_text() for t in plane(results).findobj(Text)]
+        ticks = [t.get_text() for axes in dial(results).axes for t in axes.get_xticklabels()]
+    assert any("leak auto" in text for text in texts)
+    assert not any("auto" in tick for tick in ticks), "a rule is no place on an axis of numbers"
+    assert "leak\u00a0=\u00a0auto" in report.write(tmp_path, results).read_text(encoding="utf-8")

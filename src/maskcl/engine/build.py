@@ -89,6 +89,7 @@ def initial_state(
         position=np.zeros(len(specs), np.int64),
         steps=np.zeros(len(specs), np.int64),
         updates=np.zeros(len(specs), np.int64),
+        recent=[np.zeros(0, np.int64) for _ in specs],
     )
     return state.to(device)
 

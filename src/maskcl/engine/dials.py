@@ -33,7 +33,7 @@ def structure(settings: Any) -> Hashable:
     parts: list[Hashable] = [type(settings)]
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
-        dial = is_dial(field) and value is not None
+        dial = is_dial(field) and value is not None and not isinstance(value, str)  # "auto" is another computation
         parts.append((field.name, ("dial", value == 0) if dial else structure(value)))
     return tuple(parts)
 

@@ -103,7 +103,7 @@ def _check_mask(spec: Any) -> None:
             check(compared, f"mask.{name}",
                   f"must leave old classes in the softmax: task {t} has one class, and its loss would be 0", dial,
                   hint="use a finite value, or a leak above 0")  # fmt: skip
-    by_task = mask.policy == "task" and not spec.scenario.is_clean
+    by_task = mask.policy == "task" and not mask.is_auto and not spec.scenario.is_clean
     check(not by_task, "mask.policy", f"must be 'batch' or 'recent' {STRAY}", mask.policy)
     early = mask.visible == "seen" and spec.scenario.comes_early
     check(not early, "mask.visible", f"must be 'all' {STRAY}", mask.visible)

@@ -38,10 +38,11 @@ class TaskMasking:
         self.visible = self.seen if mask is not None and mask.visible == "seen" else None
         self._future = task_of_class > task if mask is not None and mask.keep_future else None
         self._cache: dict[tuple[int, ...], Tensor] = {}
+        self._streams: dict[tuple[int, ...], Tensor] = {}
 
     def active(self, step: StepPlan) -> Tensor | None:
         """Return the active classes of a step's rows, [n, C] or [..., n, C]; None: all."""
-        if self.mask is None:
+        if self.mask is None or self.mask.is_auto:
             return None
         if step.active is not None:
             active = self._extend(self._with_future(step.active), step.sizes)
@@ -56,6 +57,17 @@ class TaskMasking:
             stream = active[..., : step.sizes[0], :].expand(*own.shape[:-2], -1, -1)
             active = torch.cat([stream, own], -2)
         return active
+
+    def prior(self, step: StepPlan) -> Tensor | None:
+        """Return what a mask that goes by counts adds to a step's logits, [1 or n, C] or [..., 1 or n, C]."""
+        if self.mask is None or step.prior is None:
+            return None
+        if self.mask.memory_rows == "prior" or len(step.sizes) == 1:
+            return step.prior
+        if step.sizes not in self._streams:  # the same in every step
+            row = torch.arange(sum(step.sizes), device=step.prior.device) < step.sizes[0]
+            self._streams[step.sizes] = row[:, None].to(step.prior.dtype)
+        return step.prior * self._streams[step.sizes]
 
     def _with_future(self, active: Tensor) -> Tensor:
         return active if self._future is None else active | self._future

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskcl import augment as A
+from maskcl.engine.counts import plan_prior
 from maskcl.engine.spec import RunSpec
 from maskcl.engine.synthesis import plan_old_labels
 from maskcl.mask import Mask
@@ -23,6 +24,7 @@ from maskcl.rng import generator
 __all__ = ["MemberPlan", "plan_member", "recent_classes", "step_offsets"]
 
 Ints = NDArray[np.int64]
+NONE = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class MemberPlan:
         before: The memory before the phase.
         memory: The memory after it.
         active: Classes left alone by a mask of policy "batch" or "recent", bool [S, C]; None otherwise.
+        prior: What a mask that goes by counts adds to logits, float64 [S, C]; None otherwise.
         made: Old class of each CFGM sample, step by step, int64 [N * per_row]; None where none are made.
         views: How each view of each row is changed, for the stream [N, V, 3] and each draw [S, R, V, 3]; empty: not.
         rates: Factor of the learning rate at each step, [S]; None: 1.
@@ -55,6 +58,7 @@ class MemberPlan:
     before: MemoryState | None
     memory: MemoryState | None
     active: NDArray[np.bool_] | None
+    prior: NDArray[np.float64] | None
     made: Ints | None
     views: tuple[Ints, ...]
     rates: NDArray[np.float64] | None
@@ -95,6 +99,7 @@ def plan_member(
     writes: bool = True,
     makes: bool = False,
     rates: NDArray[np.float64] | None = None,
+    recent: Ints = NONE,
 ) -> MemberPlan:
     """Plan one member's phase of a task.
 
@@ -110,6 +115,7 @@ def plan_member(
         writes: Whether the rows are new to the memory.
         makes: Whether CFGM makes samples.
         rates: Factor of the learning rate at each step; None: 1.
+        recent: Classes of the last stream rows before this phase, where the mask counts those.
     """
     seed, labels, needs = spec.seeds.sampling, spec.scenario.dataset.train_labels, spec.method.needs
     later = (phase,) if phase else ()  # a task's first phase has the random numbers of a task that has no other
@@ -130,11 +136,15 @@ def plan_member(
             first, read = _plan_draws(needs.draws, memory, slots, offsets, current, seed, (task, *later))
     found = [rows_in_slots(memory, slots, order, each, offsets[:-1]) for each in read if memory is not None]
     mask, active = spec.method.mask, None
-    if mask is not None and mask.policy != "task":
+    if mask is not None and mask.policy != "task" and not mask.is_auto:
         active = recent_classes(labels[order], offsets, mask, last_seen, position)
+    prior = plan_prior(
+        spec, task=task, rows=rows, order=order, offsets=offsets, memory=memory, slots=slots,
+        drawn=[each[first:] for each in found], last_seen=last_seen, recent=recent,
+    )  # fmt: skip
     return MemberPlan(
         order, offsets, np.repeat(np.arange(epochs), num_steps // epochs), slots, tuple(read), tuple(found), first,
-        memory, after, active, _plan_made(spec, task, offsets) if makes else None,
+        memory, after, active, prior, _plan_made(spec, task, offsets) if makes else None,
         _plan_views(spec, len(order), num_steps, (task, *later)), rates,
     )  # fmt: skip
 

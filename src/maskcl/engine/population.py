@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from maskcl.engine.chunk import ChunkTraining
+from maskcl.engine.counts import newest
 from maskcl.engine.hooks import check_state, check_together
 from maskcl.engine.masking import TaskMasking
 from maskcl.engine.member import train_rows
@@ -71,16 +72,17 @@ class Population(Members):
                 plan_member(
                     spec, task=task, rows=rows, epochs=epochs, memory=state.memories[k],
                     last_seen=state.last_seen[k], position=int(state.position[k]), phase=index, writes=writes,
-                    makes=makes, rates=self._rates(k, len(rows), epochs),
+                    makes=makes, rates=self._rates(k, len(rows), epochs), recent=state.recent[k],
                 )
             )  # fmt: skip
             order, seen = plans[-1].order, state.last_seen[k]
             np.maximum.at(seen, self.data.labels[order], state.position[k] + np.arange(len(order)))
             state.position[k] += len(order)
+            state.recent[k] = newest(spec.method.mask, state.recent[k], self.data.labels[order])
             state.memories[k] = plans[-1].memory
         plan = TaskPlan(
             plans, self.data.labels, self.needs,
-            stacked=self.stacked, memory_size=self.memory_size, device=self.device,
+            stacked=self.stacked, memory_size=self.memory_size, device=self.device, dtype=self.dtype,
         )  # fmt: skip
         self.timings["planning"] += time.perf_counter() - began
         return plan

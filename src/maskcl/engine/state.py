@@ -38,13 +38,14 @@ class Book:
     position: NDArray[np.int64]
     steps: NDArray[np.int64]
     updates: NDArray[np.int64]
+    recent: list[NDArray[np.int64]]
 
     def take(self, members: Sequence[int]) -> Book:
         """Return that of some members."""
         index = list(members)
         return Book(
             [self.memories[k] for k in index], [self.last_seen[k] for k in index],
-            self.position[index], self.steps[index], self.updates[index],
+            self.position[index], self.steps[index], self.updates[index], [self.recent[k] for k in index],
         )  # fmt: skip
 
 
@@ -63,6 +64,7 @@ class State:
         position: Stream rows so far, int64 [K].
         steps: Steps so far, int64 [K]; a separate update of CFGM belongs to its step.
         updates: Updates of the optimiser so far, int64 [K]; not counted with plain SGD, which does not look at them.
+        recent: Classes of the last stream rows, the newest last, for each member; none where no mask counts them.
     """
 
     weights: Weights
@@ -75,6 +77,7 @@ class State:
     position: NDArray[np.int64]
     steps: NDArray[np.int64]
     updates: NDArray[np.int64]
+    recent: list[NDArray[np.int64]]
 
     def take(self, members: Sequence[int]) -> State:
         """Return copies of some members of a population."""
@@ -91,7 +94,7 @@ class State:
         for name, tensor in named_tensors(self.tensors()):
             tensor.index_copy_(0, index, new[name])
         for j, k in enumerate(members):
-            self.memories[k], self.last_seen[k] = part.memories[j], part.last_seen[j]
+            self.memories[k], self.last_seen[k], self.recent[k] = part.memories[j], part.last_seen[j], part.recent[j]
             for name in ("position", "steps", "updates"):
                 getattr(self, name)[k] = getattr(part, name)[j]
 
@@ -99,12 +102,13 @@ class State:
         """Return a copy of what is counted."""
         return Book(
             list(self.memories), [seen.copy() for seen in self.last_seen],
-            self.position.copy(), self.steps.copy(), self.updates.copy(),
+            self.position.copy(), self.steps.copy(), self.updates.copy(), list(self.recent),
         )  # fmt: skip
 
     def restore(self, book: Book) -> None:
         """Go back to what was counted at another moment."""
         self.memories, self.last_seen = list(book.memories), [seen.copy() for seen in book.last_seen]
+        self.recent = list(book.recent)
         self.position[:] = book.position
         self.count(steps=book.steps, updates=book.updates)
 

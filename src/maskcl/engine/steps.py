@@ -37,6 +37,7 @@ class StepPlan:
         stored: For each draw, slots to read logits from, int64 [K * R] into [K * M]; None where not wanted.
         written: Slots to write logits to and the stream rows they come from, int64 each, into [K * M] and [K * B].
         active: For mask policies "batch" and "recent", bool [K, 1, C].
+        prior: What a mask that goes by counts adds to logits, [K, 1, C].
         made: Old class of each CFGM sample, int64 [K, B * per_row]; None where none are made.
         views: How each view of each row is changed, int64 [K * n, V, 3]; None: not.
         rate: Factor of the learning rate; one for all, or one a member, float64 [K].
@@ -48,6 +49,7 @@ class StepPlan:
     stored: tuple[Tensor | None, ...] = ()
     written: tuple[Tensor, Tensor] | None = None
     active: Tensor | None = None
+    prior: Tensor | None = None
     made: Tensor | None = None
     views: Tensor | None = None
     rate: float | Tensor = 1.0
@@ -80,6 +82,7 @@ class TaskPlan:
         stacked: bool,
         memory_size: int,
         device: torch.device = CPU,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         """Lay plans side by side.
 
@@ -90,9 +93,10 @@ class TaskPlan:
             stacked: Whether tensors have a member dimension.
             memory_size: Slots, M.
             device: Where steps are to lie.
+            dtype: Type of what is added to logits.
         """
         self.members, self._labels, self._needs = list(members), labels, needs
-        self._stacked, self._memory_size, self._device = stacked, memory_size, device
+        self._stacked, self._memory_size, self._device, self._dtype = stacked, memory_size, device, dtype
 
     def chunks(self, first: int = 0) -> Iterator[Chunk]:
         """Yield all steps, in an order in which each member's own come one after the other.
@@ -143,14 +147,15 @@ class TaskPlan:
         each_rows = self._sent(rows.reshape(count, -1)).unbind(0)
         each_labels = self._without_member(labels).unbind(0)
         writes = self._writes(own, count) if self._needs.stores_logits else [None] * count
-        active, made = self._active(own, count), self._made(own, count)
-        views, rates = self._views(own, count, size, len(draws)), self._rates(own, count)
+        some = (self._active(own, count), self._prior(own, count), self._made(own, count),
+                self._views(own, count, size, len(draws)))  # fmt: skip
+        active, prior, made, views = ([None] * count if part is None else part for part in some)
+        rates = self._rates(own, count)
         sizes = tuple(part.shape[2] for part in parts)
         return [
             StepPlan(
                 each_rows[i], each_labels[i], sizes, tuple(None if slots is None else slots[i] for slots in stored),
-                writes[i], None if active is None else active[i], None if made is None else made[i],
-                None if views is None else views[i], 1.0 if rates is None else rates[i],
+                writes[i], active[i], prior[i], made[i], views[i], 1.0 if rates is None else rates[i],
             )
             for i in range(count)
         ]  # fmt: skip
@@ -167,6 +172,13 @@ class TaskPlan:
             return None
         active = self._sent(np.stack(parts, 1))
         return active[:, :, None] if self._stacked else active
+
+    def _prior(self, own: Sequence[tuple[MemberPlan, int]], count: int) -> Tensor | None:
+        parts = [m.prior[a : a + count] for m, a in own if m.prior is not None]
+        if not parts:
+            return None
+        prior = send(torch.from_numpy(np.stack(parts, 1)).to(self._dtype), self._device)
+        return prior[:, :, None] if self._stacked else prior
 
     def _made(self, own: Sequence[tuple[MemberPlan, int]], count: int) -> Tensor | None:
         parts = []

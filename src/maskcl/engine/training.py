@@ -185,6 +185,7 @@ class TaskTraining:
             outputs.features,
             outputs.projected,
             self._method_state,
+            self.masking.prior(step),
         )
 
     def _teacher(self, inputs: Tensor, sizes: tuple[int, ...]) -> Tensor | None:

@@ -32,6 +32,7 @@ LATER: dict[str, dict[str, Any]] = {
         "label_smoothing": 0.0, "schedule": None, "augment": None, "precision": "float32", "channels_last": False,
         "compile": False,
     },
+    "mask": {"power": None, "count": "rows"},
 }  # fmt: skip
 """Keys by section that came later, told where they are set: hashes of earlier results stay as they are."""
 UNTOLD = ("save_weights", "device", "checkpoint_every")
@@ -81,7 +82,7 @@ class Config:
         return {
             "scenario": scenario,
             "method": {"name": self.method.key} | {name: getattr(self.method, name) for name in own},
-            "mask": _table(self.method.mask),
+            "mask": self._mask_table(),
             "cfgm": _table(self.method.cfgm),
             "memory": self._memory_table(),
             "network": self._network_table(seed, world),
@@ -105,6 +106,10 @@ class Config:
                 training=self.training,
                 seeds=Seeds(initialisation=seeds["initialisation"], sampling=seeds["stream"]),
             )
+
+    def _mask_table(self) -> dict[str, Any] | None:
+        table = _table(self.method.mask)
+        return None if table is None else _where_set("mask", table)
 
     def _memory_table(self) -> dict[str, Any] | None:
         table = _table(self.memory)

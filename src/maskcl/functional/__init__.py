@@ -2,6 +2,7 @@
 
 from maskcl.functional.cfgm import cfgm
 from maskcl.functional.losses import cross_entropy, leaky_logits, masked_cross_entropy, replace_logits
+from maskcl.functional.prior import log_prior
 from maskcl.functional.replay import distillation, logit_mse
 from maskcl.functional.softmax import (
     gradient_factor,
@@ -18,6 +19,7 @@ __all__ = [
     "distillation",
     "gradient_factor",
     "leaky_logits",
+    "log_prior",
     "logit_mse",
     "masked_cross_entropy",
     "masked_losses",

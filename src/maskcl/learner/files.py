@@ -65,6 +65,8 @@ def write_file(
     }  # fmt: skip
     slots = core.slots if core.num_slots else np.full((1, *core.input_shape), core.rows.ravel()[0], core.rows.dtype)
     arrays: dict[str, Any] = {"slots": slots, "last_seen": state.last_seen[0]}
+    if len(state.recent[0]):
+        arrays["recent"] = state.recent[0]
     if memory is not None:
         arrays |= {"rows": memory.rows, "labels": memory.labels, "class_counts": memory.class_counts}
     tensors = {f"state.{name}": tensor for name, tensor in named_tensors(state.tensors())}
@@ -177,10 +179,13 @@ class Saved:
         memory, seen = first.memories[0], tensors["last_seen"].numpy()
         if seen.dtype != np.int64 or seen.shape != (header.num_classes,):
             raise ValueError(f"last_seen is {seen.dtype} {list(seen.shape)}")
+        recent = tensors["recent"].numpy() if "recent" in tensors else first.recent[0]
+        if recent.dtype != np.int64 or recent.ndim != 1 or not ((recent >= 0) & (recent < header.num_classes)).all():
+            raise ValueError(f"recent is {recent.dtype} {list(recent.shape)}")
         counters: Any = {name: np.array([getattr(header, name)], np.int64) for name in ("position", "steps", "updates")}
         return replace(
             first, **trees, **counters, memories=[None if memory is None else self._memory(memory)], last_seen=[seen],
-            frozen=filled(first.weights, "frozen") if header.frozen else None,
+            recent=[recent], frozen=filled(first.weights, "frozen") if header.frozen else None,
         )  # fmt: skip
 
 

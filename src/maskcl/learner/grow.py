@@ -56,6 +56,7 @@ def grown_state(old: State, new: State) -> State:
         position=old.position.copy(),
         steps=old.steps.copy(),
         updates=old.updates.copy(),
+        recent=list(old.recent),
     )
 
 

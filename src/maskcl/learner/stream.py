@@ -13,6 +13,7 @@ from torch import Tensor
 
 from maskcl import augment as A
 from maskcl.data.checks import Inputs
+from maskcl.engine.counts import counted, newest, prior_of
 from maskcl.engine.plan import recent_classes
 from maskcl.engine.steps import StepPlan
 from maskcl.engine.synthesis import plan_old_labels
@@ -79,8 +80,8 @@ class Stream:
                     read.append(self._sent(picks) if draw.stored_logits else None)
         plan = StepPlan(
             self._sent(np.concatenate(ids)), self._sent(np.concatenate(classes)), tuple(sizes), tuple(read),
-            written=self._written(slots), active=self._active(labels), made=self._made(count, number),
-            views=self._views(sum(sizes), number),
+            written=self._written(slots), active=self._active(labels), prior=self._prior(labels),
+            made=self._made(count, number), views=self._views(sum(sizes), number),
         )  # fmt: skip
         self.undo.keep(plan.written)
         try:
@@ -97,6 +98,7 @@ class Stream:
         position = int(state.position[0])
         state.last_seen[0][labels] = position + np.arange(count)  # of a class's rows the last one counts
         state.position[0] += count
+        state.recent[0] = newest(self.spec.method.mask, state.recent[0], labels)
         if memory is not None and slots is not None:
             self._store(memory, slots, inputs, labels)
         return loss
@@ -129,12 +131,26 @@ class Stream:
 
     def _active(self, labels: Ints) -> Tensor | None:
         mask, state = self.spec.method.mask, self.population.state
-        if mask is None or mask.policy == "task":
+        if mask is None or mask.policy == "task" or mask.is_auto:
             return None
         offsets = np.array([0, len(labels)])
         return torch.from_numpy(
             recent_classes(labels, offsets, mask, state.last_seen[0], int(state.position[0]))
         ).to(self.population.device)  # fmt: skip
+
+    def _prior(self, labels: Ints) -> Tensor | None:
+        """What a mask that goes by counts adds to logits: the last rows, this step's among them, and the memory's."""
+        mask, state = self.spec.method.mask, self.population.state
+        if mask is None or not mask.is_auto:
+            return None
+        known = state.last_seen[0] >= 0
+        known[self.old] = True
+        counts = np.bincount(newest(mask, state.recent[0], labels), minlength=len(known))
+        memory = state.memories[0]
+        if memory is not None and self.needs.draws and self.task >= self.needs.replay_from_task:
+            counts = np.maximum(counts, np.bincount(memory.labels[self.filled], minlength=len(known)))
+        prior = prior_of(counted(counts[None], known), self.spec.method.prior_power)
+        return torch.tensor(prior, dtype=self.population.dtype, device=self.population.device)
 
     def _made(self, count: int, number: int) -> Tensor | None:
         cfgm = self.spec.method.cfgm
@@ -191,9 +207,10 @@ def check_streams(core: Core) -> None:
     """
     method, where = core.config.method, "Learner.partial_fit"
     mask = method.mask
-    hint = "fit learns batches of new classes; policy 'batch' or 'recent' masks without tasks"
+    policies = "'recent'" if mask is not None and mask.is_auto else "'batch' or 'recent'"  # a batch has no counts
+    hint = f"fit learns batches of new classes; policy {policies} masks without tasks"
     good = mask is None or mask.policy != "task"
-    check(good, f"{where}: mask.policy", "must be 'batch' or 'recent' in a stream without tasks", "task", hint=hint)
+    check(good, f"{where}: mask.policy", f"must be {policies} in a stream without tasks", "task", hint=hint)
     key = method.key
     ends = overrides(method, "end_task") or any(phase != Phase() for phase in method.phases(0, 1))
     check(not ends, f"{where}: method", f"must not need tasks that end, as {key!r} does", key,

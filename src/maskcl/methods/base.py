@@ -16,7 +16,14 @@ from torch import Tensor, nn
 from maskcl.cfgm import Cfgm
 from maskcl.errors import check
 from maskcl.functional.prototypes import class_means, nearest_mean
-from maskcl.functional.softmax import gradient_factor, is_one, masked_losses, row_losses, scale_gradient
+from maskcl.functional.softmax import (
+    at_least_float32,
+    gradient_factor,
+    is_one,
+    masked_losses,
+    row_losses,
+    scale_gradient,
+)
 from maskcl.mask import Mask
 from maskcl.methods.step import Draw, Gradients, Needs, Phase, State, Step
 from maskcl.optim import per_member
@@ -70,6 +77,18 @@ class Method:
     def needs(self) -> Needs:
         """What the engine has to provide."""
         return Needs()
+
+    @property
+    def prior_power(self) -> float:
+        """Power of counts in a mask with `leak = "auto"` (`maskcl.functional.log_prior`), if the mask names none.
+
+        1 where labels alone hold old classes; 1/2 where logits do: stored ones, a teacher's, those CFGM is held to.
+        """
+        if self.mask is not None and self.mask.power is not None:
+            return self.mask.power
+        needs, cfgm = self.needs, self.cfgm
+        by_logits = needs.stores_logits or bool(needs.teacher) or (cfgm is not None and cfgm.target == "frozen")
+        return 0.5 if by_logits else 1.0
 
     def phases(self, task: int, num_tasks: int) -> tuple[Phase, ...]:
         """What is trained on when a task comes; without a phase on the task's rows they pass by, into the memory."""
@@ -155,6 +174,9 @@ class Method:
         """
         visible = step.visible if visible is None else visible
         mask, active = self.mask, step.active
+        if step.prior is not None:
+            logits = at_least_float32(step.logits) + step.prior
+            return row_losses(logits, step.labels, label_smoothing=step.label_smoothing, visible=visible)
         if mask is None or active is None:
             return row_losses(step.logits, step.labels, label_smoothing=step.label_smoothing, visible=visible)
         logits = step.logits
@@ -164,7 +186,8 @@ class Method:
                 active[..., : step.sizes[0], :], mask.new_scale, mask.old_scale, dtype=logits.dtype
             )
             logits = torch.cat([scale_gradient(stream, factor), *memory], -2)  # memory rows keep their gradient
-        return masked_losses(logits, step.labels, active, value=mask.value, mass=mask.mass, leak=mask.leak,
+        leak = None if isinstance(mask.leak, str) else mask.leak
+        return masked_losses(logits, step.labels, active, value=mask.value, mass=mask.mass, leak=leak,
                              label_smoothing=step.label_smoothing, visible=visible)  # fmt: skip
 
 

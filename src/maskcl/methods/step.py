@@ -152,6 +152,8 @@ class Step:
         features: What goes into the classifier, [..., V * n, D], view after view; None unless asked for.
         projected: What the method's own head makes of it, [..., V * n, P]; None without one.
         state: The method's state, without a member dimension for one run.
+        prior: What a mask that goes by counts adds to the logits in a loss on labels, [1 or n, C] or [..., 1 or n, C];
+            None: nothing.
     """
 
     logits: Tensor
@@ -167,6 +169,7 @@ class Step:
     features: Tensor | None = None
     projected: Tensor | None = None
     state: State = field(default_factory=dict)
+    prior: Tensor | None = None
 
     @property
     def replays(self) -> bool:

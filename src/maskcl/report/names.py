@@ -16,8 +16,8 @@ def symbol(dial: Dial) -> str:
     >>> symbol(Dial("leak", 0.1, "")), symbol(Dial("value", -2.0, ""))
     ('.1', '−2')
     """
-    if dial.kind in ("none", "full"):
-        return {"none": "no\nmask", "full": "m =\n−∞"}[dial.kind]
+    if dial.kind in ("none", "full", "auto"):
+        return {"none": "no\nmask", "full": "m =\n−∞", "auto": "leak\nauto"}[dial.kind]
     text = f"{dial.number:g}".replace("-", "−")
     return text[1:] if text.startswith("0.") else text
 
@@ -28,7 +28,7 @@ def short_name(dial: Dial) -> str:
     >>> short_name(Dial("leak", 0.1, "")), short_name(Dial("full", float("nan"), "policy=batch"))
     ('leak .1', 'm = −∞ (policy=batch)')
     """
-    name = {"none": "no mask", "full": "m = −∞", "leak": f"leak {symbol(dial)}"}.get(dial.kind)
+    name = {"none": "no mask", "full": "m = −∞", "auto": "leak auto", "leak": f"leak {symbol(dial)}"}.get(dial.kind)
     name = name or f"{'m' if dial.kind == 'value' else dial.kind} = {symbol(dial)}"
     return f"{name} ({dial.extras})" if dial.extras else name
 
@@ -54,7 +54,7 @@ def pretty(text: str) -> str:
     def set_one(found: re.Match[str]) -> str:
         return f"{found[1]}\u00a0=\u00a0{found[2].replace('inf', '∞').replace('-', '−')}"
 
-    text = re.sub(r"\b(m|leak|mass)=(-?(?:inf|[\d.]+(?:e-?\d+)?))", set_one, text)
+    text = re.sub(r"\b(m|leak|mass)=(-?(?:auto|inf|[\d.]+(?:e-?\d+)?))", set_one, text)
     text = text.replace("m = −∞", "m\u00a0=\u00a0−∞")
     return text.replace(" ± ", "\u00a0±\u00a0").replace(" %", "\u00a0%")
 

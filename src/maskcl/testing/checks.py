@@ -31,6 +31,8 @@ MASKS: dict[str, list[Mask | None]] = {
     "leak": [Mask(leak=w) for w in (0.0, 0.1, 0.5)],
     "batch": [Mask(value=v, policy="batch") for v in (-5.0, 0.0, 1.0)],
     "seen": [Mask(leak=w, visible="seen", from_task=1) for w in (0.1, 0.2, 0.5)],
+    "auto": [Mask(leak="auto", power=p) for p in (0.3, 0.5, 1.0)],
+    "auto, recent": [Mask(leak="auto", policy="recent", recent_rows=20)] * 3,
 }
 OPTIMIZERS = {
     "sgd": [{"lr": lr} for lr in (0.05, 0.1, 0.2)],

@@ -17,7 +17,7 @@ __all__ = ["Drawn", "draw"]
 _PLANE = (
     "How well each task is learnt when it comes (up is better) against how much of it is forgotten later (left is "
     "better): a mask trades one for the other. Dotted lines: about equal final accuracy, rising to the upper left. "
-    "Star: no mask; triangles: leak; circles: m; square: m = −∞."
+    "Star: no mask; triangles: leak; plus: leak from counts; circles: m; square: m = −∞."
 )
 _DIAL = (
     "Final accuracy (up is better) and forgetting (down is better) as the mask gets stronger from left to right. "

@@ -44,7 +44,7 @@ MOST_PANELS = 12
 INK, GREY, LIGHT = "#22262b", "#6b7280", "#d7dbe0"
 _PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#5b6770")
 """Okabe and Ito's colours, the dark ones first, without yellow (too faint for lines)."""
-_MARKERS = {"none": "*", "leak": "^", "value": "o", "mass": "D", "full": "s"}
+_MARKERS = {"none": "*", "leak": "^", "auto": "P", "value": "o", "mass": "D", "full": "s"}
 
 
 @contextmanager
