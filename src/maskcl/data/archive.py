@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
+import errno
 import hashlib
 import os
 import secrets
@@ -28,6 +28,11 @@ from maskcl.files import file_digest
 
 __all__ = ["download_archive"]
 
+_BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError)
+"""What reading an archive raises that is none; RuntimeError where a password is asked for."""
+_OF_ITS_OWN = (None, errno.EINVAL, errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST)
+"""Of the system's errors, those that an archive leads to: no gzip file, an offset before its begin, names that no folder
+can have; others are the disk's."""
 _ATTEMPTS = 5  # connections that broke off after they brought something; the next command goes on all the same
 
 
@@ -166,8 +171,11 @@ def _unpack(packed: Path, root: Path, archive: Archive) -> None:
             with content, path.open("wb") as out:
                 shutil.copyfileobj(content, out)
         _put(fresh / archive.folder, target, before=fresh / ".before")
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, gzip.BadGzipFile) as error:
-        raise DataError(message(archive.file, f"must be an archive that can be unpacked ({error})")) from error
+    except _BROKEN as error:
+        if isinstance(error, OSError) and error.errno not in _OF_ITS_OWN:
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(":.")  # tarfile tells of each packing
+        raise DataError(message(archive.file, f"must be an archive that can be unpacked ({reason})")) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
