@@ -24,7 +24,9 @@ EVERY = 500
 
 def main() -> int:
     """Try the cases, print a table; returns the exit status."""
-    cases, seed, first = (int(os.environ.get(name) or usual) for name, usual in (("CASES", 0), ("SEED", 0), ("FIRST", 0)))
+    cases, seed, first = (
+        int(os.environ.get(name) or usual) for name, usual in (("CASES", 0), ("SEED", 0), ("FIRST", 0))
+    )
     end = first + cases if cases else max(first + 1, 10_000)
     counts, faulty = Counter[tuple[str, str]](), 0
     for number in range(first, end):
@@ -47,7 +49,9 @@ def table(counts: Counter[tuple[str, str]]) -> str:
     """Return how many cases of each kind came to which outcome, as Markdown."""
     kinds = sorted({kind for kind, _ in counts} - {"all"})
     lines = [f"| case | {' | '.join(OUTCOMES)} |", f"| --- |{' --- |' * len(OUTCOMES)}"]
-    return "\n".join([*lines, *(f"| {kind} | {' | '.join(str(counts[kind, o]) for o in OUTCOMES)} |" for kind in [*kinds, "all"])])
+    return "\n".join(
+        [*lines, *(f"| {kind} | {' | '.join(str(counts[kind, o]) for o in OUTCOMES)} |" for kind in [*kinds, "all"])]
+    )
 
 
 if __name__ == "__main__":

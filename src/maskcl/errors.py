@@ -44,6 +44,8 @@ class MaskclWarning(UserWarning):
 
 
 _NOTHING = object()
+_LONGEST_REASON = 200
+"""Letters; a damaged file may have thousands in its place for a name."""
 
 
 def nearest(name: str, choices: Iterable[str]) -> str | None:
@@ -98,6 +100,17 @@ def raised(error: Exception) -> str:
     """Return type and first line of a foreign error, for a sentence of our own."""
     lines = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {lines[0].rstrip('.')}"
+
+
+def reason(error: Exception) -> str:
+    """Return the first line of a foreign error, for a sentence of our own; of a long one, how it begins.
+
+    >>> reason(ValueError("not a gzip file.")), reason(KeyError())
+    ('not a gzip file', 'KeyError')
+    """
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    text = "".join(letter if letter.isprintable() else "?" for letter in lines[0]).rstrip(" .:")
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]} ..."
 
 
 def counted(number: int, noun: str) -> str:

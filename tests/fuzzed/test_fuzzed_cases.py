@@ -60,7 +60,9 @@ def fuzz_bytes(seed: int) -> bytes:
     return damaged(bytes(range(256)), Random(seed), 3)
 
 
-def files(folder: Path, text: str = 'method = "er"\n[scenario]\nsubset = 0.05\n[training]\nbatch_size = 2\n') -> list[str]:
+def files(
+    folder: Path, text: str = 'method = "er"\n[scenario]\nsubset = 0.05\n[training]\nbatch_size = 2\n'
+) -> list[str]:
     (folder / "a.toml").write_text(text)
     return ["run", str(folder / "a.toml"), "--out", str(folder / "out"), "--executor", "loop", "--seeds", "1"]
 
@@ -71,7 +73,9 @@ def judged(folder: Path, argv: list[str], *named: str) -> Any:
 
 
 def test_a_run_is_valid_and_a_refusal_is_refused(tmp_path: Path) -> None:
-    assert judged(tmp_path, files(tmp_path)) == judging.Verdict("valid", judged(tmp_path, files(tmp_path)).said)
+    found = judged(tmp_path, files(tmp_path))
+    assert (found.outcome, found.faults) == ("valid", ())
+    (tmp_path / "b").mkdir()
     found = judged(tmp_path / "b", files(tmp_path, "method = 3"), "method")
     assert (found.outcome, found.faults) == ("refused", ())
 

@@ -1,4 +1,4 @@
-"""Any valid settings go through TOML, JSON and dicts unchanged, in any order of keys, with defaults said or left out."""
+"""Valid settings go through TOML, JSON and dicts unchanged, in any order of keys, with defaults said or left out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every memory policy promises, for streams, cuts and sizes that hypothesis picks; a new policy is tested unasked."""
+"""What every policy of the memory promises, for streams, cuts and sizes that hypothesis picks; a new one unasked."""
 
 from __future__ import annotations
 
@@ -108,9 +108,7 @@ def test_a_class_balanced_memory_drops_rows_of_its_largest_classes_alone(stream:
 @pytest.mark.parametrize("policy", PLANNED)
 @CHECK
 @given(stream=streams(), more=st.integers(1, 12), draws=st.integers(0, 3))
-def test_a_memory_that_was_saved_goes_on_as_if_it_had_not_been(
-    policy: str, stream: Any, more: int, draws: int
-) -> None:
+def test_a_memory_that_was_saved_goes_on_as_if_it_had_not_been(policy: str, stream: Any, more: int, draws: int) -> None:
     labels, cuts, size, seed = stream
     memory = ReplayMemory(size, policy=policy, num_classes=NUM_CLASSES, seed=seed)
     offered = torch.from_numpy(labels)

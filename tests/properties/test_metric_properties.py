@@ -46,9 +46,7 @@ def worst_case(a: np.ndarray, between: np.ndarray, current: np.ndarray) -> float
 
 
 def gap(a: np.ndarray, between: np.ndarray, current: np.ndarray) -> float:
-    return mean(
-        [mean([a[t - 1, u] - lowest(a, between, current, t, u) for u in range(t)]) for t in range(1, len(a))]
-    )
+    return mean([mean([a[t - 1, u] - lowest(a, between, current, t, u) for u in range(t)]) for t in range(1, len(a))])
 
 
 @CHECK

@@ -1,4 +1,4 @@
-"""What every scenario keeps to, whatever its settings: cuts, subsets, held-out rows and streams that hypothesis picks."""
+"""What every scenario keeps to: cuts, subsets, held-out rows and streams that hypothesis picks."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from fuzzing.judging import Verdict, judged_command
 from fuzzing.odd import odd_value
 from fuzzing.settings import draw_settings, every_key, usual
 from fuzzing.spoiling import spoil
+from maskcl.experiment.schema import SECTIONS
 
 __all__ = ["bytes_of_a_file", "configuration", "written"]
 
@@ -31,7 +32,8 @@ def configuration(chance: Random, folder: Path) -> Verdict:
     out = folder / "out"
     # A refusal tells of the one thing that was spoilt, or of a key that excludes it, or that chance had wrong before.
     one = number == 1 and touched[0] and not options
-    named = (*touched[0], *every_key()) if one else (str(path), "--", "data root")
+    keys = [*every_key(), *(f"{section}:" for section in SECTIONS)]
+    named = (*touched[0], *keys) if one else (str(path), "--", "data root")
     return judged_command(["run", str(path), "--out", str(out), *executor, *options], out, named)
 
 

@@ -11,9 +11,10 @@ from fuzzing.odd import odd_value
 __all__ = ["HEADS", "damaged", "damaged_table"]
 
 HEADS = (
-    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\xff\xd8\xff\xe0\0\x10JFIF\0", b"GIF89a", b"BM", b"II*\0", b"MM\0*", b"RIFF\0\0\0\0WEBP",
-    b"P6\n9999999 9999999\n255\n", b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b\x08\0", b"\x93NUMPY\x01\0", b"\0\0\x08\x03",
-    b"\x80\x04\x95", b"\x80\x02}q", b"{", b"[", b"#!/bin/sh\n", b"\xef\xbb\xbf", b"\xff\xfe", b"%PDF-1.4", b"\x7fELF", b"",
+    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\xff\xd8\xff\xe0\0\x10JFIF\0", b"GIF89a", b"BM", b"II*\0", b"MM\0*",
+    b"RIFF\0\0\0\0WEBP", b"P6\n9999999 9999999\n255\n", b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b\x08\0",
+    b"\x93NUMPY\x01\0", b"\0\0\x08\x03", b"\x80\x04\x95", b"\x80\x02}q", b"{", b"[", b"#!/bin/sh\n", b"\xef\xbb\xbf",
+    b"\xff\xfe", b"%PDF-1.4", b"\x7fELF", b"",
 )  # fmt: skip
 """How files of other kinds begin."""
 

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import struct
+import warnings
 import zipfile
 import zlib
 from random import Random
@@ -18,6 +19,13 @@ from fuzzing.damage import damaged, damaged_table
 from fuzzing.odd import odd_value
 
 __all__ = ["other_arrays", "other_gzip", "other_json", "other_png", "other_safetensors", "other_zip"]
+
+
+_CHUNKS = (
+    (b"tRNS", b"\0\1"), (b"PLTE", b"\1\2\3"), (b"acTL", b"\0\0\0\2\0\0\0\0"), (b"eXIf", b"MM\0*\0\0\0\x08"),
+    (b"zTXt", b"a\0\0" + b"x" * 9),
+)  # fmt: skip
+"""Of a PNG: transparency, a palette, frames, EXIF, packed text; each of them broken."""
 
 
 def other_gzip(content: bytes, chance: Random) -> bytes:
@@ -42,8 +50,7 @@ def other_png(content: bytes, chance: Random) -> bytes:
     name, inner = chunks[place]
     chunks[place] = (name, damaged(inner, chance, 1))
     if chance.random() < 0.2:
-        chunks.insert(place, chance.choice(((b"tRNS", b"\0\1"), (b"PLTE", b"\1\2\3"), (b"acTL", b"\0\0\0\2\0\0\0\0"),
-                                            (b"eXIf", b"MM\0*\0\0\0\x08"), (b"zTXt", b"a\0\0" + b"x" * 9))))  # fmt: skip
+        chunks.insert(place, chance.choice(_CHUNKS))
     body = [struct.pack(">I", len(i)) + n + i + struct.pack(">I", zlib.crc32(n + i)) for n, i in chunks]
     return content[:8] + b"".join(body)
 
@@ -106,13 +113,33 @@ def other_arrays(content: bytes, chance: Random) -> bytes:
 
 def _other_array(array: np.ndarray, chance: Random) -> np.ndarray:
     """Other values, types and shapes, each of which NumPy has."""
-    kinds = ("?", "i1", "u2", "i8", "u8", ">i4", ">f8", "f2", "f4", "f8", "c8", "U3", "S2", "M8[s]", "m8[ms]", "V4", "O")
+    kinds = (
+        "?",
+        "i1",
+        "u2",
+        "i8",
+        "u8",
+        ">i4",
+        ">f8",
+        "f2",
+        "f4",
+        "f8",
+        "c8",
+        "U3",
+        "S2",
+        "M8[s]",
+        "m8[ms]",
+        "V4",
+        "O",
+    )
     way = chance.choice(("type", "shape", "value", "cut", "empty", "order"))
     if way == "type":
         with np.errstate(all="ignore"):
             return array.astype(chance.choice(kinds)) if chance.random() < 0.8 else np.array(array.tolist(), object)
     if way == "shape":
-        new = chance.choice(((array.size,), (1, array.size), (array.size, 1, 1, 1), (len(array), -1), (*array.shape, 1)))
+        new = chance.choice(
+            ((array.size,), (1, array.size), (array.size, 1, 1, 1), (len(array), -1), (*array.shape, 1))
+        )
         return array.reshape(new)
     if way == "value":
         other = array.astype(np.float64) if chance.random() < 0.5 else array.copy()
@@ -137,7 +164,20 @@ def _headed(array: np.ndarray, chance: Random) -> bytes:
     others = {
         "descr": ("<f16", "|O", "<f4", ">i2", "|V99999", "<U99999999", [("a", "<f4")], "x", "", None, "<M8[ns]"),
         "fortran_order": (True, 1, None, "x"),
-        "shape": ((10**12,), (2**63, 2), (-1,), (), (0,), (1, 0), (10**6, 10**6), 5, None, ("a",), (1.5,), (2**31, 2, 2)),
+        "shape": (
+            (10**12,),
+            (2**63, 2),
+            (-1,),
+            (),
+            (0,),
+            (1, 0),
+            (10**6, 10**6),
+            5,
+            None,
+            ("a",),
+            (1.5,),
+            (2**31, 2, 2),
+        ),
     }
     header[key] = chance.choice(others[key]) if chance.random() < 0.8 else odd_value(chance)
     text = (repr(header) + "\n").encode()
@@ -145,12 +185,9 @@ def _headed(array: np.ndarray, chance: Random) -> bytes:
 
 
 def _zipped(members: list[tuple[str, bytes]], chance: Random) -> bytes:
-    import warnings
-
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", chance.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as file:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # two members of one name are meant
-            for name, content in members:
-                file.writestr(name, content)
+    out, packing = io.BytesIO(), chance.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
+    with zipfile.ZipFile(out, "w", packing) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # two members of one name are meant
+        for name, content in members:
+            file.writestr(name, content)
     return out.getvalue()

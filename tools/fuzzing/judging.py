@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -157,8 +158,9 @@ def limited() -> Iterator[None]:
 
     Pages have damaged results of their own (tests/test_results_fuzz.py); of a case, the text of every format is made.
     """
-    from maskcl import devices
+    from maskcl import cli, devices
     from maskcl.cli import experiments
+    from maskcl.engine import groups
     from maskcl.experiment import runner
     from maskcl.replay import checks
 
@@ -183,8 +185,12 @@ def limited() -> Iterator[None]:
     def free() -> int:
         return FREE_BYTES
 
-    places = ((devices, "available_bytes", free), (checks, "available_bytes", free),
-              (runner, "stop_signals", stop_soon), (experiments, "write_report", write_report))  # fmt: skip
+    def one_core() -> int:
+        return 1  # what others use of the machine is looked at for a tenth of a second
+
+    places = ((devices, "available_bytes", free), (groups, "free_cores", one_core), (checks, "available_bytes", free),
+              (runner, "stop_signals", stop_soon), (experiments, "write_report", write_report),
+              (cli, "app", _commands()))  # fmt: skip
     before = [getattr(module, name) for module, name, _ in places]
     for module, name, new in places:
         setattr(module, name, new)
@@ -193,6 +199,16 @@ def limited() -> Iterator[None]:
     finally:
         for (module, name, _), old in zip(places, before, strict=True):
             setattr(module, name, old)
+
+
+@lru_cache(maxsize=1)
+def _commands() -> Any:
+    """The command line, built once: that takes as long as a small run."""
+    from typer.main import get_command
+
+    from maskcl.cli import app
+
+    return get_command(app)
 
 
 @contextmanager
@@ -232,7 +248,7 @@ def _faults_of_sentence(said: str, named: tuple[str, ...]) -> tuple[str, ...]:
     if len(first) > LONGEST:
         found.append(f"a sentence of {len(first)} letters: {first[:300]!r}")
     if not any(name in said for name in named):
-        found.append(f"names none of {named}: {said!r}")
+        found.append(f"names none of {named[:5]}: {said!r}")
     if any(ord(letter) < 32 for letter in first):
         found.append(f"control characters: {first!r}")
     return tuple(found)

@@ -9,16 +9,17 @@ from typing import Any
 __all__ = ["NUMBERS", "TEXTS", "odd_number", "odd_text", "odd_value"]
 
 NUMBERS: tuple[int | float, ...] = (
-    0, 1, -1, 2, 3, 7, 64, 1000, 10**5, 10**7, 10**9, 2**31, 2**32, 2**53 + 1, 2**63 - 1, 2**63, 2**64, -(2**63), 10**30,
-    10**400, 0.0, -0.0, 0.5, 1.0, 1.5, -0.1, 1e-9, 1e-320, 1e9, 1e30, 1e38, 1e39, 1e308, -1e308, math.nan, math.inf,
-    -math.inf, 0.1 + 0.2, 1 / 3,
+    0, 1, -1, 2, 3, 7, 64, 1000, 10**5, 10**7, 10**9, 2**31, 2**32, 2**53 + 1, 2**63 - 1, 2**63, 2**64, -(2**63),
+    10**30, 10**400, 0.0, -0.0, 0.5, 1.0, 1.5, -0.1, 1e-9, 1e-320, 1e9, 1e30, 1e38, 1e39, 1e308, -1e308, math.nan,
+    math.inf, -math.inf, 0.1 + 0.2, 1 / 3,
 )  # fmt: skip
 """Around the edges of what types hold."""
 
 TEXTS = (
-    "", " ", "none", "None", "null", "true", "nan", "inf", "0", "1e3", "auto", "seed", "er", "mlp", "digits", "sgd", "..",
-    "../../etc", "/", "~", "a b", "a.b", "a/b", "a\nb", "a\tb", "a\\b", "\x1b[31m", "[/b]", "<script>", "{{ 7 * 7 }}",
-    "%s %d", "${HOME}", "=1+1", "é", "ё", "日本", "🙂", "²", "\u202e", "\u00a0", "x" * 300, "-", "--help",
+    "", " ", "none", "None", "null", "true", "nan", "inf", "0", "1e3", "auto", "seed", "er", "mlp", "digits", "sgd",
+    "..", "../../etc", "/", "~", "a b", "a.b", "a/b", "a\nb", "a\tb", "a\\b", "\x1b[31m", "[/b]", "<script>",
+    "{{ 7 * 7 }}", "%s %d", "${HOME}", "=1+1", "é", "ё", "日本", "🙂", "²", "\u202e", "\u00a0", "x" * 300, "-",
+    "--help",
 )  # fmt: skip
 """Words that mean something elsewhere, and letters that something else takes for its own."""
 

@@ -65,7 +65,9 @@ def _value(raw: Raw, chance: Random) -> Names:
 
 def _number(raw: Raw, chance: Random) -> Names:
     """A number that is there, at an edge."""
-    places = [(s, k) for s, t in raw.items() if isinstance(t, dict) for k, v in t.items() if isinstance(v, (int, float))]
+    places = [
+        (s, k) for s, t in raw.items() if isinstance(t, dict) for k, v in t.items() if isinstance(v, (int, float))
+    ]
     if not places:
         return _value(raw, chance)
     section, key = chance.choice(places)
@@ -187,8 +189,9 @@ def _put(raw: Raw, key: str, value: Any, *, whole: bool = False) -> None:
 def _typo(word: str, chance: Random) -> str:
     at = chance.randrange(len(word)) if word else 0
     letter = chance.choice("aexz_-")
-    return chance.choice((word[:at] + word[at + 1 :], word[:at] + letter + word[at:], word[:at] + letter + word[at + 1 :],
-                          word.upper(), word + "s")) or "x"  # fmt: skip
+    before, after = word[:at], word[at + 1 :]
+    changed = (before + after, before + letter + word[at:], before + letter + after, word.upper(), word + "s")
+    return chance.choice(changed) or "x"
 
 
 SPOILING: tuple[Callable[[Raw, Random], Names], ...] = (

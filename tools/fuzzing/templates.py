@@ -24,7 +24,9 @@ from maskcl.data.pictures import FORMATS
 from maskcl.data.tiny_imagenet import TINY_IMAGENET, TinyImageNet
 
 INPUTS = np.linspace(0, 1, 60, dtype=np.float32).reshape(20, 3)
-SMALL_CIFAR = dataclasses.replace(CIFAR10, train={"data_batch_1.bin": 4, "data_batch_2.bin": 4}, test={"test_batch.bin": 3})
+SMALL_CIFAR = dataclasses.replace(
+    CIFAR10, train={"data_batch_1.bin": 4, "data_batch_2.bin": 4}, test={"test_batch.bin": 3}
+)
 SMALL_TINY = TinyImageNet("tiny_imagenet", TINY_IMAGENET.archive, train_each=1, val_each=1)
 EXPERIMENT = """
 seeds = 1
@@ -113,7 +115,9 @@ def write_tiny(folder: Path) -> None:
 def write_arrays(folder: Path) -> None:
     """A .npz file of two classes."""
     labels = np.arange(20) % 2
-    np.savez(folder / "data.npz", train_inputs=INPUTS, train_labels=labels, test_inputs=INPUTS[:6], test_labels=labels[:6])
+    np.savez(
+        folder / "data.npz", train_inputs=INPUTS, train_labels=labels, test_inputs=INPUTS[:6], test_labels=labels[:6]
+    )
 
 
 def write_pictures(folder: Path) -> None:
