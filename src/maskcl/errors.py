@@ -61,18 +61,26 @@ def nearest(name: str, choices: Iterable[str]) -> str | None:
 def message(
     where: str, must: str, got: object = _NOTHING, *, choices: Iterable[str] | None = None, hint: str | None = None
 ) -> str:
-    """Word an error: where, what must hold, what was given, the nearest valid name, what to do.
+    r"""Word an error: where, what must hold, what was given, the nearest valid name, what to do.
 
     >>> message("[method] alpha", "must be 0 or more", -1.0)
     '[method] alpha: must be 0 or more, got -1.0.'
+    >>> message("a\x1b[31m.png", "must be a picture")
+    'a\\x1b[31m.png: must be a picture.'
     """
-    text = f"{where}: {must}" + ("" if got is _NOTHING else f", got {got!r}") + "."
+    text = _shown(f"{where}: {must}") + ("" if got is _NOTHING else f", got {got!r}") + "."
     close = nearest(str(got), choices) if choices is not None else None
     if close is not None:
         text += f" Did you mean {close!r}?"
     if hint is not None:
         text += f"\nhint: {hint}"
     return text
+
+
+def _shown(text: str) -> str:
+    """A text without what a terminal obeys: names of files and what stands in files may hold anything."""
+    controls = {letter for letter in text if ord(letter) < 32 or 127 <= ord(letter) < 160}
+    return text.translate({ord(letter): repr(letter)[1:-1] for letter in controls}) if controls else text
 
 
 def check(

@@ -112,8 +112,8 @@ def class_incremental(
         seed: Shuffles the class order instead.
         validation_fraction: Share of each class's training rows to judge by instead of the test data,
             0 <= validation_fraction < 1; these rows teach nothing. They are the same for every seed and order.
-        subset: Share of each class's (other) training rows to learn from, 0 < subset <= 1; None: all. A smaller share
-            is part of a larger one, the same for every seed and order.
+        subset: Share of each class's (other) training rows to learn from, one at least, 0 < subset <= 1; None: all. A
+            smaller share is part of a larger one, the same for every seed and order.
         eval_subset: The same of what is judged by, the test rows or those held out.
         blurry: Share of each class's rows that come in tasks to which it does not belong, evenly, 0 <= blurry < 1.
         repeats: Probability with which a class comes again in each later task, 0 to 1; its rows are dealt evenly to the

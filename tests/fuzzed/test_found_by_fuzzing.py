@@ -5,18 +5,23 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import json
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from maskcl.data import from_arrays
 from maskcl.data.archive import download_archive
 from maskcl.data.npz import from_npz
 from maskcl.data.publisher import Archive
-from maskcl.errors import DataError, reason
+from maskcl.errors import ConfigError, DataError, message, reason
+from maskcl.networks import Mlp, build_network
 from maskcl.scenario import class_incremental
+from maskcl.weights import load_network, save_network
 
 
 def unpack(folder: Path, content: bytes, name: str) -> str:
@@ -89,6 +94,36 @@ def test_a_name_of_thousands_of_letters_is_not_told_whole(tmp_path: Path) -> Non
     assert said.startswith(f"{tmp_path / 'a.npz'}: must be a whole .npz file without pickles (File name in directory")
     assert said.endswith(" ...).")
     assert len(said) < len(str(tmp_path)) + 350
+
+
+def test_a_header_that_is_no_python_text_is_refused(tmp_path: Path) -> None:
+    """NumPy reads a header as Python reads a program, and raises what that does."""
+    array = np.lib.format.magic(1, 0) + (16).to_bytes(2, "little") + b"{'descr': ('<f4"
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as file:
+        for name in ("train_inputs", "train_labels", "test_inputs", "test_labels"):
+            file.writestr(f"{name}.npy", array + b"\n" + bytes(64))
+    with pytest.raises(DataError, match=r"a\.npz: must be a whole \.npz file without pickles \("):
+        from_npz(tmp_path / "a.npz")
+
+
+def test_control_characters_of_a_files_name_are_not_printed() -> None:
+    assert message("a/\x001\x1b[31m\x9b.png", "must be\nthere", "\x07") == (
+        r"a/\x001\x1b[31m\x9b.png: must be\nthere, got '\x07'."
+    )
+    assert message("a b/é\u202f日.png", "must be there") == "a b/é\u202f日.png: must be there."
+
+
+def test_weights_whose_header_names_a_giant_are_refused_by_their_file(tmp_path: Path) -> None:
+    network = Mlp(hidden=(4,))
+    path = tmp_path / "a.safetensors"
+    save_network(path, build_network(network, (3,), 2, seed=0), network=network, input_shape=(3,), num_classes=2)
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["maskcl"])
+    header["network"]["hidden"] = [10**30]
+    save_file(load_file(path), path, {"maskcl": json.dumps(header)})
+    with pytest.raises(ConfigError) as caught:
+        load_network(path)
+    assert str(caught.value).startswith(f"{path}: network: must be of a size")
 
 
 def test_a_foreign_reason_is_one_line_that_can_be_printed() -> None:

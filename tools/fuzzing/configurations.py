@@ -33,7 +33,7 @@ def configuration(chance: Random, folder: Path) -> Verdict:
     # A refusal tells of the one thing that was spoilt, or of a key that excludes it, or that chance had wrong before.
     one = number == 1 and touched[0] and not options
     keys = [*every_key(), *(f"{section}:" for section in SECTIONS)]
-    named = (*touched[0], *keys) if one else (str(path), "--", "data root")
+    named = (*touched[0], *keys) if one else (str(path), "--", "data root", *keys)
     return judged_command(["run", str(path), "--out", str(out), *executor, *options], out, named)
 
 

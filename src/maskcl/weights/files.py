@@ -103,7 +103,11 @@ def load_network(path: str | os.PathLike[str], *, network: Any = None) -> nn.Mod
     own = _named(path, info) if network is None else as_network(network)
     name = own.describe().get("factory", own.key)
     must = f"must be the network in the file, {info.network['name']!r} with fingerprint {info.fingerprint}"
-    fits = _shapes(tensors) == _shapes(sketch_network(own, info.input_shape, info.num_classes).state_dict())
+    try:
+        sketch = sketch_network(own, info.input_shape, info.num_classes)
+    except MaskclError as error:
+        raise type(error)(f"{path}: {error}") from error
+    fits = _shapes(tensors) == _shapes(sketch.state_dict())
     check(fits, f"{path}: network", must, name)
     module = build_network(own, info.input_shape, info.num_classes, seed=0)
     kinds = {tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()}
