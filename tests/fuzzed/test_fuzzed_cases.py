@@ -20,30 +20,24 @@ from maskcl.errors import ConfigError, DataError
 from maskcl.experiment import in_process, planning
 
 SEED, CASES, SLICES = 17, 500, 10
-OUTCOMES = Counter[str]()
 
 
 @pytest.mark.parametrize("part", range(SLICES))
 def test_every_case_is_valid_or_refused_in_one_sentence(part: int) -> None:
-    faults = []
+    faults, outcomes = [], Counter[str]()
     for number in range(part * CASES // SLICES, (part + 1) * CASES // SLICES):
         found = verdict(SEED, number)
-        OUTCOMES[found.outcome] += 1
+        outcomes[found.outcome] += 1
         if found.faults:
             faults.append((f"make fuzz SEED={SEED} FIRST={number} CASES=1", *found.faults))
     assert not faults
+    assert min(outcomes["valid"], outcomes["refused"]) >= 5, "cases are of both sorts"
 
 
 def test_the_cases_are_of_all_kinds() -> None:
     kinds = Counter(kind_of(SEED, number) for number in range(CASES))
     assert set(kinds) == {*SHARES, *KINDS}
     assert min(kinds.values()) >= 10
-
-
-def test_many_cases_are_valid_and_many_refused() -> None:
-    if OUTCOMES.total() < CASES:
-        pytest.skip("not all cases were tried in this process")
-    assert min(OUTCOMES["valid"], OUTCOMES["refused"]) > 100
 
 
 def test_a_case_is_a_function_of_its_numbers() -> None:

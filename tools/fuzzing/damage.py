@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -95,8 +96,6 @@ _WAYS: tuple[Bytes, ...] = (_flip, _flip, _flip, _cut, _cut, _grown, _lost, _twi
 
 def damaged_table(table: Any, chance: Random) -> Any:
     """Return a JSON value in which one to three places are others, gone, or more; the original stays."""
-    import copy
-
     found = copy.deepcopy(table)
     for _ in range(chance.choice((1, 1, 1, 2, 3))):
         if not isinstance(found, (dict, list)) or not found or chance.random() < 0.05:
