@@ -11,7 +11,7 @@ DOCUMENTING := $(VENV)/documenting
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test examples test-ray test-slow check docs mutants faults bench clean
+.PHONY: help demo test examples test-ray test-slow check docs mutants faults fuzz bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ mutants: $(INSTALLED) ## small errors put into src: the share that tests notice;
 
 faults: $(INSTALLED) ## runs killed at 100 random moments (COUNT=1000: so many) and begun again: every file as if they were not
 	COUNT="$(COUNT)" SEED="$(SEED)" OMP_NUM_THREADS=1 $(BIN)/python tools/kill_runs.py
+
+fuzz: $(INSTALLED) ## 10,000 random experiment files and damaged files (CASES=, SEED=, FIRST=): valid, or refused in a sentence
+	CASES="$(CASES)" SEED="$(SEED)" FIRST="$(FIRST)" OMP_NUM_THREADS=1 $(BIN)/python tools/fuzz.py
 
 bench: $(INSTALLED) ## speed, as ratios to a bare PyTorch loop
 	$(BIN)/maskcl bench

@@ -44,6 +44,8 @@ class MaskclWarning(UserWarning):
 
 
 _NOTHING = object()
+_LONGEST_REASON = 200
+"""Letters; a damaged file may have thousands in its place for a name."""
 
 
 def nearest(name: str, choices: Iterable[str]) -> str | None:
@@ -59,18 +61,26 @@ def nearest(name: str, choices: Iterable[str]) -> str | None:
 def message(
     where: str, must: str, got: object = _NOTHING, *, choices: Iterable[str] | None = None, hint: str | None = None
 ) -> str:
-    """Word an error: where, what must hold, what was given, the nearest valid name, what to do.
+    r"""Word an error: where, what must hold, what was given, the nearest valid name, what to do.
 
     >>> message("[method] alpha", "must be 0 or more", -1.0)
     '[method] alpha: must be 0 or more, got -1.0.'
+    >>> message("a\x1b[31m.png", "must be a picture")
+    'a\\x1b[31m.png: must be a picture.'
     """
-    text = f"{where}: {must}" + ("" if got is _NOTHING else f", got {got!r}") + "."
+    text = _shown(f"{where}: {must}") + ("" if got is _NOTHING else f", got {got!r}") + "."
     close = nearest(str(got), choices) if choices is not None else None
     if close is not None:
         text += f" Did you mean {close!r}?"
     if hint is not None:
         text += f"\nhint: {hint}"
     return text
+
+
+def _shown(text: str) -> str:
+    """A text without what a terminal obeys: names of files and what stands in files may hold anything."""
+    controls = {letter for letter in text if ord(letter) < 32 or 127 <= ord(letter) < 160}
+    return text.translate({ord(letter): repr(letter)[1:-1] for letter in controls}) if controls else text
 
 
 def check(
@@ -98,6 +108,17 @@ def raised(error: Exception) -> str:
     """Return type and first line of a foreign error, for a sentence of our own."""
     lines = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {lines[0].rstrip('.')}"
+
+
+def reason(error: Exception) -> str:
+    """Return the first line of a foreign error, for a sentence of our own; of a long one, how it begins.
+
+    >>> reason(ValueError("not a gzip file.")), reason(KeyError())
+    ('not a gzip file', 'KeyError')
+    """
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    text = "".join(letter if letter.isprintable() else "?" for letter in lines[0]).rstrip(" .:")
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]} ..."
 
 
 def counted(number: int, noun: str) -> str:

@@ -112,8 +112,8 @@ def class_incremental(
         seed: Shuffles the class order instead.
         validation_fraction: Share of each class's training rows to judge by instead of the test data,
             0 <= validation_fraction < 1; these rows teach nothing. They are the same for every seed and order.
-        subset: Share of each class's (other) training rows to learn from, 0 < subset <= 1; None: all. A smaller share
-            is part of a larger one, the same for every seed and order.
+        subset: Share of each class's (other) training rows to learn from, one at least, 0 < subset <= 1; None: all. A
+            smaller share is part of a larger one, the same for every seed and order.
         eval_subset: The same of what is judged by, the test rows or those held out.
         blurry: Share of each class's rows that come in tasks to which it does not belong, evenly, 0 <= blurry < 1.
         repeats: Probability with which a class comes again in each later task, 0 to 1; its rows are dealt evenly to the
@@ -188,10 +188,10 @@ def _assemble(
     else:
         eval_inputs, eval_labels = dataset.test_inputs, dataset.test_labels
     if learnt < 1:
-        train = held_out_rows(train, learnt, purpose="scenario/subset")
+        train = _part(train, learnt, "scenario/subset")
     judge = rows_by_class(eval_labels, dataset.num_classes)
     if judged < 1:
-        judge = held_out_rows(judge, judged, purpose="scenario/eval_subset")
+        judge = _part(judge, judged, "scenario/eval_subset")
     eval_rows = tuple(_rows_of_task(judge, classes) for classes in tasks)
     kind = "validation" if validation_fraction > 0 else "test"
     for task, rows in enumerate(eval_rows):
@@ -205,6 +205,12 @@ def _assemble(
         text = f"{dataset.name}: no {kind} rows judge {which}: no accuracy says whether they are learnt or forgotten."
         warnings.warn(text, MaskclWarning, stacklevel=3)
     return Scenario(dataset, tasks, stream.deal(train, tasks), eval_inputs, eval_labels, eval_rows)
+
+
+def _part(class_rows: list[Rows], share: float, purpose: str) -> list[Rows]:
+    """A share of the rows of each class; of a class of one row that row, for none of it would be left."""
+    chosen = held_out_rows(class_rows, share, purpose=purpose)
+    return [rows if len(rows) == 1 else some for rows, some in zip(class_rows, chosen, strict=True)]
 
 
 def _class_name(dataset: Dataset, label: int) -> str:

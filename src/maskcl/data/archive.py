@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
+import errno
 import hashlib
 import os
 import secrets
@@ -10,8 +10,8 @@ import shutil
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -23,11 +23,16 @@ from filelock import FileLock
 from maskcl.data.fetch import CHUNK, HEADERS, TIMEOUT_SECONDS, unreachable, unwritable
 from maskcl.data.publisher import Archive
 from maskcl.data.source import DownloadedFile, Progress
-from maskcl.errors import DataError, MissingDataError, message
+from maskcl.errors import DataError, MissingDataError, message, reason
 from maskcl.files import file_digest
 
 __all__ = ["download_archive"]
 
+_BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OSError)
+"""What reading an archive raises that is none; RuntimeError where it asks for a password."""
+_OF_ITS_OWN = (None, errno.EINVAL, errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST)
+"""Of the system's errors, those that an archive leads to: it is no gzip file, has an offset before its begin, or names
+that no folder can have. Others are the disk's."""
 _ATTEMPTS = 5  # connections that broke off after they brought something; the next command goes on all the same
 
 
@@ -160,14 +165,20 @@ def _unpack(packed: Path, root: Path, archive: Archive) -> None:
     """Unpack into a new folder, and put that in its place only when it is whole."""
     fresh, target = root / f".{archive.folder}.{secrets.token_hex(4)}.tmp", root / archive.folder
     try:
-        for name, content in _members(packed, archive):
-            path = fresh / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with content, path.open("wb") as out:
-                shutil.copyfileobj(content, out)
+        with closing(_members(packed, archive)) as members:
+            for name, content in members:
+                with content:
+                    path = fresh / name
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    with path.open("wb") as out:
+                        shutil.copyfileobj(content, out)
         _put(fresh / archive.folder, target, before=fresh / ".before")
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, gzip.BadGzipFile) as error:
-        raise DataError(message(archive.file, f"must be an archive that can be unpacked ({error})")) from error
+    except DataError:
+        raise
+    except _BROKEN as error:
+        if isinstance(error, OSError) and error.errno not in _OF_ITS_OWN:
+            raise
+        raise DataError(message(archive.file, f"must be an archive that can be unpacked ({reason(error)})")) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
@@ -184,7 +195,7 @@ def _put(new: Path, target: Path, *, before: Path) -> None:
         raise
 
 
-def _members(packed: Path, archive: Archive) -> Iterator[tuple[PurePosixPath, IO[bytes]]]:
+def _members(packed: Path, archive: Archive) -> Generator[tuple[PurePosixPath, IO[bytes]], None, None]:
     """The files of an archive, all of them in its one folder.
 
     A link, or a way out of the folder, is refused whatever the Python: `tarfile`'s own filter is not in all of 3.10.

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from maskcl.errors import DataError, check, message
+from maskcl.errors import DataError, check, message, reason
 
 __all__ = ["is_whole", "read_idx", "unpack_idx"]
 
@@ -90,4 +90,4 @@ def _gunzip(packed: bytes, where: str) -> bytes:
     try:
         return gzip.decompress(packed)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(message(where, f"must be a whole gzip file ({str(error).rstrip('.')})")) from error
+        raise DataError(message(where, f"must be a whole gzip file ({reason(error)})")) from error

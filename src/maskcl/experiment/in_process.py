@@ -7,6 +7,7 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
+from functools import cache
 from importlib.metadata import version
 from typing import Any, Protocol
 
@@ -123,12 +124,18 @@ def _versions(about: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in about.items() if name not in ("cpus", "platform", "scikit-learn", "scipy")}
 
 
+@cache
+def _installed() -> dict[str, str]:
+    """Versions of what numbers come from; looking them up takes 20 ms, which a run of a few steps would notice."""
+    return {name: version(name) for name in ("torch", "numpy", "scipy", "scikit-learn")}
+
+
 def environment() -> dict[str, Any]:
     """Versions and machine, as result files tell them."""
     return {
         "maskcl": maskcl.__version__,
         "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "numpy", "scipy", "scikit-learn")},
+        **_installed(),
         "platform": platform.platform(terse=True),
         "machine": platform.machine(),
         "cpus": os.cpu_count(),

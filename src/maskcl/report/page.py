@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from maskcl.report import grids, story
 from maskcl.report.figures import Drawn
@@ -12,6 +13,9 @@ from maskcl.report.findings import ALONE, findings
 from maskcl.report.names import joined, pretty
 from maskcl.report.provenance import how_it_ran, shared
 from maskcl.results import Results, showable
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 __all__ = ["page"]
 
@@ -27,6 +31,28 @@ def page(results: Results, figures: Sequence[Drawn], *, command: str | None = No
         figures: Pictures to embed, in order.
         command: The command that made the results.
     """
+    experiments = sorted({run["experiment"] for run in results.runs if run["experiment"]})
+    return (
+        _environment()
+        .get_template("page.html.jinja")
+        .render(
+            title=joined(experiments) if experiments else "maskcl",
+            answer=story.answer(results),
+            compared=story.compared(results),
+            findings=[finding for finding in findings(results) if finding.verdict != ALONE],
+            cautions=story.cautions(results),
+            settings=grids.settings(results),
+            further=grids.further(results),
+            figures=[_embedded(figure) for figure in figures],
+            run=how_it_ran(results, None if command is None else showable(command)),
+            shared=shared(results),
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    """What makes pages of templates: once, for compiling them takes longer than filling them."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup, escape
 
@@ -42,19 +68,7 @@ def page(results: Results, figures: Sequence[Drawn], *, command: str | None = No
         lstrip_blocks=True,
     )
     environment.filters |= {"pretty": pretty, "breakable": breakable}
-    experiments = sorted({run["experiment"] for run in results.runs if run["experiment"]})
-    return environment.get_template("page.html.jinja").render(
-        title=joined(experiments) if experiments else "maskcl",
-        answer=story.answer(results),
-        compared=story.compared(results),
-        findings=[finding for finding in findings(results) if finding.verdict != ALONE],
-        cautions=story.cautions(results),
-        settings=grids.settings(results),
-        further=grids.further(results),
-        figures=[_embedded(figure) for figure in figures],
-        run=how_it_ran(results, None if command is None else showable(command)),
-        shared=shared(results),
-    )
+    return environment
 
 
 def _embedded(figure: Drawn) -> dict[str, Any]:

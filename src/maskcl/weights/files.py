@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from maskcl.errors import ConfigError, DataError, MaskclError, MissingDataError, check, message
+from maskcl.errors import ConfigError, DataError, MaskclError, MissingDataError, check, message, reason
 from maskcl.files import write_atomically
 from maskcl.networks import Network, as_network, build_network, fingerprint, from_description, sketch_network
 from maskcl.weights.header import NetworkInfo
@@ -103,7 +103,11 @@ def load_network(path: str | os.PathLike[str], *, network: Any = None) -> nn.Mod
     own = _named(path, info) if network is None else as_network(network)
     name = own.describe().get("factory", own.key)
     must = f"must be the network in the file, {info.network['name']!r} with fingerprint {info.fingerprint}"
-    fits = _shapes(tensors) == _shapes(sketch_network(own, info.input_shape, info.num_classes).state_dict())
+    try:
+        sketch = sketch_network(own, info.input_shape, info.num_classes)
+    except MaskclError as error:
+        raise type(error)(f"{path}: {error}") from error
+    fits = _shapes(tensors) == _shapes(sketch.state_dict())
     check(fits, f"{path}: network", must, name)
     module = build_network(own, info.input_shape, info.num_classes, seed=0)
     kinds = {tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()}
@@ -124,8 +128,8 @@ def _named(path: Any, info: NetworkInfo) -> Network:
     try:
         return from_description(info.network)
     except (MaskclError, TypeError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        must = f"must be given, for what the file names cannot be built ({reason})"
+        why = str(error).splitlines()[0].rstrip(".")
+        must = f"must be given, for what the file names cannot be built ({why})"
         raise ConfigError(message(f"{path}: network", must)) from error
 
 
@@ -162,8 +166,7 @@ def read_safetensors(where: str, key: str, *, weights: bool = True) -> tuple[str
             text = (file.metadata() or {}).get(key)
             return text, {name: file.get_tensor(name) for name in file.keys()} if weights else {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(message(where, f"must be a whole safetensors file ({reason})")) from None
+        raise DataError(message(where, f"must be a whole safetensors file ({reason(error)})")) from None
 
 
 def _shapes(state: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
