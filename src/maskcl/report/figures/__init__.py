@@ -98,7 +98,7 @@ def draw(results: Results, asked: Sequence[str] | None = None) -> list[Drawn]:
     """
     for name in asked or ():
         check_choice(name, "--figure", NEEDS)
-    drawn = _of_settings(results, asked) + _of_studies(results, asked)
+    drawn = _of_studies(results, asked) + _of_settings(results, asked)  # what was varied on purpose comes first
     for name in asked or ():
         if not any(figure.name.startswith(name) for figure in drawn):
             raise ConfigError(message(f"--figure {name}", f"needs {NEEDS[name]}, and these results do not have that"))

@@ -80,7 +80,7 @@ def priced(results: Results) -> list[Priced]:
     lines = [] if found is None else [line for line in found.lines if len(line.points) > 1]
     of = {id(s): _title(line) for line in lines for _, s in line.points}
     every = [_priced(s, of.get(id(s), "")) for s in results.settings if s.num_finished]
-    return [one for one in every if not math.isnan(one.seconds.mean) and not math.isnan(one.accuracy.mean)]
+    return [one for one in every if one.seconds.mean > 0 and not math.isnan(one.accuracy.mean)]
 
 
 def matched(one: Priced, line: list[Priced]) -> Match:

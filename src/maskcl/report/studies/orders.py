@@ -91,9 +91,9 @@ def _order(run: dict[str, Any]) -> tuple[tuple[int, ...], ...]:
 
 def _name(members: list[Setting]) -> str:
     first = members[0]
-    varies = " ".join(word for word in first.varies.split() if not word.startswith(_ORDER)) if len(members) > 1 else ""
-    return ", ".join(part for part in (first.title, short_name(first.dial), varies or (first.varies if len(members) == 1 else ""))
-                     if part)  # fmt: skip
+    words = first.varies.split()
+    varies = " ".join(words if len(members) == 1 else [word for word in words if not word.startswith(_ORDER)])
+    return ", ".join(filter(None, (first.title, short_name(first.dial), varies)))
 
 
 def _crossed(cells: dict[Any, float]) -> Any:

@@ -100,7 +100,7 @@ def _shares(anytime: Mapping[str, Any], task: int) -> Any:
     every = float(np.median(np.diff(steps))) if len(steps) > 1 else 1.0
     earlier = steps[tasks < task]
     start = float(earlier.max()) + every / 2 if len(earlier) else 0.0
-    return (mine - start) / (float(mine.max()) + every / 2 - start)
+    return (mine - start) / max(float(mine.max()) + every / 2 - start, 1e-9)
 
 
 def _course(setting: Setting, family: Family) -> Course | None:
