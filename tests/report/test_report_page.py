@@ -69,6 +69,7 @@ def test_write_makes_page_table_and_figures_and_nothing_half_written(tmp_path):
     names = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*") if p.is_file()}
     shown = ("plane", "dial", "accuracy", "confidence")
     figures = {f"figures/{name}.{kind}" for name in shown for kind in ("png", "svg")}
+    figures |= {f"figures/collapse.{kind}" for kind in ("png", "svg", "csv")}
     assert path == tmp_path / "out" / "report.html"
     assert names == {"report.html", "table.csv", "runs.csv"} | figures
     html = path.read_text(encoding="utf-8")

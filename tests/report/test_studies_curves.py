@@ -204,7 +204,7 @@ def test_with_one_seed_nothing_is_called_as_good():
 
 
 def test_masks_are_drawn_unasked_where_the_dial_has_too_many_and_rates_always():
-    few, many = masks()[:15], fabricate(("er",), [None, *({"leak": 0.1 * i} for i in range(1, 8))], num_tasks=3)
+    few, many = masks()[:15], fabricate(("er",), [None, *({"leak": 0.1 * i} for i in range(1, 10))], num_tasks=3)
     assert sensitivity(Results(few), asked=False) == []
     assert [s.name for s in sensitivity(Results(many), asked=False)] == ["sensitivity_mask_leak"]
     rates = varied(fabricate(("er",), [None], num_tasks=3), "optimizer.lr", [0.01, 0.1, 1.0])

@@ -145,7 +145,10 @@ def report(
     figure: Annotated[
         list[str] | None,
         typer.Option(
-            "--figure", metavar="NAME", help="Draw this figure into DIR/figures and print its table; repeatable."
+            "--figure",
+            metavar="NAME",
+            help="Draw this figure into DIR/figures and print its table: sensitivity, memory_size, class_orders, "
+            "collapse, predictors, cost, or one of every page; repeatable.",
         ),
     ] = None,
 ) -> None:

@@ -29,7 +29,7 @@ def draw(found: Sequence[Priced]) -> Figure:
     axes = grid[0, 0]
     colours = [style.colour(names.index(one.line)) if one.line else style.INK for one in found]
     for one, colour in zip(found, colours, strict=True):
-        star = bool(one.setting.config.get("cfgm"))
+        star = bool(one.setting.cfgm)
         bars: Any = {"xerr": _half(one.seconds, float(one.seconds.mean) * 0.999),
                      "yerr": _half(one.accuracy, float(one.accuracy.mean))}  # fmt: skip
         axes.errorbar(float(one.seconds.mean), float(one.accuracy.mean), fmt="*" if star else "o" if one.line else "D",

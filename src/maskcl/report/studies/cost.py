@@ -105,7 +105,7 @@ def cost(results: Results, *, asked: bool) -> list[Study]:
     from maskcl.report.figures.cost import draw
 
     found = priced(results)
-    generates = any(one.setting.config.get("cfgm") for one in found)
+    generates = any(one.setting.cfgm for one in found)
     if len(found) < FEWEST or not (asked or (generates and any(one.line for one in found))):
         return []
     kinds = {tuple((run.get("executor") or {}).get(key) for key in ("name", "threads", "group_size", "device"))
@@ -139,7 +139,7 @@ def _cheapest(one: Priced, found: list[Priced]) -> Match | None:
 def _says(found: list[Priced]) -> str:
     told = []
     for one in found:
-        if not one.setting.config.get("cfgm"):
+        if not one.setting.cfgm:
             continue
         match = _cheapest(one, found)
         level = f"{one.setting.name} takes {seconds(one.seconds)} s for {percent(one.accuracy)} %"
@@ -196,4 +196,4 @@ def name_of(one: Priced) -> str:
     """A setting as a label in the figure: a line's points by their slots."""
     if one.line:
         return number(one.slots)
-    return "CFGM" if one.setting.config.get("cfgm") else f"{one.setting.title}, {short_name(one.setting.dial)}"
+    return "CFGM" if one.setting.cfgm else f"{one.setting.title}, {short_name(one.setting.dial)}"

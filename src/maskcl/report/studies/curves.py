@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from maskcl.cfgm import Cfgm
 from maskcl.report.names import short_name
 from maskcl.report.studies.axis import Axis, axis_of
 from maskcl.results import Results, Setting, flat_config
@@ -221,9 +220,8 @@ def _words(members: Sequence[Setting], key: str) -> dict[str, Any]:
     setting = members[0]
     every = [_rest(s, key) for s in members]
     rest = {n: p for n, p in every[0].items() if all(other.get(n) == p for other in every)}
-    cfgm = setting.config.get("cfgm")
     mask = setting.dial.extras if key in DIALS else short_name(setting.dial)
-    words: dict[str, Any] = {"method": setting.title, "mask": mask, "cfgm": Cfgm(**cfgm).label if cfgm else ""}
+    words: dict[str, Any] = {"method": setting.title, "mask": mask, "cfgm": setting.cfgm}
     own = {n: p for n, p in sorted(rest.items()) if n.split(".")[0] not in ("mask", "cfgm") and n not in _TOLD}
     return words | {n: _plain(p) for n, p in own.items()}
 

@@ -25,7 +25,7 @@ LABELS = {
 """What axes are called; other numbers by their dotted name."""
 UNASKED = ("mask.old_scale", "mask.new_scale", "optimizer.lr", "scenario.num_tasks", "cfgm.step", "cfgm.weight")
 """Numbers that are drawn against unasked, where three values or more were tried."""
-MANY = 6
+MANY = 8
 """Values of a mask's number from which it is drawn unasked: of fewer the dial has each."""
 MOST_TOLD = 4
 _CAPTION = (
