@@ -74,7 +74,7 @@ def test_write_makes_page_table_and_figures_and_nothing_half_written(tmp_path):
     assert names == {"report.html", "table.csv", "runs.csv"} | figures
     html = path.read_text(encoding="utf-8")
     check_page(html)
-    assert html.count("data:image/png;base64,") == html.count('src="data:image/svg+xml;base64,') == 4
+    assert html.count("data:image/png;base64,") == html.count('src="data:image/svg+xml;base64,') == 5
     for words in (
         "digits_masks",
         "learnt digits",
