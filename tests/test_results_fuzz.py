@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import math
@@ -16,8 +17,14 @@ from report.fabricate import fabricate
 from test_results_schema import SAMPLES
 
 from maskcl import report
-from maskcl.errors import DataError
-from maskcl.report import page
+from maskcl.errors import ConfigError, DataError
+from maskcl.report import page, tables
+from maskcl.report.figures import NEEDS, draw
+from maskcl.report.studies.cost import cost
+from maskcl.report.studies.orders import class_orders
+from maskcl.report.studies.predictors import predictors
+from maskcl.report.studies.sensitivity import memory_size, sensitivity
+from maskcl.report.studies.switches import collapse
 from maskcl.results import Results, files, read_result, write_result
 
 FUZZ = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -110,6 +117,9 @@ def test_a_damaged_result_is_refused_or_shown_in_every_format(document: Any, oth
     for format in ("table", "csv", "markdown", "latex"):
         assert report.render(results, format).encode()
     assert page.page(results, [], command=None).encode()
+    for find in (sensitivity, memory_size, class_orders, collapse, predictors, cost):
+        for study in find(results, asked=True):
+            assert tables.titled(study.title, study.table, "markdown").encode()
     assert len(results.rows()) == others + 1
 
 
@@ -119,6 +129,9 @@ def test_a_damaged_result_is_refused_or_drawn(document: Any, tmp_path: Path) -> 
     run = taken(document, tmp_path / "seed-0.json")
     if run is not None:
         assert report.render([run, taken(WHOLE[2], tmp_path / "whole.json")], "html").encode()
+        for name in NEEDS:
+            with contextlib.suppress(ConfigError):
+                draw(Results([run, taken(WHOLE[2], tmp_path / "whole.json")]), [name])
 
 
 @settings(FUZZ, max_examples=150)

@@ -38,6 +38,8 @@ def test_one_network_by_hand() -> None:
     assert found.task_incremental.tolist() == pytest.approx([2 / 3, 1.0])
     assert found.confidence.tolist() == pytest.approx([(0.5 + 0.2 + 0.3) / 3, (0.5 + 0.1) / 2], rel=1e-6)
     assert found.newest_share == pytest.approx(2 / 5)
+    assert found.level is not None
+    assert found.level.tolist() == pytest.approx([np.log(5 * 2 * 3) / 3, np.log(5 * 1) / 2], rel=1e-6)
 
 
 def test_the_share_of_the_newest_task_is_over_rows_of_tasks_met_so_far() -> None:
@@ -50,6 +52,8 @@ def test_invisible_classes_are_neither_predicted_nor_believed_in() -> None:
     assert found.confidence.tolist() == pytest.approx([(5 / 6 + 2 / 3 + 3 / 9) / 3, 0.0], rel=1e-6)
     assert found.task_incremental.tolist() == pytest.approx([2 / 3, 1.0])
     assert found.newest_share == 1.0
+    assert found.level is not None
+    assert found.level.tolist() == pytest.approx([np.log(5 * 2 * 3) / 3, np.log(5) / 2], rel=1e-6)  # scores as they are
 
 
 def test_what_is_predicted_for_what_is_counted_after_the_last_task() -> None:

@@ -56,8 +56,9 @@ def fabricate(
 def _document(method, mask, seed, num_tasks, memory_size, varied, diverged, anytime, experiment, gain):
     ci, ti, confidence = _matrices(method, mask, seed, num_tasks, gain)
     share = np.array([1 - 0.6 * t / num_tasks for t in range(num_tasks)])
+    level, moved = 5 * confidence - 1, 0.4 / (1 + np.arange(num_tasks)) * (1.1 - strength(mask))
     if diverged:
-        for values in (ci, ti, confidence, share):
+        for values in (ci, ti, confidence, share, level, moved):
             values[2:] = np.nan
     untrained = {"class_incremental": np.full(num_tasks, 0.1), "task_incremental": np.full(num_tasks, 0.5)}
     steps = _anytime(ci, confidence) if anytime else None
@@ -99,6 +100,8 @@ def _document(method, mask, seed, num_tasks, memory_size, varied, diverged, anyt
         "task_incremental": ti,
         "confidence": confidence,
         "newest_share": share,
+        "level": level,
+        "weight_shift": moved,
         "untrained": untrained,
         "anytime": steps,
         "num_parameters": 17_610,
@@ -134,4 +137,6 @@ def _anytime(ci, confidence, per_task=4):
         "task": tasks,
         "class_incremental": found[0],
         "confidence": found[1],
+        "level": 5 * found[1] - 1,
+        "weight_shift": 0.3 * part[:, 0],
     }

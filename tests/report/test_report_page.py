@@ -69,11 +69,12 @@ def test_write_makes_page_table_and_figures_and_nothing_half_written(tmp_path):
     names = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*") if p.is_file()}
     shown = ("plane", "dial", "accuracy", "confidence")
     figures = {f"figures/{name}.{kind}" for name in shown for kind in ("png", "svg")}
+    figures |= {f"figures/collapse.{kind}" for kind in ("png", "svg", "csv")}
     assert path == tmp_path / "out" / "report.html"
     assert names == {"report.html", "table.csv", "runs.csv"} | figures
     html = path.read_text(encoding="utf-8")
     check_page(html)
-    assert html.count("data:image/png;base64,") == html.count('src="data:image/svg+xml;base64,') == 4
+    assert html.count("data:image/png;base64,") == html.count('src="data:image/svg+xml;base64,') == 5
     for words in (
         "digits_masks",
         "learnt digits",
@@ -83,7 +84,7 @@ def test_write_makes_page_table_and_figures_and_nothing_half_written(tmp_path):
     ):
         assert words in html
     for name in figures:
-        start = b"\x89PNG" if name.endswith("png") else b"<?xml"
+        start = {"png": b"\x89PNG", "svg": b"<?xml", "csv": b"Setting,"}[name[-3:]]
         assert (tmp_path / "out" / name).read_bytes().startswith(start)
 
 

@@ -142,6 +142,15 @@ def report(
         str,
         typer.Option("--format", metavar="NAME", help="table, csv, markdown, latex, or html (writes the page)."),
     ] = "table",
+    figure: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--figure",
+            metavar="NAME",
+            help="Draw this figure into DIR/figures and print its table: sensitivity, memory_size, class_orders, "
+            "collapse, predictors, cost, or one of every page; repeatable.",
+        ),
+    ] = None,
 ) -> None:
     """Print a table of results, or write the page with its figures."""
     from maskcl import report as reports
@@ -150,7 +159,12 @@ def report(
 
     check_choice(format, "--format", reports.FORMATS)
     results = Results.load(folder)
-    print(reports.write(folder, results) if format == "html" else reports.render(results, format))
+    if format == "html":
+        print(reports.write(folder, results, names=figure or None))
+        return
+    print(reports.draw(folder, results, figure, format) if figure else reports.render(results, format))
+    if figure:
+        note(f"drawn into {folder / 'figures'}")
 
 
 def _check_executor(executor: str) -> None:

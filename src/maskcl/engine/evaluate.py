@@ -34,6 +34,8 @@ class Evaluation:
         confusion: After the last task "by", "class" or "task", and "counts": rows of class i that are predicted as
             class j (class_incremental), int64, [C, C]; or the same of tasks in their order, [T, T], where
             C > MOST_CLASSES and predictions of classes in no task are left out. None before.
+        level: Mean score (a logit, for most methods) of the true class, [T]; None if unknown.
+        weights: A sketch of the network's weights (`maskcl.engine.moves.sketch_weights`); None if unknown.
     """
 
     class_incremental: NDArray[np.float64]
@@ -41,6 +43,8 @@ class Evaluation:
     confidence: NDArray[np.float64]
     newest_share: float
     confusion: dict[str, Any] | None = None
+    level: NDArray[np.float64] | None = None
+    weights: NDArray[np.float32] | None = None
 
 
 class Evaluator:
@@ -79,7 +83,7 @@ class Evaluator:
             seen_only: Whether only classes of the tasks so far may be predicted.
             rows_at_once: How many rows are judged at once.
         """
-        sums = torch.zeros(len(predict), 3, self.num_tasks, dtype=torch.float64)
+        sums = torch.zeros(len(predict), 4, self.num_tasks, dtype=torch.float64)
         newest = np.zeros(len(predict), np.int64)
         last = task == self.num_tasks - 1
         counts = np.zeros((len(predict), self.num_groups, self.num_groups), np.int64)
@@ -91,12 +95,14 @@ class Evaluator:
             outside, own = (self.task_of_class != tasks[:, None]).to(device), labels[:, None].to(device)
             for k, network in enumerate(predict):
                 scores = network(inputs)
+                level = scores.gather(1, own)[:, 0].cpu()
                 within = scores.masked_fill(outside, -torch.inf)
                 if seen_only:
                     scores = scores.masked_fill(hidden, -torch.inf)
                 sure = scores.softmax(1).gather(1, own)[:, 0].cpu()
                 chosen, chosen_within = scores.argmax(1).cpu(), within.argmax(1).cpu()
-                for row, values in zip(sums[k], (chosen == labels, chosen_within == labels, sure), strict=True):
+                found = (chosen == labels, chosen_within == labels, sure, level)
+                for row, values in zip(sums[k], found, strict=True):
                     row.index_add_(0, tasks, values.double())
                 newest[k] += int(((self.task_of_class[chosen] == task) & (tasks <= task)).sum())
                 if last:
@@ -105,7 +111,7 @@ class Evaluator:
         met = int(self.sizes[: task + 1].sum())
         confusion = [{"by": self.counted_by, "counts": found} if last else None for found in counts]
         every = zip(means, newest.tolist(), confusion, strict=True)
-        return [Evaluation(a, b, c, share / met, pairs) for (a, b, c), share, pairs in every]
+        return [Evaluation(a, b, c, share / met, pairs, level) for (a, b, c, level), share, pairs in every]
 
     def _confusion(self, labels: Tensor, chosen: Tensor) -> NDArray[np.int64]:
         """How many rows of group i are predicted as one of group j, [G, G]."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,6 +17,7 @@ from maskcl.engine.evaluate import Data, Evaluation
 from maskcl.engine.hooks import check_state, scores_of
 from maskcl.engine.member import MemberView, memory_slots
 from maskcl.engine.model import Parts
+from maskcl.engine.moves import sketch_weights
 from maskcl.engine.spec import RunSpec
 from maskcl.engine.state import State, map_tensors
 from maskcl.memory import POLICIES, MemoryPolicy, MemoryState
@@ -117,7 +119,10 @@ class Members:
             evaluator = self.data.evaluator(self.specs[own[0]].scenario)
             some = self.parts.rows_at_once
             each = evaluator(predict, task, seen_only=seen_only, rows_at_once=some)
-            found |= dict(zip(places, each, strict=True))
+            sketched = [
+                replace(one, weights=sketch_weights(self.model.own(k).params)) for k, one in zip(own, each, strict=True)
+            ]
+            found |= dict(zip(places, sketched, strict=True))
         self.timings["evaluation"] += time.perf_counter() - began
         return [found[place] for place in range(len(members))]
 

@@ -158,7 +158,10 @@ class Outcome:
         confidence: Mean softmax probability of the true class, [T, T].
         newest_share: Share of predictions that fall on the newest task's classes, over tasks met so far, [T].
         untrained: Both accuracies of the untrained network by task, [T] each.
-        anytime: None, or steps [E], tasks [E], class_incremental [E, T] and confidence [E, T].
+        level: Mean score of the true class (a logit, for most methods) on task u after task t, [T, T].
+        weight_shift: How far each task moved the weights, relative to their norm at its beginning, [T].
+        anytime: None, or steps [E], tasks [E], class_incremental, confidence and level [E, T], and weight_shift [E]
+            since the task's beginning.
         confusion: What was predicted for what after the last task (`maskcl.engine.evaluate.Evaluation`); None if it did
             not come to that.
         seconds: This run's share of the wall time.
@@ -177,6 +180,8 @@ class Outcome:
     task_incremental: NDArray[np.float64]
     confidence: NDArray[np.float64]
     newest_share: NDArray[np.float64]
+    level: NDArray[np.float64]
+    weight_shift: NDArray[np.float64]
     untrained: dict[str, NDArray[np.float64]]
     anytime: dict[str, NDArray[Any]] | None
     seconds: float

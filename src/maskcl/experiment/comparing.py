@@ -24,7 +24,7 @@ SHADE = 1.01 / 255
 """What it may come to in a picture of 8 bits."""
 COMPARED = (
     "status", "diverged", "tasks", "metrics", "class_incremental", "task_incremental", "confidence", "newest_share",
-    "untrained", "anytime", "confusion", "samples", "num_parameters", "memory_bytes",
+    "level", "weight_shift", "untrained", "anytime", "confusion", "samples", "num_parameters", "memory_bytes",
 )  # fmt: skip
 """Keys of a result that a repetition has to give again; the others say what was asked for, where, when and how fast."""
 _PICTURES = (".pictures.x", ".pictures.made")

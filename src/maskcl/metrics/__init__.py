@@ -25,10 +25,14 @@ from maskcl.metrics.matrix import (
     learning_accuracy,
     stability,
 )
+from maskcl.metrics.ranks import rank_correlation
 from maskcl.metrics.summary import summary
+from maskcl.metrics.variance import Bounded, VarianceParts, variance_parts
 
 __all__ = [
+    "Bounded",
     "Interval",
+    "VarianceParts",
     "average_anytime_accuracy",
     "average_incremental_accuracy",
     "backward_transfer",
@@ -42,9 +46,11 @@ __all__ = [
     "newest_task_bias",
     "newest_task_share",
     "paired_difference",
+    "rank_correlation",
     "stability",
     "stability_gap",
     "summary",
     "switch_drops",
+    "variance_parts",
     "worst_case_accuracy",
 ]

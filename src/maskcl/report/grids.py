@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 
 from maskcl.metrics import Interval
-from maskcl.results import DASH, Results, Setting, difference, headline, percent
+from maskcl.results import DASH, Results, Setting, Table, difference, headline, percent
 
-__all__ = ["further", "settings"]
+__all__ = ["further", "of_table", "settings"]
 
 FURTHER = {
     "average_incremental_accuracy": "Average incremental accuracy",
@@ -64,6 +65,24 @@ def further(results: Results) -> Grid | None:
         )
     columns = _columns(results) + [{"name": name, "text": False} for name in names.values()]
     return _grid("Further metrics", columns, rows, ["In percent."]) if names else None
+
+
+def of_table(label: str, table: Table) -> Grid:
+    """Return a study's table; cells sort by the number that they begin with."""
+    columns = [{"name": name, "text": i < table.num_names} for i, name in enumerate(table.header)]
+    rows = [
+        {"first": row.first, "cells": [_cell(text, _leading(text), "name" if i < table.num_names else "")
+                                       for i, text in enumerate(row.cells)]}
+        for row in table.rows
+    ]  # fmt: skip
+    return _grid(label, columns, rows, list(table.notes))
+
+
+def _leading(text: str) -> float | str:
+    """The number that a cell begins with; else its text."""
+    plain = text.replace("−", "-").replace(",", "").replace("∞", "1e300")
+    found = re.match(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", plain)
+    return float(found[0]) if found else "" if text == DASH else text
 
 
 def _grid(label: str, columns: list[Any], rows: list[Any], notes: list[str]) -> Grid:

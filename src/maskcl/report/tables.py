@@ -16,7 +16,7 @@ from maskcl.results import Results, Table, headline
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
-__all__ = ["latex", "markdown", "rich_table", "runs_to_csv", "terminal", "to_csv"]
+__all__ = ["latex", "markdown", "rich_table", "runs_to_csv", "table_to_csv", "terminal", "titled", "to_csv"]
 
 _NAMES = ("label", "config_hash", "method", "mask", "seeds", "diverged")
 _LATEX = {
@@ -122,6 +122,35 @@ def runs_to_csv(results: Results) -> str:
     )
 
 
+def table_to_csv(table: Table) -> str:
+    """Return a table's cells; what stands after ± in a column of its own, minus signs as programs read them."""
+
+    def parts(cell: str, column: int) -> list[str]:
+        mean, _, half = cell.partition(" ± ")
+        plain = [mean.replace("−", "-").replace("∞", "inf"), half] if column >= table.num_names else [cell]
+        return plain if column in wide else plain[:1]
+
+    columns = range(table.num_names, len(table.header))
+    wide = {i for i in columns if any(" ± " in row.cells[i] for row in table.rows)}
+    names = [[name, f"{name} ±"] if i in wide else [name] for i, name in enumerate(table.header)]
+    lines = [[part for i, cell in enumerate(row.cells) for part in parts(cell, i)] for row in table.rows]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows(map(_no_formula, line) for line in [[part for name in names for part in name], *lines])
+    return text.getvalue()
+
+
+def titled(title: str, table: Table, format: str) -> str:
+    """Return a table below its title, in any format but "html"; csv has no place for one."""
+    if format == "csv":
+        return table_to_csv(table)
+    if format == "markdown":
+        return f"### {_escaped(title)}\n\n{markdown(table)}"
+    if format == "latex":
+        return f"% {title}\n{latex(table)}"
+    return f"{title}\n{terminal(table)}"
+
+
 def _csv(lines: Iterable[dict[str, Any]]) -> str:
     rows, text = list(lines), io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -149,10 +178,7 @@ def markdown(table: Table) -> str:
     def line(cells: Any) -> str:
         return "| " + " | ".join(cells) + " |"
 
-    def escape(text: str) -> str:
-        plain = text.replace("&", "&amp;").replace("<", "&lt;")
-        return _MARKDOWN.sub(lambda found: f"\\{found[0]}", plain)
-
+    escape = _escaped
     rule = ("---" if i < table.num_names else "---:" for i in range(len(table.header)))
     body = [
         line(f"**{escape(cell)}**" if table.is_bold(row, i) else escape(cell) for i, cell in enumerate(row.cells))
@@ -160,6 +186,12 @@ def markdown(table: Table) -> str:
     ]
     notes = escape(" ".join([*table.notes, *table.key]))
     return "\n".join([line(map(escape, table.header)), line(rule), *body, "", notes]) + "\n"
+
+
+def _escaped(text: str) -> str:
+    """Text as Markdown shows it."""
+    plain = text.replace("&", "&amp;").replace("<", "&lt;")
+    return _MARKDOWN.sub(lambda found: f"\\{found[0]}", plain)
 
 
 def latex(table: Table) -> str:

@@ -95,6 +95,8 @@ def document(
         "task_incremental": outcome.task_incremental,
         "confidence": outcome.confidence,
         "newest_share": outcome.newest_share,
+        "level": outcome.level,
+        "weight_shift": outcome.weight_shift,
         "untrained": outcome.untrained,
         "anytime": outcome.anytime,
         "confusion": outcome.confusion,

@@ -19,8 +19,9 @@ from maskcl.results.schema import REQUIRED, SAMPLE, check_document
 
 __all__ = ["ForeignFileError", "read_result"]
 
-_MATRICES = ("class_incremental", "task_incremental", "confidence")
-_ANYTIME = {"step": np.int64, "task": np.int64, "class_incremental": np.float64, "confidence": np.float64}
+_MATRICES = ("class_incremental", "task_incremental", "confidence", "level")
+_ANYTIME = {"step": np.int64, "task": np.int64, "class_incremental": np.float64, "confidence": np.float64,
+            "level": np.float64, "weight_shift": np.float64}  # fmt: skip
 _BEGINNING = re.compile(rb'\s*\{\s*"schema"\s*:')
 """How a file begins that maskcl wrote, also where its end is lost."""
 _KNOWN = 3
@@ -118,13 +119,14 @@ def _decode(raw: dict[str, Any]) -> dict[str, Any]:
     result.setdefault("config_hash", config_hash(raw["config"]))
     result["config"] = _with_infinities(raw["config"])
     result["metrics"] = {name: math.nan if v is None else float(v) for name, v in raw["metrics"].items()}
-    for name in (*_MATRICES, "newest_share"):
+    for name in (*_MATRICES, "newest_share", "weight_shift"):
         if raw.get(name) is not None:
             result[name] = np.array(raw[name], dtype=np.float64)
     if raw.get("untrained") is not None:
         result["untrained"] = {key: np.array(part, dtype=np.float64) for key, part in raw["untrained"].items()}
     if raw.get("anytime") is not None:
-        known = {key: np.array(raw["anytime"][key], dtype=kind) for key, kind in _ANYTIME.items()}
+        told = {key: part for key in _ANYTIME if (part := raw["anytime"].get(key)) is not None}
+        known = {key: np.array(part, dtype=_ANYTIME[key]) for key, part in told.items()}
         result["anytime"] = {**raw["anytime"], **known}
     if raw.get("confusion") is not None:
         result["confusion"] = {**raw["confusion"], "counts": np.array(raw["confusion"]["counts"], dtype=np.int64)}

@@ -104,6 +104,8 @@ _COUNTS = each(_COUNT, "a list of whole numbers")
 _LARGE = each(_large, "a list of numbers")
 _FRACTIONS = numbers("a fraction, 0 to 1", _fraction)
 _MATRIX = each(_FRACTIONS, "a matrix of fractions, a list of rows")
+_LEVELS = each(numbers("a number below 1e300 in size", lambda v: abs(v) < 1e300), "a matrix, a list of rows")
+_SHIFTS = numbers("a number, 0 or more", lambda v: 0 <= v < 1e300)
 
 CONFIG: dict[str, Rule] = {
     "method": table({"name": _NAME}, ("name",), others=plain),
@@ -147,10 +149,19 @@ RESULT: dict[str, Rule] = {
     "task_incremental": _MATRIX,
     "confidence": or_null(_MATRIX),
     "newest_share": or_null(_FRACTIONS),
+    "level": or_null(_LEVELS),
+    "weight_shift": or_null(_SHIFTS),
     "untrained": or_null(table({}, others=_FRACTIONS)),
     "anytime": or_null(
         table(
-            {"step": _COUNTS, "task": _COUNTS, "class_incremental": _MATRIX, "confidence": _MATRIX},
+            {
+                "step": _COUNTS,
+                "task": _COUNTS,
+                "class_incremental": _MATRIX,
+                "confidence": _MATRIX,
+                "level": or_null(_LEVELS),
+                "weight_shift": or_null(_SHIFTS),
+            },
             ("step", "task", "class_incremental", "confidence"),
         )
     ),
@@ -197,10 +208,10 @@ def _check_version(found: Any, environment: Any, where: str) -> None:
 def _check_together(raw: Mapping[str, Any], where: str) -> None:
     """Hold sizes against each other: T tasks, E evaluations within tasks."""
     num_tasks, anytime, confusion = len(raw["class_incremental"]), raw.get("anytime"), raw.get("confusion")
-    for name in ("class_incremental", "task_incremental", "confidence"):
+    for name in ("class_incremental", "task_incremental", "confidence", "level"):
         if raw.get(name) is not None:
             _check_sizes(raw[name], num_tasks, num_tasks, f"{where}{name}")
-    vectors = {"newest_share": raw.get("newest_share"), "tasks": raw.get("tasks")}
+    vectors = {name: raw.get(name) for name in ("newest_share", "weight_shift", "tasks")}
     vectors |= {f"untrained.{name}": values for name, values in (raw.get("untrained") or {}).items()}
     for name, values in vectors.items():
         if values is not None:
@@ -210,8 +221,11 @@ def _check_together(raw: Mapping[str, Any], where: str) -> None:
         must(steps == sorted(steps), f"{place}.step", "numbers that do not fall", steps)
         must(len(tasks) == len(steps), f"{place}.task", f"of {len(steps)} evaluations", tasks)
         must(max(tasks) < num_tasks, f"{place}.task", f"tasks below {num_tasks}", max(tasks))
-        for name in ("class_incremental", "confidence"):
-            _check_sizes(anytime[name], len(steps), num_tasks, f"{place}.{name}")
+        for name in ("class_incremental", "confidence", "level"):
+            if anytime.get(name) is not None:
+                _check_sizes(anytime[name], len(steps), num_tasks, f"{place}.{name}")
+        moved = anytime.get("weight_shift")
+        must(moved is None or len(moved) == len(steps), f"{place}.weight_shift", f"of {len(steps)} evaluations", moved)
     if confusion is not None:
         counts, place = confusion["counts"], f"{where}confusion.counts"
         _check_sizes(counts, len(counts), len(counts), place)

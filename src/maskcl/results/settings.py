@@ -76,6 +76,12 @@ class Setting:
         return mask_name(self.dial)
 
     @property
+    def cfgm(self) -> str:
+        """Its CFGM's name; empty without."""
+        found = self.config.get("cfgm")
+        return "" if found is None else Cfgm(**found).label
+
+    @property
     def name(self) -> str:
         """Method, mask and what else varies."""
         return ", ".join(part for part in (self.title, self.mask, self.varies) if part)

@@ -13,7 +13,7 @@ _UNSHOWN = re.compile(
     "[\0-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
 )
 """Controls (which steer a terminal), turns of direction (which swap what follows), halves of letters, no letters."""
-_BULKY = ("samples", "anytime", "confusion", "class_incremental", "task_incremental", "confidence")
+_BULKY = ("samples", "anytime", "confusion", "class_incremental", "task_incremental", "confidence", "level")
 """Parts of a document that hold numbers, and pictures in base64."""
 
 

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from maskcl.errors import ConfigError, check_choice, message
 from maskcl.report.figures import style
-from maskcl.results import Results
+from maskcl.results import Results, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Drawn", "draw"]
+__all__ = ["NEEDS", "Drawn", "draw"]
 
+NEEDS = {
+    "plane": "two settings that learnt and forgot something",
+    "dial": "masks with a number",
+    "accuracy": "two tasks or more",
+    "confidence": "two tasks or more",
+    "confusion": "counts of what was predicted for what, which older results lack",
+    "samples": "runs with CFGM",
+    "sensitivity": "three values or more of a number, all else being equal",
+    "memory_size": "three memory sizes or more, all else being equal",
+    "class_orders": "three class orders or more of one setting",
+    "collapse": "runs that were evaluated within tasks (training.evaluate_every)",
+    "predictors": "eight runs or more that forgot something",
+    "cost": "three settings or more that finished",
+}
+"""Figures by name, and what each needs."""
 
 _PLANE = (
     "How well each task is learnt when it comes (up is better) against how much of it is forgotten later (left is "
@@ -57,6 +73,7 @@ class Drawn(NamedTuple):
         svg: The same as lines and letters, on nothing.
         width: Inches.
         photo: Whether it shows images, whose brightness means something.
+        table: The same as numbers, for figures of studies.
     """
 
     name: str
@@ -66,10 +83,53 @@ class Drawn(NamedTuple):
     svg: bytes
     width: float
     photo: bool = False
+    table: Table | None = None
 
 
-def draw(results: Results) -> list[Drawn]:
-    """Draw every figure that the results have data for."""
+def draw(results: Results, asked: Sequence[str] | None = None) -> list[Drawn]:
+    """Draw figures.
+
+    Args:
+        results: The runs.
+        asked: Names, keys of NEEDS; None: every figure that the results have data for and that says something.
+
+    Raises:
+        ConfigError: A figure that was asked for does not exist, or the results do not have what it needs.
+    """
+    for name in asked or ():
+        check_choice(name, "--figure", NEEDS)
+    drawn = _of_studies(results, asked) + _of_settings(results, asked)  # what was varied on purpose comes first
+    for name in asked or ():
+        if not any(figure.name.startswith(name) for figure in drawn):
+            raise ConfigError(message(f"--figure {name}", f"needs {NEEDS[name]}, and these results do not have that"))
+    return drawn
+
+
+def _of_studies(results: Results, asked: Sequence[str] | None) -> list[Drawn]:
+    """Figures that answer one question, each with its table."""
+    from maskcl.report.studies.cost import cost
+    from maskcl.report.studies.orders import class_orders
+    from maskcl.report.studies.predictors import predictors
+    from maskcl.report.studies.sensitivity import memory_size, sensitivity
+    from maskcl.report.studies.switches import collapse
+
+    drawn = []
+    for find in (sensitivity, memory_size, class_orders, collapse, predictors, cost):
+        if asked is not None and find.__name__ not in asked:
+            continue
+        for study in find(results, asked=asked is not None):
+            with style.look():
+                figure = study.draw()
+                png, svg = style.png(figure), style.svg(figure)
+            text = " ".join(filter(None, (study.says, study.caption)))
+            drawn.append(
+                Drawn(study.name, study.title, text, png, svg, float(figure.get_figwidth()), table=study.table)
+            )
+    return drawn
+
+
+def _of_settings(results: Results, asked: Sequence[str] | None) -> list[Drawn]:
+    """Figures of masks and methods, side by side."""
     from maskcl.report.figures.confusion import confusion
     from maskcl.report.figures.dial import dial
     from maskcl.report.figures.over_time import accuracy_over_time, confidence_over_time
@@ -92,7 +152,7 @@ def draw(results: Results) -> list[Drawn]:
     drawn = []
     with style.look():
         for name, function, title, caption in plan:
-            figure = function(results)
+            figure = function(results) if asked is None or name in asked else None
             if figure is not None:
                 width, photo = float(figure.get_figwidth()), name == "samples"
                 drawn.append(Drawn(name, title, caption, style.png(figure), style.svg(figure), width, photo))

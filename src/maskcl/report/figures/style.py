@@ -23,6 +23,7 @@ __all__ = [
     "LIGHT",
     "MOST_PANELS",
     "canvas",
+    "colour",
     "colours",
     "empty_canvas",
     "in_pairs",
@@ -154,6 +155,11 @@ def inside(means: Any, halves: Any, low: Any, high: Any) -> Any:
 def colours(families: Sequence[Family]) -> dict[str, str]:
     """One colour for each family name, the same in every figure."""
     return {family.name: _PALETTE[i % len(_PALETTE)] for i, family in enumerate(families)}
+
+
+def colour(place: int) -> str:
+    """The colour of the line that is named in this place; after the last one they begin again."""
+    return _PALETTE[place % len(_PALETTE)]
 
 
 def in_pairs(rows: list[list[_Panel]]) -> list[list[_Panel]]:
