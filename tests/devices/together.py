@@ -1,4 +1,4 @@
-"""Runs that several processes make together, forked by a server that has imported everything: one start for all runs."""
+"""Runs that several processes make together, forked by a server that has imported everything: one start for all."""
 
 from __future__ import annotations
 

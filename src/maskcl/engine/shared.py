@@ -59,7 +59,7 @@ class SharedModel(LoopModel):
         return lambda inputs: self._shared(alone, inputs)
 
     def by_row(self, function: Callable[..., Tensor], *rows: Tensor) -> Tensor:
-        """What a function makes of rows, each by itself; every process makes its share, unless the network mixes them."""
+        """What a function makes of rows, each by itself; every process makes its share, where the network lets it."""
         if self._always_mixes:
             return function(*rows)
         span = self._team.span(len(rows[0]))
