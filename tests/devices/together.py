@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,3 @@ def _member(file: str, rank: int, size: int, work: Work, answer: Any) -> None:
             answer.put(work(team))
     except BaseException as error:
         answer.put(RuntimeError("".join(traceback.format_exception(error))))
-
-
-def names_of(specs: Sequence[RunSpec]) -> list[str]:
-    return [spec.name for spec in specs]

@@ -103,8 +103,8 @@ def gradient(
     """
     scaled = loss if scale is None else loss * scale.scale
     total = scaled.sum() if scaled.ndim else scaled
-    found = torch.autograd.grad(total, params, allow_unused=True, materialize_grads=True, retain_graph=keep)
-    found = found if joined is None else joined(found)
+    own = torch.autograd.grad(total, params, allow_unused=True, materialize_grads=True, retain_graph=keep)
+    found = own if joined is None else joined(own)
     return found if scale is None else scale.unscaled(found)
 
 

@@ -81,7 +81,7 @@ class Team:
         """
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         with _heard():
-            store = dist.FileStore(file, size)
+            store = dist.FileStore(file, size)  # type: ignore[attr-defined]
             dist.init_process_group(
                 backend, store=store, rank=rank, world_size=size, timeout=timedelta(seconds=patience)
             )  # fmt: skip
