@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -146,3 +146,29 @@ def _differing(team: Team) -> list[str]:
         except TeamError as error:
             said.append(f"{name}: {str(error)[:68]}")
     return said
+
+
+def test_who_waits_for_another_one_gives_up(tmp_path: Path) -> None:
+    first, _ = together(2, partial(_silent, str(tmp_path / "given up")), tmp_path, patience=10.0)
+    assert first == "another process of the run is gone, or does not answer"
+
+
+def _silent(file: str, team: Team) -> str:
+    import time
+
+    import torch
+
+    from maskcl.engine.team import TeamError
+
+    said = Path(file)
+    if not team.is_first:
+        while not said.exists():  # alive, and no answer
+            time.sleep(0.1)
+        return ""
+    try:
+        team.summed(torch.ones(3))
+    except TeamError as error:
+        return str(error)
+    finally:
+        said.touch()
+    return "answered"

@@ -38,12 +38,14 @@ def trained(spec: RunSpec, team: Team | None = None) -> dict[str, Any]:
     return {"tensors": tensors, "memories": memories, "accuracies": accuracies}
 
 
-def together(size: int, work: Work, folder: Path) -> list[Any]:
+def together(size: int, work: Work, folder: Path, *, patience: float = PATIENCE) -> list[Any]:
     """What each of some processes returns, by rank."""
     folder.mkdir(parents=True, exist_ok=True)
     answers = [CONTEXT.SimpleQueue() for _ in range(size)]
     crew = [
-        CONTEXT.Process(target=_member, args=(str(folder / "meet"), rank, size, work, answers[rank]), daemon=True)
+        CONTEXT.Process(
+            target=_member, args=(str(folder / "meet"), rank, size, work, answers[rank], patience), daemon=True
+        )
         for rank in range(size)
     ]
     for process in crew:
@@ -68,10 +70,10 @@ def _answer(process: Any, answer: Any) -> Any:
     return RuntimeError(f"a process said nothing (exit status {process.exitcode})")
 
 
-def _member(file: str, rank: int, size: int, work: Work, answer: Any) -> None:
+def _member(file: str, rank: int, size: int, work: Work, answer: Any, patience: float) -> None:
     torch.set_num_threads(1)
     try:
-        with Team.joined(file, rank, size, patience=PATIENCE) as team:
+        with Team.joined(file, rank, size, patience=patience) as team:
             answer.put(work(team))
     except BaseException as error:
         answer.put(RuntimeError("".join(traceback.format_exception(error))))

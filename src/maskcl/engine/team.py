@@ -161,7 +161,7 @@ def _heard() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise TeamError(f"another process of the run is gone, or has not answered for {PATIENCE:.0f} s") from error
+        raise TeamError("another process of the run is gone, or does not answer") from error
 
 
 class _Gathered(Function):

@@ -92,15 +92,20 @@ class Child:
         Args:
             patience: Seconds after which it is killed; None: it may take its time.
         """
-        for stream in (self.process.stdin, self.process.stdout):
-            assert stream is not None
-            with suppress(OSError):  # it may be gone
-                stream.close()
+        stdin, stdout = self.process.stdin, self.process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        with suppress(OSError):  # it may be gone
+            stdin.close()
+        if patience is None:  # else another thread may listen, and closing would wait for it
+            stdout.close()
         try:
             return self.process.wait(patience)
         except subprocess.TimeoutExpired:
             self.process.kill()
             return self.process.wait()
+        finally:
+            stdout.close()
 
     def _pass_on_stop(self, share: Share, over: threading.Event) -> None:
         """Ask it to stop once we were asked."""

@@ -7,6 +7,7 @@ and where one is gone it is found out which, and the others are ended.
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -51,13 +52,21 @@ class OnDevices:
             for own in ([one] for run in runs for one in share.take([run])):
                 if share.stopping():
                     return
-                team = team or _Team(self._devices, self._recipe, find_device(own[0].spec.training.device).type)
+                device = find_device(own[0].spec.training.device).type
+                if team is not None and team.device != device:
+                    team.leave()
+                    team = None
+                team = team or _Team(self._devices, self._recipe, device)
                 ended = team.make(own, share, self._tell)
                 if not ended and not share.stopping():
                     share.failed(share.still(own), team.why())
                 if not ended or id(own[0]) in share.failures:  # the others may wait for each other
                     team.leave()
                     team = None
+        except KeyboardInterrupt:  # at the second Ctrl-C nobody waits for states to be saved
+            if team is not None:
+                team.kill()
+            raise
         finally:
             if team is not None:
                 team.leave()
@@ -67,12 +76,12 @@ class _Team:
     """The processes, from their start to their end."""
 
     def __init__(self, size: int, recipe: Recipe, device: str) -> None:
-        self._folder = TemporaryDirectory(prefix="maskcl-")
+        self.device, self._folder = device, TemporaryDirectory(prefix="maskcl-")
         file = str(Path(self._folder.name) / "meet")
         self._children = [
             Child(
                 asdict(recipe) | {"team": {"file": file, "rank": rank, "size": size}},
-                {"OMP_NUM_THREADS": str(recipe.threads), **_surroundings(rank, device)},
+                {"OMP_NUM_THREADS": str(recipe.threads), **surroundings(rank, device)},
             )
             for rank in range(size)
         ]
@@ -135,12 +144,12 @@ def _lives(child: Child, patience: float) -> bool:
     """Whether a process goes on for longer than some seconds."""
     try:
         child.process.wait(patience)
-    except Exception:
+    except subprocess.TimeoutExpired:
         return True
     return False
 
 
-def _surroundings(rank: int, device: str) -> dict[str, str]:
+def surroundings(rank: int, device: str) -> dict[str, str]:
     """Variables of a process: the one GPU that it sees, and for gloo the network that nobody else is on."""
     if device == "cuda":
         seen = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
