@@ -107,6 +107,14 @@ class Child:
         finally:
             stdout.close()
 
+    def outlives(self, seconds: float) -> bool:
+        """Whether it goes on for longer than that."""
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return True
+        return False
+
     def _pass_on_stop(self, share: Share, over: threading.Event) -> None:
         """Ask it to stop once we were asked."""
         while not over.wait(0.1):

@@ -7,7 +7,6 @@ and where one is gone it is found out which, and the others are ended.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -127,7 +126,7 @@ class _Team:
         """Exit status of each that has ended by itself within our patience; None of one that had to be killed."""
         found: list[int | None] = []
         for child in self._children:
-            lived = _lives(child, PATIENCE)
+            lived = child.outlives(PATIENCE)
             found.append(None if lived else child.process.returncode)
         self.kill()
         return found
@@ -136,17 +135,8 @@ class _Team:
         """Listen to one that tells no news; where it is gone and the first does not see it, that one is ended."""
         while (news := child.heard()) is not None:
             child.said.append(news)
-        if not self._left and _lives(self._first, PATIENCE) and not self._left:
+        if not self._left and self._first.outlives(PATIENCE) and not self._left:
             self._first.process.kill()
-
-
-def _lives(child: Child, patience: float) -> bool:
-    """Whether a process goes on for longer than some seconds."""
-    try:
-        child.process.wait(patience)
-    except subprocess.TimeoutExpired:
-        return True
-    return False
 
 
 def surroundings(rank: int, device: str) -> dict[str, str]:
