@@ -16,7 +16,7 @@ from maskcl.engine.team import Team
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["maskcl.engine", "maskcl.engine.team"])
-PATIENCE = 120.0
+PATIENCE = 600.0
 """Seconds after which a process that does not answer has failed."""
 
 Work = Callable[[Team | None], Any]
