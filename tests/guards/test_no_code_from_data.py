@@ -38,7 +38,7 @@ ALLOWED = {
     ("networks/pretrained.py", "import pickle"): "its UnpicklingError is caught, and nothing else of it used",
     ("networks/libraries.py", "import_module"): "of the two names that stand in the same package",
     ("__init__.py", "import_module"): "of our own modules, by name",
-    ("launch/processes.py", "import subprocess"): "starts this Python with a module of ours",
+    ("launch/child.py", "import subprocess"): "starts this Python with a module of ours",
     ("launch/tune/tuning.py", "import_module"): "of two packages that are named there",
     ("report/page.py", "Markup"): "one constant, with which escaped parts are joined",
 }

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["print_plan"]
 
 
-def print_plan(planned: Plan, out: Path, *, executor: str, jobs: int, cores: int) -> None:
+def print_plan(planned: Plan, out: Path, *, executor: str, jobs: int, devices: int, cores: int) -> None:
     """Print settings and their runs, the groups of those that are to be made, and estimates; nothing is written.
 
     Args:
@@ -26,7 +26,8 @@ def print_plan(planned: Plan, out: Path, *, executor: str, jobs: int, cores: int
         out: Folder of results.
         executor: As it was asked for.
         jobs: Processes.
-        cores: Of each of them, where there are several.
+        devices: Devices that make each run together.
+        cores: Of each process or device, where there are several.
     """
     from maskcl.engine.forecast import forecast
 
@@ -40,12 +41,15 @@ def print_plan(planned: Plan, out: Path, *, executor: str, jobs: int, cores: int
     print_table(["setting", "runs", "done", "folder"], rows)
     pending = planned.pending
     if pending:
-        specs, threads = [run.spec for run in pending], cores if jobs > 1 else None
+        specs, threads = [run.spec for run in pending], cores if max(jobs, devices) > 1 else None
+        executor = executor if devices == 1 else "loop"
         found = forecast(specs, executor=executor, threads=threads, processes=jobs)
         print()
         _print_groups(found, [run.label for run in pending])
         print()
         print(_in_all(found))
+        if devices > 1:
+            print(f"estimates are of one device; each run will be made by {devices}, one run after the other")
     print(f"{planned.name}: {len(pending)} of {len(planned.runs)} runs to do, results in {out}")
 
 

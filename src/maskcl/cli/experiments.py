@@ -23,7 +23,7 @@ from maskcl.cli.console import (
     typed_command,
 )
 from maskcl.cli.dry_run import print_plan
-from maskcl.cli.parts import check_launcher, cores_each, find_launcher, parse_shard
+from maskcl.cli.parts import check_alone, check_launcher, cores_each, find_launcher, parse_shard
 from maskcl.cli.shared_folder import write_report
 
 if TYPE_CHECKING:
@@ -88,6 +88,10 @@ def run(
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", metavar="N", help="Processes, each with its share of the cores.")
     ] = 1,
+    devices: Annotated[
+        int,
+        typer.Option("--devices", metavar="N", help="GPUs, or parts of the cores, that share each run."),
+    ] = 1,
     launcher: Annotated[
         str,
         typer.Option(
@@ -106,12 +110,14 @@ def run(
 ) -> None:
     """Run an experiment file; what is finished already is skipped."""
     from maskcl.experiment import parse_overrides, plan
+    from maskcl.launch import Recipe, check_devices
 
     quiet = set_level(log_level, quiet=quiet)
     _check_executor(executor)
     part = parse_shard(shard)
-    workers = cores_each(jobs)
+    workers = cores_each(jobs, devices)
     check_launcher(launcher)
+    check_alone(devices, launcher, executor)
     changes = parse_overrides(overrides or [])
     name = file.stem
     if subset is not None:
@@ -125,14 +131,13 @@ def run(
     if part is not None:
         planned = planned.shard(*part)
     command = typed_command(ctx)
+    check_devices([run.spec for run in planned.pending], devices)
     if dry_run:
-        print_plan(planned, out, executor=executor, jobs=jobs, cores=workers)
+        print_plan(planned, out, executor=executor, jobs=jobs, devices=devices, cores=workers)
     else:
-        from maskcl.launch import Recipe
-
         root = None if data_root is None else str(data_root)
         recipe = Recipe(str(file), str(out), seeds, changes, root, executor, workers, command, planned.file)
-        found = find_launcher(launcher, jobs, recipe)
+        found = find_launcher(launcher, jobs, devices, recipe)
         _execute(planned, out, executor=executor, quiet=quiet, command=command, launcher=found)
 
 

@@ -1,4 +1,4 @@
-"""--jobs, --shard and --launcher, read."""
+"""--jobs, --devices, --shard and --launcher, read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from maskcl.experiment.in_process import Launcher
     from maskcl.launch import Recipe
 
-__all__ = ["check_launcher", "cores_each", "find_launcher", "parse_shard"]
+__all__ = ["check_alone", "check_launcher", "cores_each", "find_launcher", "parse_shard"]
 
 LAUNCHERS = ("local", "ray")
 
@@ -19,8 +19,8 @@ MOST = 1000
 """Processes, or shards: more is a slip of the keyboard."""
 
 
-def cores_each(jobs: int) -> int:
-    """Return the cores that each of some processes gets, 1 or more.
+def cores_each(jobs: int, devices: int = 1) -> int:
+    """Return the cores that each of some processes gets, 1 or more; there are jobs of them, or devices.
 
     Raises:
         ConfigError: There are too many of them, or none.
@@ -29,7 +29,19 @@ def cores_each(jobs: int) -> int:
     from maskcl.machine import usable_cores
 
     check(1 <= jobs <= MOST, "--jobs", f"must be 1 to {MOST}", jobs)
-    return max(1, usable_cores() // jobs)
+    check(1 <= devices <= MOST, "--devices", f"must be 1 to {MOST}", devices)
+    must = "must be left out with --devices, which makes runs one by one"
+    check(jobs == 1 or devices == 1, "--jobs", must, jobs)
+    return max(1, usable_cores() // max(jobs, devices))
+
+
+def check_alone(devices: int, launcher: str, executor: str) -> None:
+    """Refuse what cannot be together with several devices; raises ConfigError."""
+    from maskcl.errors import check
+
+    if devices > 1:
+        check(launcher == "local", "--launcher", "must be local with --devices, which are of one machine", launcher)
+        check(executor != "stack", "--executor", "must be auto or loop with --devices", executor)
 
 
 def check_launcher(name: str) -> None:
@@ -39,10 +51,12 @@ def check_launcher(name: str) -> None:
     check_choice(name, "--launcher", LAUNCHERS)
 
 
-def find_launcher(name: str, jobs: int, recipe: Recipe) -> Launcher | None:
+def find_launcher(name: str, jobs: int, devices: int, recipe: Recipe) -> Launcher | None:
     """Return what has runs trained; None: this process does it."""
-    from maskcl.launch import OnRay, Processes
+    from maskcl.launch import OnDevices, OnRay, Processes
 
+    if devices > 1:
+        return OnDevices(devices, recipe, tell=note)
     if name == "ray":
         return OnRay(recipe, tell=note)
     return Processes(jobs, recipe, tell=note) if jobs > 1 else None

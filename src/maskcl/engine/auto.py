@@ -13,7 +13,7 @@ from maskcl.engine.spec import RunSpec
 from maskcl.engine.stackable import why_not_stacked
 from maskcl.errors import check
 
-__all__ = ["Choice", "choose", "describe"]
+__all__ = ["Choice", "choose", "describe", "on_devices"]
 
 GROUP_SIZE = 16
 """Members of a population: below 8 launching dominates, beyond 32 memory traffic grows (docs/design/stacking.md)."""
@@ -94,3 +94,11 @@ def describe(choice: Choice, *, threads: int, workers: int) -> dict[str, Any]:
         "reason": choice.reason,
         "device": choice.device,
     }
+
+
+def on_devices(told: dict[str, Any], devices: int) -> dict[str, Any]:
+    """What a result file says of an executor where one run is made by several devices: how many, and that it is so."""
+    kept = {name: value for name, value in told.items() if name != "devices"}
+    if devices == 1:
+        return kept | ({"reason": "asked for"} if "devices" in told else {})
+    return kept | {"reason": "each run is shared out among devices", "devices": devices}

@@ -13,9 +13,11 @@ from maskcl.engine.loop import LoopModel
 from maskcl.engine.member import memory_slots
 from maskcl.engine.model import Model, Parts
 from maskcl.engine.precision import LossScale, Precision
+from maskcl.engine.shared import SharedModel
 from maskcl.engine.spec import RunSpec
 from maskcl.engine.stack import StackModel
 from maskcl.engine.state import State, Weights, map_tensors, stack_trees
+from maskcl.engine.team import Team
 from maskcl.memory import MemoryState
 from maskcl.methods import Method
 from maskcl.methods.base import overrides
@@ -95,7 +97,14 @@ def initial_state(
 
 
 def build_model(
-    parts: Parts, state: State, config: OptimizerConfig, *, method: Method, stacked: bool, precision: str
+    parts: Parts,
+    state: State,
+    config: OptimizerConfig,
+    *,
+    method: Method,
+    stacked: bool,
+    precision: str,
+    team: Team | None = None,
 ) -> Model:
     """Return what trains a state's weights, in place.
 
@@ -106,12 +115,15 @@ def build_model(
         method: The method, for the hooks that it has.
         stacked: Whether tensors have a member dimension.
         precision: Type of the products of a step.
+        team: The processes that train it together, of one that is not stacked; None: this one alone.
     """
     params = list(state.weights.params.values())
     short, scale = Precision(precision, params[0].device), None
     if short.needs_scale:
         scale = LossScale(state.optimizer[SCALE])
     optimizer = Optimizer(config, params, stacked=stacked, state=state.optimizer, updates=state.updates)
+    if team is not None:
+        return SharedModel(parts, state.weights, optimizer, short, scale, team)
     if not stacked:
         return LoopModel(parts, state.weights, optimizer, short, scale)
     fuse = not overrides(method, "direction", "after_step")

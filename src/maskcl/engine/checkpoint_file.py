@@ -76,6 +76,11 @@ class Saved:
         """On how many threads."""
         return int(self.content["executor"]["threads"])
 
+    @property
+    def devices(self) -> int:
+        """How many made each run together."""
+        return int(self.content["executor"].get("devices", 1))
+
     def steps(self, keys: Sequence[str]) -> int:
         """Return how many steps that of some runs that has got furthest has made."""
         return max((done for key, done in zip(self.keys, self.content["done"], strict=True) if key in keys), default=0)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import torch
 
-from maskcl.engine.auto import describe
+from maskcl.engine.auto import describe, on_devices
 from maskcl.engine.checkpoint_file import Saved
 from maskcl.engine.checkpoints import Checkpoints, population_name
 from maskcl.engine.evaluate import Evaluation
@@ -21,6 +21,7 @@ from maskcl.engine.population import Population
 from maskcl.engine.record import Record
 from maskcl.engine.spec import Outcome, RunSpec
 from maskcl.engine.state import Book, Weights, map_tensors, named_tensors
+from maskcl.engine.team import Team
 from maskcl.engine.watch import Place
 from maskcl.memory import MemoryState
 
@@ -70,6 +71,7 @@ class GroupRun:
         report: Who is told.
         checkpoints: Where it is written down where training stands; None: nowhere.
         stopping: Asked now and then whether to stop.
+        team: The processes that make the group's one run together; None: this one alone.
     """
 
     def __init__(
@@ -82,17 +84,20 @@ class GroupRun:
         report: Report,
         checkpoints: Checkpoints | None = None,
         stopping: Callable[[], bool] = lambda: False,
+        team: Team | None = None,
     ) -> None:
         self._began, self._report, self._stopping = time.perf_counter(), report, stopping
         every = specs[0].training.checkpoint_every
-        self._checkpoints = None if every == 0 else checkpoints
+        writes = every != 0 and (team is None or team.is_first)
+        self._checkpoints, self._team = checkpoints if writes else None, team
         self._pace, self._name = Pace(every), population_name(keys)
         self._start: Place | None = None
-        self._population = Population(specs, stacked=group.choice.stacked, data=group.data)
+        self._population = Population(specs, stacked=group.choice.stacked, data=group.data, team=team)
         content = self._content(group.saved)
         if group.saved is None or content is None:
             self._size, self._task = len(specs), 0
             self._executor = describe(group.choice, threads=group.threads, workers=workers) | {"group_size": len(specs)}
+            self._agree()
             records = [Record(spec, found) for spec, found in zip(specs, self._population.evaluate(0), strict=True)]
             done = [0] * len(specs)
         else:
@@ -102,6 +107,9 @@ class GroupRun:
             records = [Record.restored(spec, content["records"][k]) for spec, k in zip(specs, places, strict=True)]
             done = [content["done"][k] for k in places]
             self._restore(content, places)
+            self._executor |= {"threads": group.threads}
+            self._agree()
+        self._executor = on_devices(self._executor, 1 if team is None else team.size)
         totals = [self._population.num_steps(k) for k in range(len(specs))]
         self._alive = [
             _Member(*own) for own in zip(group.indices, keys, records, totals, done, strict=True)
@@ -209,8 +217,17 @@ class GroupRun:
                 place.steps[places], place.updates[places], place.loss_sum[index], place.chunk_sum[index],
             )  # fmt: skip
 
+    def _agree(self) -> None:
+        """Hold what the processes of the run have come to against each other."""
+        if self._team is not None:
+            state = self._population.state
+            memories = [memory and (memory.rows.tolist(), memory.labels.tolist()) for memory in state.memories]
+            weights = [tensor for _, tensor in named_tensors(state.weights)]
+            self._team.agree((self._task, self._start and (self._start.chunk, self._start.step), memories), weights)
+
     def _end_task(self) -> None:
         """Judge the members; those that are no longer finite are out."""
+        self._agree()
         population, task = self._population, self._task
         for member, sample in zip(self._alive, population.samples or [], strict=False):
             member.record.samples.append(sample)

@@ -55,11 +55,12 @@ def grouped(
     group_size: int | None,
     threads: int | None,
     saved: Sequence[tuple[Saved, Sequence[int]]] = (),
+    devices: int = 1,
 ) -> list[list[Group]]:
     """Group runs, and put their data on their devices.
 
     Arguments as for `run_population`. `saved` are checkpoints, and the places of their runs among `specs`: these stay
-    together, on what they were on.
+    together, on what they were on; the threads are as many where the `devices` are, on each of which a run has them.
 
     Returns:
         Crews, one after the other: groups of as many threads each, which may run at the same time.
@@ -82,18 +83,21 @@ def grouped(
         tables[key] = tables[key] if key in tables else Data(specs[index], stores=stores)
         return tables[key]
 
+    def threads_of(spec: RunSpec) -> int:
+        return _threads(threads) if sketches(spec).is_convolutional else 1
+
     def side_by_side(own: int) -> int:
         return max(1, cores // own) if shared else 1
 
     for found, indices in saved:  # first: they are nearest to their end
-        choice, own = found.choice, found.threads
+        choice, own = found.choice, found.threads if found.devices == devices else threads_of(specs[indices[0]])
         group = Group(tuple(indices), choice, data_of(indices[0]), own, side_by_side(own), found)
         crews.setdefault(own, []).append(group)
     for indices in ([i for i in each if i not in begun] for each in structures):
         if not indices:
             continue
         members = [specs[i] for i in indices]
-        own = _threads(threads) if sketches(members[0]).is_convolutional else 1
+        own = threads_of(members[0])
         workers = side_by_side(own)
         choice = choose(members, executor=executor, group_size=group_size, workers=workers, sketches=sketches)
         for part in even_parts(indices, choice.group_size):

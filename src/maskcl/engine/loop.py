@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -58,18 +58,33 @@ class LoopModel:
 
         return forward
 
+    def by_row(self, function: Callable[..., Tensor], *rows: Tensor) -> Tensor:
+        """What a function makes of rows [n, ...]."""
+        return function(*rows)
+
+    def slopes(self, loss: Tensor, params: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Gradients of a loss [] with respect to weights that were given to `at`."""
+        return gradient(loss, params, joined=self._joined)
+
     def gradients(self, losses: dict[str, Tensor]) -> Gradients:
         """Gradients of losses [] by name, with a member dimension of 1."""
-        found = {n: gradient(v, self._params, keep=len(losses) > 1, scale=self._scale) for n, v in losses.items()}
+        found = {name: self._gradient(loss, keep=len(losses) > 1) for name, loss in losses.items()}
         return {name: [g[None] for g in grads] for name, grads in found.items()}
 
     def descend(self, loss: Tensor) -> None:
         """One optimiser step on a loss []."""
-        self._step(gradient(loss, self._params, scale=self._scale))
+        self._step(self._gradient(loss))
 
     def move(self, directions: Sequence[Tensor]) -> None:
         """One optimiser step along directions [1, ...]."""
         self._step([direction[0] for direction in directions])
+
+    def _gradient(self, loss: Tensor, *, keep: bool = False) -> Sequence[Tensor]:
+        return gradient(loss, self._params, keep=keep, scale=self._scale, joined=self._joined)
+
+    def _joined(self, gradients: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Gradients of all rows, of those of a device's own."""
+        return gradients
 
     def _step(self, grads: Sequence[Tensor]) -> None:
         if self._scale is None:

@@ -20,6 +20,7 @@ from maskcl.engine.model import Parts
 from maskcl.engine.moves import sketch_weights
 from maskcl.engine.spec import RunSpec
 from maskcl.engine.state import State, map_tensors
+from maskcl.engine.team import Team
 from maskcl.memory import POLICIES, MemoryPolicy, MemoryState
 from maskcl.methods import Method
 from maskcl.methods.base import overrides
@@ -41,6 +42,7 @@ class Members:
         state: Where the members are; None: at the start.
         parts: The network's structure, if it has been built; None: built here.
         device: Where tensors lie; None: where the settings say.
+        team: The processes that make one run together; None: this one alone.
     """
 
     def __init__(
@@ -52,8 +54,9 @@ class Members:
         state: State | None = None,
         parts: Parts | None = None,
         device: torch.device | None = None,
+        team: Team | None = None,
     ) -> None:
-        self.specs, self.stacked = list(specs), stacked
+        self.specs, self.stacked, self._team = list(specs), stacked, team
         first = specs[0]
         self.training, self.dtype = first.training, getattr(torch, first.training.dtype)
         self.num_tasks = first.scenario.num_tasks
@@ -77,7 +80,7 @@ class Members:
         self.parts.to(self.device)
         self.model = build_model(
             self.parts, state, self.optimizer_config,
-            method=self.method, stacked=self.stacked, precision=self.training.precision,
+            method=self.method, stacked=self.stacked, precision=self.training.precision, team=self._team,
         )  # fmt: skip
         state.weights = self.model.weights
         self.state = state
@@ -170,7 +173,7 @@ class Members:
         specs = [self.specs[k] for k in members]
         return type(self)(
             specs, stacked=self.stacked, data=self.data, state=self.state.take(members), parts=self.parts,
-            device=self.device,
+            device=self.device, team=self._team,
         )  # fmt: skip
 
     def keep(self, members: Sequence[int]) -> None:

@@ -66,6 +66,14 @@ class Model(Protocol):
         """One member as a function of inputs [N, *shape], in evaluation mode, without a graph."""
         ...
 
+    def by_row(self, function: Callable[..., Tensor], *rows: Tensor) -> Tensor:
+        """What a function makes of rows, each by itself, without a graph; several devices share them out."""
+        ...
+
+    def slopes(self, loss: Tensor, params: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Gradients of a loss [...] with respect to weights that were given to `at`."""
+        ...
+
     def gradients(self, losses: dict[str, Tensor]) -> Gradients:
         """Gradients of losses [...] by name, one tensor a parameter, [K, ...]."""
         ...

@@ -85,7 +85,12 @@ class LossScale:
 
 
 def gradient(
-    loss: Tensor, params: Sequence[Tensor], *, keep: bool = False, scale: LossScale | None = None
+    loss: Tensor,
+    params: Sequence[Tensor],
+    *,
+    keep: bool = False,
+    scale: LossScale | None = None,
+    joined: Callable[[Sequence[Tensor]], Sequence[Tensor]] | None = None,
 ) -> Sequence[Tensor]:
     """Gradients of a loss [...], one a parameter: the sum over members is differentiated, so members never mix.
 
@@ -94,10 +99,12 @@ def gradient(
         params: Parameters, without or with a member dimension.
         keep: Whether the graph is needed once more.
         scale: What keeps gradients of float16 from vanishing, if anything.
+        joined: What makes gradients of all rows of those of a process's own; None: it has them all.
     """
     scaled = loss if scale is None else loss * scale.scale
     total = scaled.sum() if scaled.ndim else scaled
-    found = torch.autograd.grad(total, params, allow_unused=True, materialize_grads=True, retain_graph=keep)
+    own = torch.autograd.grad(total, params, allow_unused=True, materialize_grads=True, retain_graph=keep)
+    found = own if joined is None else joined(own)
     return found if scale is None else scale.unscaled(found)
 
 

@@ -14,6 +14,7 @@ from maskcl.engine.checkpoints import Checkpoints, shared_out
 from maskcl.engine.group import GroupRun, StopError
 from maskcl.engine.groups import Group, grouped
 from maskcl.engine.spec import Outcome, RunSpec
+from maskcl.engine.team import Team, TeamError
 from maskcl.errors import check, check_choice
 
 __all__ = ["run_population"]
@@ -32,6 +33,7 @@ def run_population(
     claim: Callable[[Sequence[int]], Sequence[int]] | None = None,
     on_failure: Callable[[Sequence[int], Exception], None] | None = None,
     stopping: Callable[[], bool] = lambda: False,
+    team: Team | None = None,
 ) -> list[Outcome]:
     """Train and evaluate runs, stacked where they can be.
 
@@ -53,6 +55,8 @@ def run_population(
         claim: Asked before a group starts which of its runs, by their places, are to be made; None: all.
         on_failure: Told the places of runs that an error has ended, and the error; others go on. None: it is raised.
         stopping: Asked now and then whether to stop, from any thread.
+        team: The processes that make each run together, all of which call this with the same runs, one after the other
+            and with executor "loop"; the first writes checkpoints. None: this process alone.
 
     Returns:
         Outcomes in the order of `specs`, of all that were made.
@@ -60,6 +64,7 @@ def run_population(
     Raises:
         Exception: What `on_outcome` raises ends all: results that cannot be written are no fault of one run.
         StopError: It was asked to stop; where training stood is in the checkpoints.
+        TeamError: Another process of the team is gone.
     """
     check_choice(executor, "executor", ("auto", "stack", "loop"))
     check(group_size is None or group_size >= 1, "group_size", "must be 1 or more", group_size)
@@ -70,12 +75,14 @@ def run_population(
     report = _Reporter(outcomes, on_progress, on_outcome)
     seen = set[tuple[str, int]]() if checkpoints is None else checkpoints.there(set(names))
     found = [] if checkpoints is None else checkpoints.newest(set(names))
-    crew = _Crew(specs, names, report, checkpoints, claim, on_failure, stopping, seen)
+    crew = _Crew(specs, names, report, checkpoints, claim, on_failure, stopping, seen, team)
     found = [one for one in found if executor in ("auto", one.content["executor"]["name"])]
-    saved = shared_out(found, names)
+    saved, devices = shared_out(found, names), 1 if team is None else team.size
     try:
         torch.set_num_threads(1)
-        for groups in grouped(specs, executor=executor, group_size=group_size, threads=threads, saved=saved):
+        for groups in grouped(
+            specs, executor=executor, group_size=group_size, threads=threads, saved=saved, devices=devices
+        ):
             crew.run(groups)
     except _ListenerError as error:
         raise error.cause from None
@@ -135,10 +142,11 @@ class _Crew:
     stopping: Callable[[], bool]
     seen: set[tuple[str, int]]
     """Checkpoints, by name and number, that there were when runs were grouped."""
+    team: Team | None = None
 
     def run(self, groups: Sequence[Group]) -> None:
         """Run groups of as many threads each, several at a time."""
-        workers = min(groups[0].workers, len(groups))
+        workers = 1 if self.team is not None else min(groups[0].workers, len(groups))
         if workers == 1:
             for group in groups:
                 self._work(group, workers)
@@ -168,9 +176,9 @@ class _Crew:
         try:
             GroupRun(
                 group, specs, keys, workers=workers, report=self.report, checkpoints=self.checkpoints,
-                stopping=self.stopping,
+                stopping=self.stopping, team=self.team,
             ).run()  # fmt: skip
-        except (StopError, _StoppedError, _ListenerError):
+        except (StopError, TeamError, _StoppedError, _ListenerError):
             raise
         except Exception as error:
             if self.on_failure is None:

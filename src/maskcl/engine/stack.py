@@ -7,7 +7,7 @@ pass, so that no gradient is ever written to memory (docs/design/stacking.md has
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -105,6 +105,14 @@ class StackModel:
                 return self.parts(inputs, own, look=True)
 
         return forward
+
+    def by_row(self, function: Callable[..., Tensor], *rows: Tensor) -> Tensor:
+        """What a function makes of rows [K, n, ...]."""
+        return function(*rows)
+
+    def slopes(self, loss: Tensor, params: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Gradients of losses [K] with respect to weights that were given to `at`."""
+        return gradient(loss, params)
 
     def gradients(self, losses: dict[str, Tensor]) -> Gradients:
         """Gradients of losses [K] by name."""

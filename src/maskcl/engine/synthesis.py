@@ -51,6 +51,7 @@ class Synthesis:
         frozen: Forward,
         bounds: tuple[float, float] | tuple[Tensor, Tensor],
         visible: Tensor | None = None,
+        by_row: Callable[..., Tensor] | None = None,
     ) -> None:
         """Set up for a task.
 
@@ -60,11 +61,12 @@ class Synthesis:
             frozen: Logits of the network as the last task left it.
             bounds: Lowest and highest value of the data.
             visible: Classes in the softmax, bool [C] or [K, 1, C]; None: all.
+            by_row: What applies a function to rows, shared out among devices; None: it is called.
         """
         self.cfgm, self.frozen = cfgm, frozen
         self._follow = frozen if cfgm.generator == "frozen" else current
         self._bounds = bounds if cfgm.clamp else None
-        self._visible = visible
+        self._visible, self._by_row = visible, by_row
 
     def make(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return samples made from a step's stream rows, and what they should give.
@@ -87,12 +89,16 @@ class Synthesis:
 
     def towards(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """Move rows [..., n, *shape] to classes [..., n]."""
+        rows = inputs.detach()
+        return self._moved(rows, labels) if self._by_row is None else self._by_row(self._moved, rows, labels)
+
+    def _moved(self, inputs: Tensor, labels: Tensor) -> Tensor:
         cfgm = self.cfgm
 
         def losses(x: Tensor) -> Tensor:
             return row_losses(self._follow(x), labels, visible=self._visible)
 
-        return moved_rows(losses, inputs.detach(), labels.shape, step=cfgm.step, num_steps=cfgm.num_steps,
+        return moved_rows(losses, inputs, labels.shape, step=cfgm.step, num_steps=cfgm.num_steps,
                           norm=cfgm.norm, bounds=self._bounds)  # fmt: skip
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:

@@ -206,8 +206,7 @@ class TaskTraining:
             params = {n: p.detach().requires_grad_() for n, p in self.model.weights.params.items()}
             outputs = self.model.at(Weights(params, self.model.weights.buffers), stream)
             losses = self._losses(self._step(alone, stream, outputs))
-            first = _first(losses)
-            grads = torch.autograd.grad(first.sum(), list(params.values()), allow_unused=True, materialize_grads=True)
+            grads = self.model.slopes(_first(losses), list(params.values()))
         pace = self.model.optimizer.pace
         moved = {n: p.detach() - pace(step.rate, p) * g for (n, p), g in zip(params.items(), grads, strict=True)}
         kept, begin = [torch.arange(count, device=inputs.device).expand(*self.leading, -1)], count

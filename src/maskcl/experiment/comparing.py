@@ -78,7 +78,7 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[list[D
 def explanations(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Return what may explain a difference: versions, machine, executor, as (what, in the first, in the second)."""
     rows = []
-    for section, names in (("environment", None), ("executor", ("name", "threads", "group_size", "device"))):
+    for section, names in (("environment", None), ("executor", ("name", "threads", "group_size", "device", "devices"))):
         mine, other = (document.get(section) or {} for document in (first, second))
         for name in names or dict.fromkeys((*mine, *other)):
             there, here = (str(table[name]) if name in table else "not told" for table in (mine, other))

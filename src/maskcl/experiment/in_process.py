@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import maskcl
 from maskcl.devices import arithmetic
 from maskcl.engine import Checkpoints, Outcome, StopError, run_population
+from maskcl.engine.team import Team
 from maskcl.errors import raised
 from maskcl.experiment.finished import save_weights
 from maskcl.experiment.planning import Plan, Planned
@@ -44,6 +45,7 @@ class InProcess:
         origin: What results tell of where they come from.
         raises: Whether an error in one run ends all.
         tell: Told in sentences of what is no result.
+        team: The processes that make each run together, of which this is the first; None: this one alone.
     """
 
     def __init__(
@@ -54,7 +56,9 @@ class InProcess:
         *,
         raises: bool,
         tell: Callable[[str], None] | None = None,
+        team: Team | None = None,
     ) -> None:
+        self._team = team
         self._executor, self._threads, self._origin = executor, threads, dict(origin)
         self._raises, self._tell = raises, tell
 
@@ -92,6 +96,7 @@ class InProcess:
                 claim=claim,
                 on_failure=None if self._raises else fail,
                 stopping=share.stopping,
+                team=self._team,
             )
 
 

@@ -3,6 +3,10 @@
     in     the recipe, then a line for each piece of work      {"keys": [...]}   or the last line      {"stop": true}
     out    {"ready": true}
            {"progress": runs}   {"result": key}   {"failed": [...], "reason": "..."}   {"said": "..."}   {"done": true}
+           {"lost": "..."}: it made runs together with others, and one of these is gone
+
+With the recipe comes "team", if it is one of several that make each run together: how they meet. The first of them
+tells news, the others of failures alone.
 
 All lines are JSON. When its input ends, or nobody reads what it tells, the process that it works for is gone: it writes
 down where training stands, and ends. Stopping is asked for on its input and not with a signal: a cluster that stops a
@@ -17,19 +21,25 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
+from maskcl.engine import run_population
+from maskcl.engine.team import Team, TeamError
 from maskcl.errors import MaskclError, raised
 from maskcl.experiment import Plan, Planned, plan
-from maskcl.experiment.in_process import InProcess
+from maskcl.experiment.in_process import InProcess, checkpoints_of
 from maskcl.experiment.sharing import Share
 from maskcl.experiment.stopping import stop_signals
 
-__all__ = ["COMMAND", "Recipe", "main"]
+__all__ = ["COMMAND", "FAILED", "LOST", "Recipe", "main"]
 
 COMMAND = (sys.executable, "-c", "import sys; from maskcl.launch.worker import main; sys.exit(main())")
 """What starts one; not `-m`, which warns of modules that their package has imported by then."""
+
+FAILED, LOST = 1, 4
+"""Exit status where this one of several that make a run together has failed, or another one is gone."""
 
 Send = Callable[[dict[str, Any]], None]
 
@@ -83,14 +93,28 @@ class _Telling(Share):
         self._send({"failed": [run.key for run in runs], "reason": reason})
 
 
-def make(recipe: Recipe, planned: Plan, keys: Sequence[str], send: Send, stopping: Callable[[], bool]) -> None:
+def make(
+    recipe: Recipe,
+    planned: Plan,
+    keys: Sequence[str],
+    send: Send,
+    stopping: Callable[[], bool],
+    team: Team | None = None,
+) -> None:
     """Make some runs of a plan, given by their keys."""
     wanted = set(keys)
     part = replace(planned, runs=tuple(run for run in planned.runs if run.key in wanted))
+    if team is not None and not team.is_first:
+        run_population(
+            [run.spec for run in part.runs],
+            executor=recipe.executor, threads=recipe.threads, keys=[run.key for run in part.runs],
+            checkpoints=checkpoints_of(part.runs[0]), team=team,
+        )  # fmt: skip
+        return
     share = _Telling(part, send, stopping)
     origin = {"file": planned.file, "command": recipe.command}
     launch = InProcess(
-        recipe.executor, recipe.threads, origin, raises=False, tell=lambda text: send({"said": text})
+        recipe.executor, recipe.threads, origin, raises=False, tell=lambda text: send({"said": text}), team=team
     )  # fmt: skip
     launch(part.runs, share)
 
@@ -125,27 +149,41 @@ def main() -> int:
             return asked() or gone.is_set()
 
         threading.Thread(target=listen, daemon=True).start()
-        recipe = Recipe(**json.loads(lines.get() or "{}"))
+        first = json.loads(lines.get() or "{}")
+        place = first.pop("team", None)
+        recipe = Recipe(**first)
         try:
             planned = recipe.planned()
-        except MaskclError as error:
+            with nullcontext() if place is None else Team.joined(**place) as team:
+                send({"ready": True})
+                return _work(recipe, planned, lines, send, stopping, team)
+        except MaskclError as error:  # or results cannot be written
             send({"refused": str(error)})
             return 2
-        send({"ready": True})
-        while not stopping():
-            try:
-                line = lines.get(timeout=0.2)
-            except queue.Empty:
-                continue
-            if not line:
-                break
-            piece = json.loads(line)
-            try:
-                make(recipe, planned, piece["keys"], send, stopping)
-            except MaskclError as error:  # results cannot be written
-                send({"refused": str(error)})
-                return 2
-            except Exception as error:
-                send({"failed": piece["keys"], "reason": raised(error)})
-            send({"done": True})
+        except TeamError as error:
+            send({"lost": str(error)})
+            return LOST
+
+
+def _work(
+    recipe: Recipe, planned: Plan, lines: queue.Queue[str], send: Send, stopping: Callable[[], bool], team: Team | None
+) -> int:
+    """Make pieces until there are no more; returns the exit status."""
+    while not stopping():
+        try:
+            line = lines.get(timeout=0.2)
+        except queue.Empty:
+            continue
+        if not line:
+            break
+        piece = json.loads(line)
+        try:
+            make(recipe, planned, piece["keys"], send, stopping, team)
+        except (MaskclError, TeamError):
+            raise
+        except Exception as error:
+            send({"failed": piece["keys"], "reason": raised(error)})
+            if team is not None:  # the others wait for what will not come
+                return FAILED
+        send({"done": True})
     return 0

@@ -21,7 +21,7 @@ from maskcl.errors import check
 from maskcl.functional.modes import in_mode
 from maskcl.rng import derive
 
-__all__ = ["SeededRows", "check_draws", "seed_dropout"]
+__all__ = ["SeededRows", "check_draws", "seed_dropout", "seeded_layers"]
 
 _BITS = 24
 """Of the hash that decide: the share that is dropped is exact to 6e-8."""
@@ -43,20 +43,25 @@ class _Seeded(nn.modules.dropout._DropoutNd):
     """Whether whole channels are dropped."""
     key: Tensor
     calls: Tensor
+    share: tuple[int, int] = (0, 1)
+    """Where inputs begin among all rows of a pass, and how many rows they are: a device may have a share of them."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Drop places, or channels, of inputs [B, ...] with probability p and scale the others by 1 / (1 - p)."""
         if not self.training or self.p == 0:
             return input
         shape = (*input.shape[:2], *(1 for _ in input.shape[2:])) if self.channels else tuple(input.shape)
-        return input * _kept(self, self.p, shape, input)
+        return input * _kept(self, self.p, shape, input, self.share)
 
 
-def _kept(layer: Any, p: float, shape: tuple[int, ...], like: Tensor, *, scaled: bool = True) -> Tensor:
+def _kept(
+    layer: Any, p: float, shape: tuple[int, ...], like: Tensor, share: tuple[int, int], *, scaled: bool = True
+) -> Tensor:
     """The next mask of a layer, of a shape: 0 with probability p, and 1 / (1 - p) or 1 elsewhere."""
     layer.calls.add_(1)
-    start = _mixed(layer.key + layer.calls * _CALL)
-    drawn = _mixed(start + torch.arange(torch.Size(shape).numel(), device=like.device) * _PLACE)
+    start, count, (first, rows) = _mixed(layer.key + layer.calls * _CALL), torch.Size(shape).numel(), share
+    place = first * count // rows
+    drawn = _mixed(start + torch.arange(place, place + count, device=like.device) * _PLACE)
     kept = _shifted(drawn, 64 - _BITS) >= round(p * 2**_BITS)
     scale = 0.0 if p == 1 else 1 / (1 - p)
     return (kept.to(like.dtype) * (scale if scaled else 1.0)).view(shape)
@@ -70,15 +75,18 @@ class SeededRows(nn.Module):
 
     key: Tensor
     calls: Tensor
+    share: tuple[int, int] = (0, 1)
+    """As dropout layers have it."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Drop rows of inputs [B, ...], or all of them at once, and scale the others."""
         p = float(getattr(self, "drop_prob", getattr(self, "p", 0.0)) or 0.0)
         if not self.training or p == 0:
             return input
-        rows = 1 if getattr(self, "mode", "row") == "batch" else len(input)
-        shape = (rows, *(1 for _ in input.shape[1:]))
-        return input * _kept(self, p, shape, input, scaled=getattr(self, "scale_by_keep", True))
+        at_once = getattr(self, "mode", "row") == "batch"
+        shape = (1 if at_once else len(input), *(1 for _ in input.shape[1:]))
+        share = (0, 1) if at_once else self.share
+        return input * _kept(self, p, shape, input, share, scaled=getattr(self, "scale_by_keep", True))
 
 
 class SeededDropout(_Seeded, nn.Dropout):
@@ -144,6 +152,11 @@ def seed_dropout(module: nn.Module, seed: int) -> nn.Module:
         layer.register_buffer("key", key, persistent=False)
         layer.register_buffer("calls", torch.zeros_like(key), persistent=False)
     return module
+
+
+def seeded_layers(module: nn.Module) -> list[_Seeded | SeededRows]:
+    """Return the layers of a module that draw from its seed."""
+    return [part for part in module.modules() if isinstance(part, (_Seeded, SeededRows))]
 
 
 def check_draws(module: nn.Module, inputs: Tensor) -> Any:

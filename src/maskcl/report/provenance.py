@@ -79,7 +79,7 @@ def _executors(used: Iterable[dict[str, Any]]) -> list[str]:
         group = _range(those, "group_size")
         counts = [
             f"{found} {noun if found == '1' else f'{noun}s'}"
-            for key, noun in (("workers", "worker"), ("threads", "thread"))
+            for key, noun in (("devices", "device"), ("workers", "worker"), ("threads", "thread"))
             if (found := _range(those, key))
         ]
         text = ", ".join(part for part in (name, f"groups of {group}" if group else "", *counts) if part)
