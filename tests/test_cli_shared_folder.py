@@ -38,7 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small.toml").write_text(SMALL)
     (tmp_path / "other.toml").write_text(OTHER)
-    monkeypatch.setattr("maskcl.report.figures.draw", lambda results: [])  # they take seconds a page
+    monkeypatch.setattr("maskcl.report.figures.draw", lambda results, names: [])  # they take seconds a page
     return tmp_path
 
 
