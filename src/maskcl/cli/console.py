@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shlex
 import sys
@@ -63,17 +62,13 @@ def set_level(level: str, *, quiet: bool) -> bool:
     Raises:
         ConfigError: There is no such level.
     """
+    from maskcl.details import tell_details
     from maskcl.errors import MaskclWarning, check_choice
 
     check_choice(level, "--log-level", LEVELS)
     if level == "error":
         warnings.simplefilter("ignore", MaskclWarning)
-    logger = logging.getLogger("maskcl")
-    logger.setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
-    if level == "debug" and not logger.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-        logger.addHandler(handler)
+    tell_details(wanted=level == "debug")
     return quiet or level in ("warning", "error")
 
 

@@ -109,6 +109,7 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Run an experiment file; what is finished already is skipped."""
+    from maskcl.details import details_told
     from maskcl.experiment import parse_overrides, plan
     from maskcl.launch import Recipe, check_devices
 
@@ -136,7 +137,9 @@ def run(
         print_plan(planned, out, executor=executor, jobs=jobs, devices=devices, cores=workers)
     else:
         root = None if data_root is None else str(data_root)
-        recipe = Recipe(str(file), str(out), seeds, changes, root, executor, workers, command, planned.file)
+        recipe = Recipe(
+            str(file), str(out), seeds, changes, root, executor, workers, command, planned.file, details_told()
+        )
         found = find_launcher(launcher, jobs, devices, recipe)
         _execute(planned, out, executor=executor, quiet=quiet, command=command, launcher=found)
 

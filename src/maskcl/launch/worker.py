@@ -25,6 +25,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
+from maskcl.details import tell_details
 from maskcl.engine import run_population
 from maskcl.engine.team import Team, TeamError
 from maskcl.errors import MaskclError, raised
@@ -58,6 +59,7 @@ class Recipe:
         threads: Cores of one worker.
         command: What was typed.
         told: The file, as results tell it.
+        details: Whether groups and checkpoints are told on stderr (`--log-level debug`).
     """
 
     file: str
@@ -69,6 +71,7 @@ class Recipe:
     threads: int
     command: str
     told: str | None = None
+    details: bool = False
 
     def planned(self) -> Plan:
         """Return the plan; raises as `maskcl.experiment.plan` does."""
@@ -152,6 +155,7 @@ def main() -> int:
         first = json.loads(lines.get() or "{}")
         place = first.pop("team", None)
         recipe = Recipe(**first)
+        tell_details(wanted=recipe.details)
         try:
             planned = recipe.planned()
             with nullcontext() if place is None else Team.joined(**place) as team:
