@@ -94,7 +94,6 @@ class Optimizer:
             state = {slot: [torch.zeros_like(p, requires_grad=False) for p in self.params] for slot in self._slots}
         self.state = state
 
-    @torch.no_grad()
     def step(self, grads: Sequence[Tensor], rate: float | Tensor = 1.0) -> None:
         """Move the parameters in place.
 
@@ -102,11 +101,15 @@ class Optimizer:
             grads: One gradient a parameter, of its shape; not kept, but may be overwritten.
             rate: Factor of the learning rate; one value, or one a member [K].
         """
-        config = self.config
         lr = self.pace(rate, self.params[0])
-        if self._is_plain and not isinstance(lr, Tensor):
-            torch._foreach_add_(self.params, list(grads), alpha=-lr)
-            return
+        with torch.no_grad():  # as a decorator it costs 3 µs more, which single rows feel
+            if self._is_plain and not isinstance(lr, Tensor):
+                torch._foreach_add_(self.params, list(grads), alpha=-lr)
+            else:
+                self._step(grads, rate)
+
+    def _step(self, grads: Sequence[Tensor], rate: float | Tensor) -> None:
+        config = self.config
         self.updates += 1
         grads = self._clipped(grads)
         biases = [self._bias(beta) for beta in BETAS] if config.name == "adam" else []

@@ -157,6 +157,7 @@ def _to_numpy(where: str, values: Any) -> npt.NDArray[Any]:
         if hasattr(values, "detach") and hasattr(values, "cpu"):  # a torch tensor, told without importing torch
             values = values.detach().cpu()
             values = values.float() if values.is_floating_point() else values  # NumPy knows no bfloat16
+            return values.numpy()  # type: ignore[no-any-return]
         return np.asarray(values)
     except RuntimeError as error:  # a tensor that NumPy cannot have: sparse, quantised, or without values
         raise DataError(message(where, f"must be a plain tensor ({raised(error)})")) from error
