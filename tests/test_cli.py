@@ -212,3 +212,18 @@ def test_help_needs_no_torch(argv: list[str]) -> None:
     heavy = "('torch', 'numpy', 'matplotlib', 'sklearn', 'rich.progress')"
     code = f"import sys; from maskcl.cli import main; main({argv}); print([m for m in {heavy} if m in sys.modules])"
     assert python(code).splitlines()[-1] == "[]"
+
+
+def test_a_part_without_runs_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "small.toml"
+    file.write_text(SMALL)
+    assert main(["run", str(file), "--out", str(tmp_path / "out"), "--shard", "900/900"]) == 0
+    assert "nothing to do: small has " in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_closed_stderr_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "small.toml"
+    file.write_text(SMALL)
+    monkeypatch.setattr("sys.stderr", None)  # as Python has it where it was closed before
+    assert main(["run", str(file), "--out", str(tmp_path / "out"), "--seeds", "1"]) == 0

@@ -252,3 +252,31 @@ def test_damaged_data_are_named_with_the_command_that_repairs_them(
     shown = capsys.readouterr()
     assert shown.out.count("missing") == 4
     assert "maskcl data download mnist --data-root" in shown.err
+
+
+LONG = "a" * 300
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("run", "good.toml", "--out", ""), "error: --out: must not be empty."),
+        (("run", "good.toml", "--out="), "error: --out: must not be empty."),
+        (("run", ""), "error: argument: must not be empty."),
+        (("report", ""), "error: argument: must not be empty."),
+        (("run", "good.toml", "--out", LONG), "out: must be a folder that can be written (File name too long)"),
+        (("run", "good.toml", "--data-root", LONG), "data root: must be a folder"),
+        (("report", LONG), "must be a folder of results, and is not there"),
+    ],
+)
+def test_names_that_are_none_or_too_long(
+    arguments: tuple[str, ...], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    Path("good.toml").write_text(GOOD)
+    assert main(list(arguments)) == 2
+    said = capsys.readouterr()
+    assert words in said.err
+    assert said.out == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["good.toml"]

@@ -123,3 +123,13 @@ def test_ctrl_c_writes_nothing(made: Path, capsys: pytest.CaptureFixture[str], m
     monkeypatch.setattr("maskcl.engine.run.grouped", interrupted)
     assert main(["repeat", str(made), "--out", "again.json", "-q"]) == 130
     assert not Path("again.json").exists()
+
+
+def test_a_file_that_is_no_result_is_not_written_over(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("notes.txt").write_text("mine")
+    assert main(["repeat", str(made), "-q", "--out", "notes.txt"]) == 2
+    words = "--out: must be a new file's name, for what is there is no result, got 'notes.txt'."
+    assert words in capsys.readouterr().err
+    assert Path("notes.txt").read_text() == "mine"
+    for _ in range(2):
+        assert main(["repeat", str(made), "-q", "--out", "again.json"]) == 0

@@ -205,3 +205,20 @@ def test_held_out_rows_beside_test_rows_are_said() -> None:
     note = "Settings differ in the rows that judge (test or held out): compare those alone that agree in it."
     assert note in cautions(Results(runs))
     assert note not in cautions(Results(documents()))
+
+
+def test_a_result_that_comes_while_the_page_is_drawn_is_on_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(["run", "small.toml", "--out", "from", "-q"]) == 0
+    theirs = sorted(Path("from").glob("*/seed-*.json"))
+
+    def draw(results: Any, names: Any) -> list[Any]:
+        for path in theirs[:1]:  # another process ends a run
+            (Path("out") / path.parent.name).mkdir(exist_ok=True)
+            theirs.pop(0).rename(Path("out", *path.parts[1:]))
+        return []
+
+    monkeypatch.setattr("maskcl.report.figures.draw", draw)
+    assert main(["run", "other.toml", "--out", "out", "-q"]) == 0
+    written = {(row["label"], row["seed"]) for row in table(Path("out/runs.csv"))}
+    assert written == {(run["label"], str(run["seed"])) for run in Results.load("out").runs}
+    assert theirs == []

@@ -201,6 +201,9 @@ def maskcl_hash(config: dict[str, Any]) -> str:
             {"executor": {"device": "NVIDIA H100"}},
             r"executor.device: must be one that is here \(cpu\), got 'NVIDIA H100'",
         ),
+        ({"executor": {"threads": "two"}}, r"executor.threads: must be a whole number, 1 or more, got 'two'"),
+        ({"executor": {"threads": [1]}}, r"executor.threads: must be a whole number, 1 or more"),
+        ({"executor": {"threads": 0}}, r"executor.threads: must be a whole number, 1 or more"),
         ({"label": 3}, "label"),
     ],
 )
@@ -216,6 +219,11 @@ def test_what_cannot_be_repeated_is_one_sentence_that_names_the_file(change: Any
         maskcl.repeat(edited(path, **change))
     assert "edited.json" in str(caught.value)
     assert len(str(caught.value).partition("\nhint: ")[0].splitlines()) == 1
+
+
+@pytest.mark.parametrize("executor", [None, {}])
+def test_a_result_that_tells_of_no_executor_is_repeated(executor: Any, made: Path) -> None:
+    assert maskcl.repeat(edited(files(made)[0], executor=executor)).word == "identical"
 
 
 @pytest.mark.parametrize(

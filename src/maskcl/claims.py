@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Claims"]
 
+PATIENCE = 5.0
+"""Seconds that it waits for others who look whether it lives, which takes them a moment."""
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}-[0-9]{1,10}-[0-9a-f]{8}")
 
 
@@ -57,7 +59,7 @@ class Claims:
             self.folder.mkdir(parents=True, exist_ok=True)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of locks that are made of files that are there
-                self._own.acquire(timeout=0)  # nobody else has its name: who waits for it waits for ever
+                self._own.acquire(timeout=PATIENCE)  # nobody else has its name; another may be looking who lives
         except (OSError, NotImplementedError):
             self._works = False
         if isinstance(self._own, SoftFileLock):  # who is killed would hold it for ever
@@ -78,10 +80,15 @@ class Claims:
         self._tidy()
 
     def _tidy(self) -> None:
-        """Leave nothing behind where nobody else is. Who comes at this moment may make a run twice, at worst."""
+        """Leave nothing behind where nobody else is.
+
+        A lock file is removed by who holds it alone: who waits for it sees that it is gone, and makes another.
+        """
         with suppress(OSError):
-            if [path.name for path in self.folder.iterdir()] == ["claims.lock"]:
-                (self.folder / "claims.lock").unlink()
+            if self._works and [path.name for path in self.folder.iterdir()] == ["claims.lock"]:
+                with self._thread, self._table:
+                    if [path.name for path in self.folder.iterdir()] == ["claims.lock"]:
+                        (self.folder / "claims.lock").unlink()
             self.folder.rmdir()
 
     def take(self, keys: Iterable[str]) -> list[str]:
@@ -143,12 +150,11 @@ class Claims:
             return False
         try:
             with FileLock(path, timeout=0):
-                pass
+                path.unlink()  # while it is held: a process that comes in at this moment makes another
         except Timeout:
             return True
         except OSError:
             return False
-        path.unlink(missing_ok=True)
         return False
 
     def _lock_of(self, name: str) -> Path:

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save
 
 from maskcl.engine import Checkpoints
+from maskcl.engine.checkpoint_file import FORMAT
 from maskcl.engine.checkpoints import population_name, shared_out
 
 KEYS = ["0a1b2c3d-0", "0a1b2c3d-1"]
@@ -116,7 +117,7 @@ def test_any_bit_that_is_another_has_it_refused(folder: Folder) -> None:
         _broken(folder, lambda whole, p=place, b=bit: whole[:p] + bytes([whole[p] ^ b]) + whole[p + 1 :])  # type: ignore[misc]
 
 
-HEADER = {"format": 1, "about": ABOUT, "digest": "", "text": json.dumps({"keys": KEYS, "content": {}})}
+HEADER = {"format": FORMAT, "about": ABOUT, "digest": "", "text": json.dumps({"keys": KEYS, "content": {}})}
 FOREIGN: dict[str, Callable[[], bytes]] = {
     "nothing": lambda: b"",
     "text": lambda: b"not a checkpoint\n",
@@ -150,7 +151,7 @@ def test_what_is_no_file_is_refused_by_name(make: Callable[[Path], None], folder
     assert folder.newest() == [3]
 
 
-@pytest.mark.parametrize("version", [0, 2])
+@pytest.mark.parametrize("version", [0, FORMAT - 1, FORMAT + 1])
 def test_older_and_newer_formats_are_refused_by_name(
     version: int, folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,7 +160,9 @@ def test_older_and_newer_formats_are_refused_by_name(
         patch.setattr("maskcl.engine.checkpoint_file.FORMAT", version)
         folder.write(2)
     assert folder.newest() == [1]
-    assert folder.told == [f"{folder.path / numbered(2)[0]}: must have format 1, got {version}. It is left alone."]
+    assert folder.told == [
+        f"{folder.path / numbered(2)[0]}: must have format {FORMAT}, got {version}. It is left alone."
+    ]
 
 
 def test_other_versions_are_refused_by_name_and_kept_until_the_results_are_there(tmp_path: Path) -> None:
@@ -203,3 +206,30 @@ def test_what_nobody_goes_on_from_is_tidied_away(folder: Folder) -> None:
     assert folder.files() == [f"{population_name(other)}-000001.safetensors"]
     folder.checkpoints.tidy(lambda key: True, alone=True)
     assert not folder.path.exists()
+
+
+def test_a_folder_that_is_closed_is_named_once_and_stops_nothing(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(path: Any) -> list[str]:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    folder.write(1)
+    monkeypatch.setattr(os, "listdir", closed)
+    assert folder.newest() == []
+    assert folder.checkpoints.there(set(KEYS)) == set()
+    folder.checkpoints.tidy(lambda key: True, alone=False)
+    folder.checkpoints.remove(NAME)
+    assert folder.told == [f"{folder.path}: no checkpoint can be looked for (Permission denied)."]
+
+
+def test_files_that_cannot_be_removed_stay_and_stop_nothing(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def kept(self: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    folder.write(1, 2)
+    monkeypatch.setattr(Path, "unlink", kept)
+    folder.checkpoints.tidy(lambda key: True, alone=False)
+    folder.checkpoints.remove(NAME)
+    assert folder.files() == numbered(1, 2)
+    assert folder.newest() == [2]

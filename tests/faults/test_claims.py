@@ -10,11 +10,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from maskcl.claims import _NAME, Claims, _worded
 
@@ -127,3 +130,37 @@ def test_any_host_has_a_name_that_can_be_read_back(host: str, tmp_path: Path, mo
     assert told == _worded(claims.name)
     assert re.fullmatch(rf"process {os.getpid()} on [A-Za-z0-9_.-]+", told)
     assert host != "node-7.cluster" or told.endswith(" on node-7.cluster")
+
+
+def test_who_comes_in_while_another_looks_who_lives_waits_for_it(tmp_path: Path) -> None:
+    claims = Claims(tmp_path)
+    look = FileLock(tmp_path / f"process-{claims.name}.lock", thread_local=False)
+    look.acquire()
+    Timer(0.2, look.release).start()
+    with claims, Claims(tmp_path) as other:
+        assert claims.take(["a"]) == ["a"]
+        assert other.take(["a"]) == []
+
+
+def test_who_comes_in_as_its_file_is_taken_for_a_dead_ones_makes_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Claims(tmp_path) as first, ThreadPoolExecutor(1) as pool:
+        second = Claims(tmp_path)
+        path, unlink, begun = tmp_path / f"process-{second.name}.lock", Path.unlink, list[Future[Claims]]()
+
+        def late(self: Path, missing_ok: bool = False) -> None:
+            if self == path and not begun:
+                begun.append(pool.submit(second.__enter__))
+                wait(begun, timeout=0.2)  # it has opened the file by then, and has the lock if it can have it
+            unlink(self, missing_ok=missing_ok)
+
+        path.touch()
+        monkeypatch.setattr(Path, "unlink", late)
+        assert first.alone()
+        begun[0].result()
+        assert second.take(["a"]) == ["a"]
+        assert first.take(["a"]) == []
+        assert not first.alone()
+        pool.submit(second.__exit__, None, None, None).result()
+        assert first.take(["a"]) == ["a"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import os
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ import pytest
 from contract.test_contract import OPTIONS
 
 from maskcl.engine import Checkpoints, Outcome, RunSpec, StopError, run_population
+from maskcl.engine.checkpoint_file import FORMAT
+from maskcl.engine.group import PACKED
+from maskcl.engine.state import Book
 from maskcl.methods import find
 from maskcl.networks import Mlp
 from maskcl.testing import Trial
@@ -131,3 +136,28 @@ def test_what_outcomes_are_told_to_ends_all_when_it_raises(place: Place) -> None
     with pytest.raises(OSError, match="no room for results"):
         place.run(0, 1, executor="loop", on_outcome=broken, on_failure=lambda *told: failed.append(told))
     assert failed == []
+
+
+def test_a_checkpoint_of_other_code_begins_anew_and_says_so(
+    place: Place, whole: list[Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dataclass(frozen=True)
+    class Fuller(Book):
+        later: int
+
+    assert place.run(0, 1, patience=6) == []
+    with monkeypatch.context() as patch:
+        patch.setitem(PACKED, "Book", Fuller)
+        check(place.run(0, 1), whole[:2])
+    assert [text.partition(" is ")[2] for text in place.told] == ["laid out otherwise; runs begin anew."]
+
+
+def test_what_is_in_a_checkpoint_has_this_format(place: Place) -> None:
+    """Whoever changes this changes FORMAT: versions of maskcl do not tell two states of one unreleased version."""
+    assert place.run(0, patience=6) == []
+    (saved,) = Checkpoints(place.folder, {"version": 1}).newest({KEYS[0]})
+    layout = {kind.__name__: sorted(field.name for field in fields(kind)) for kind in PACKED.values()}
+    record = saved.content["records"][0]
+    layout |= {"content": sorted(saved.content), "record": sorted(record), "matrices": sorted(record["matrices"])}
+    text = json.dumps(layout, sort_keys=True)
+    assert (FORMAT, hashlib.blake2b(text.encode(), digest_size=4).hexdigest()) == (2, "db711032"), text

@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from faults.commands import Command, left_over, listed, prepared, results
+from faults.commands import ONE, Command, left_over, listed, prepared, results
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 
@@ -58,3 +58,20 @@ def test_what_was_killed_in_the_middle_of_writing_is_no_result(tmp_path: Path, w
     assert again.err == "" or again.err.count("\n") == again.err.count("It is left alone.") == 1
     assert results(folder) == results(whole)
     assert [name for name in left_over(folder) if "er-11112222" not in name] == []
+
+
+def test_a_checkpoint_stays_where_the_result_of_its_run_is_broken(tmp_path: Path) -> None:
+    folder = prepared(tmp_path, ONE)
+    assert Command(folder, "-q").status() == 0
+    (result,) = (folder / "out").glob("*/seed-0.json")
+    result.write_text(result.read_text()[:500])
+    command = Command(folder, "-q")
+    assert command.until(command.written), command.err
+    command.kill()
+    before = command.written()
+    assert before > 0
+    other = Command(folder, "-q", "--set", "training.epochs=1")
+    assert other.status() == 0, other.err
+    assert other.written() == before
+    assert Command(folder, "-q").status() == 0
+    assert left_over(folder) == []

@@ -82,3 +82,30 @@ def test_a_recipe_that_cannot_be_planned_is_refused(tmp_path: Path) -> None:
         (said,) = worker.until("ready", "refused")
         assert str(tmp_path / "none.toml") in said["refused"]
         assert worker.process.wait() == 2
+
+
+def test_runs_that_a_changed_file_has_no_more_fail_in_a_sentence(tmp_path: Path) -> None:
+    folder = prepared(tmp_path, EXPERIMENT)
+    recipe = Recipe(str(folder / "e.toml"), str(folder / "out"), 1, {"training.epochs": 1}, None, "auto", 1, "typed")
+    kept, lost = (run.key for run in recipe.planned().runs[:2])
+    prepared(tmp_path, EXPERIMENT.replace("leak = 0.1", "leak = 0.2"))
+    reason = f"{recipe.file} was changed meanwhile, and has this run no more"
+    with working(asdict(recipe)) as worker:
+        worker.say({"keys": [kept, lost]})
+        said = worker.until("done")
+        assert {"failed": [lost], "reason": reason} in said
+        assert {"result": kept} in said
+        worker.say({"keys": [lost]})
+        assert worker.until("done") == [{"failed": [lost], "reason": reason}, {"done": True}]
+
+
+def test_what_its_parent_was_warned_of_it_does_not_say_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = prepared(tmp_path, EXPERIMENT)
+    recipe = Recipe(str(folder / "e.toml"), str(folder / "out"), 1, {}, None, "auto", 1, "typed")
+    path = recipe.planned().runs[0].path
+    assert path is not None
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    with working(asdict(recipe)) as worker:
+        assert worker.until("ready", "said") == [{"ready": True}]
+    assert capfd.readouterr().err == ""

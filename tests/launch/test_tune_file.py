@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tomlkit.exceptions import TOMLKitError
 
 import maskcl
 from maskcl.cli import main
+from maskcl.engine import StopError
 from maskcl.errors import MaskclError
 from maskcl.experiment import plan, read_experiment
 from maskcl.experiment.grid import override
@@ -372,3 +374,41 @@ def test_sections_alone_are_a_file_too() -> None:
     sections = {"training": {"schedule": {"name": "cosine"}, "epochs": 2}, "method": "er", "seeds": [1, 2],
                 "grid": {"zip": [{"mask": {"leak": 0.1}, "memory.size": 9}]}}  # fmt: skip
     assert tomllib.loads(as_toml(sections)) == sections
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_exit_status_tells_which_signal_stopped_it(
+    here: Path, number: int, status: int, monkeypatch: Any, capsys: Any
+) -> None:
+    def signalled(*_: object, **__: object) -> None:
+        signal.raise_signal(number)
+        raise StopError
+
+    monkeypatch.setattr("maskcl.experiment.in_process.run_population", signalled)
+    assert typed(*COMMAND) == status
+    assert "stopped: what was finished is kept in" in capsys.readouterr().err
+
+
+def test_a_run_that_fails_is_one_sentence_and_in_python_its_error(here: Path, monkeypatch: Any, capsys: Any) -> None:
+    def failing(specs: Any, *, on_failure: Any, **_: object) -> None:
+        error = RuntimeError("no good\nat all")
+        if on_failure is None:
+            raise error
+        on_failure(range(len(specs)), error)
+
+    monkeypatch.setattr("maskcl.experiment.in_process.run_population", failing)
+    assert typed(*COMMAND) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: a.toml: trials: must be runs that end, and er ")
+    assert line.endswith("seed 0 failed (RuntimeError: no good).")
+    assert not Path("b.toml").exists()
+    with pytest.raises(RuntimeError, match="no good"):
+        tune("a.toml", budget=1)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes with names are POSIX's")
+@pytest.mark.parametrize("force", [(), ("--force",)])
+def test_a_pipe_is_refused_and_not_waited_for(here: Path, force: tuple[str, ...], capsys: Any) -> None:
+    os.mkfifo("b.toml")
+    assert typed(*COMMAND, *force) == 2
+    assert "out: must be a file, and is a pipe, a socket or a device, got 'b.toml'." in capsys.readouterr().err

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import warnings
 from contextlib import redirect_stdout
+from itertools import pairwise
 from typing import Annotated, Any
 
 import typer
@@ -17,7 +18,7 @@ import typer
 import maskcl
 from maskcl.cli import datasets, experiments, pictures, reference, repeat, tune
 from maskcl.cli.console import Out, OutputError, note
-from maskcl.errors import MaskclError, MaskclWarning, message
+from maskcl.errors import MaskclError, MaskclWarning, check, message
 
 __all__ = ["app", "entry", "main"]
 
@@ -74,6 +75,7 @@ def main(argv: list[str] | None = None) -> int:
         warnings.showwarning = _Warnings()  # type: ignore[assignment]
         out = Out(sys.stdout)
         try:
+            _check_words(argv)
             with redirect_stdout(out):
                 status = app(argv, standalone_mode=False, obj=argv)
                 out.flush()  # a full disk is told here, and not by Python at its end
@@ -94,6 +96,14 @@ def main(argv: list[str] | None = None) -> int:
             out.drop()
             return 0
     return status if isinstance(status, int) else 0
+
+
+def _check_words(argv: list[str]) -> None:
+    """Refuse what is empty, as a variable of the shell is that was not set: "" would be the folder one is in."""
+    for before, word in pairwise(["argument", *argv]):
+        name = before if word == "" else word.removesuffix("=")
+        empty = word == "" or (word.startswith("--") and word.endswith("="))
+        check(not empty, name if name.startswith("--") else "argument", "must not be empty")
 
 
 def _refuse(text: str) -> int:

@@ -157,7 +157,7 @@ def progress(name: str, total: float | None, unit: str, *, quiet: bool) -> Itera
     if quiet or total == 0:
         yield None
         return
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():  # None: it was closed before this process began
         lines = _Lines(name, total, unit)
         yield lines.advance
         lines.end()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -110,6 +109,7 @@ def run(
 ) -> None:
     """Run an experiment file; what is finished already is skipped."""
     from maskcl.details import details_told
+    from maskcl.errors import counted
     from maskcl.experiment import parse_overrides, plan
     from maskcl.launch import Recipe, check_devices
 
@@ -130,7 +130,9 @@ def run(
     with pictures_progress(quiet=quiet) as told:
         planned = plan(file, out=out, seeds=seeds, overrides=changes, data_root=data_root, on_pictures=told)
     if part is not None:
-        planned = planned.shard(*part)
+        total, planned = len(planned.runs), planned.shard(*part)
+        if not planned.runs:
+            note(f"nothing to do: {planned.name} has {counted(total, 'run')}, and none of them is in part {shard}")
     command = typed_command(ctx)
     check_devices([run.spec for run in planned.pending], devices)
     if dry_run:
@@ -187,7 +189,7 @@ def _execute(
 ) -> None:
     from maskcl import report as reports
     from maskcl.experiment import carry_out
-    from maskcl.experiment.stopping import STOPPED_BY
+    from maskcl.experiment.stopping import stopped_status
     from maskcl.results import Results
 
     planned.try_folders()  # before there is a progress bar
@@ -203,7 +205,7 @@ def _execute(
             )  # fmt: skip
     except KeyboardInterrupt:
         note(f"stopped: what was finished is kept in {out}, and the same command goes on from there")
-        raise typer.Exit(128 + (STOPPED_BY[-1] if STOPPED_BY else signal.SIGINT)) from None
+        raise typer.Exit(stopped_status()) from None
     if not documents:  # all runs failed, or there was none
         raise typer.Exit(_tell_failures(failures, documents))
     results = Results(documents)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,12 +63,19 @@ def repeat(
 
 def _check_out(out: Path, result: Path) -> None:
     """Refuse what cannot be written, or is the result itself, before anything runs."""
-    from maskcl.errors import check
+    from maskcl.errors import DataError, MissingDataError, check
     from maskcl.experiment.arguments import try_folder
+    from maskcl.results import read_result
 
-    check(not out.is_dir(), "--out", "must be a file, and is a folder", str(out))
-    other = not out.exists() or not result.exists() or not out.samefile(result)
+    check(not os.path.isdir(out), "--out", "must be a file, and is a folder", str(out))
+    other = not os.path.exists(out) or not os.path.exists(result) or not out.samefile(result)
     check(other, "--out", "must be another file than the result", str(out))
+    try:
+        read_result(out)  # one that a repetition has written may be written over; nothing else is
+    except MissingDataError:
+        pass
+    except DataError:
+        check(not os.path.lexists(out), "--out", "must be a new file's name, for what is there is no result", str(out))
     try_folder(out.parent)
 
 

@@ -24,9 +24,18 @@ def write_report(out: Path, results: Results, *, command: str) -> str:
     """
     from maskcl import report as reports
 
-    everything = _everything(out, results)
-    page = reports.write(out, everything, command=command)
+    there, before = _names(out), set[Path]()
+    while there != before:  # another process may have written a result meanwhile, and its page before this one
+        before = there
+        everything = _everything(out, results)
+        page = reports.write(out, everything, command=command)
+        there = _names(out)
     return f"report: {page}{_from_before(results, everything)}"
+
+
+def _names(out: Path) -> set[Path]:
+    """The result files of a folder."""
+    return set(out.glob("*/seed-*.json"))
 
 
 def _everything(out: Path, results: Results) -> Results:

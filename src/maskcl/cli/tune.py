@@ -44,6 +44,7 @@ def tune(
     """
     from maskcl.errors import check_choice
     from maskcl.experiment import EXECUTORS
+    from maskcl.experiment.stopping import stopped_status
     from maskcl.launch.tune import prepare, search
 
     check_choice(executor, "--executor", EXECUTORS)
@@ -63,10 +64,10 @@ def tune(
     prepared.try_folders()  # before there is a progress bar
     try:
         with progress(file.stem, prepared.runs, "runs", quiet=quiet) as advance:
-            study = search(prepared, executor=executor, on_progress=advance)
+            study = search(prepared, executor=executor, on_progress=advance, tell=note)
     except KeyboardInterrupt:
         note(f"stopped: what was finished is kept in {folder}, and the same command goes on from there")
-        raise typer.Exit(130) from None
+        raise typer.Exit(stopped_status()) from None
     _print_study(study)
 
 

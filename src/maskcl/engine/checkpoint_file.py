@@ -1,6 +1,6 @@
 """One file of a checkpoint: tensors, and a header with one JSON text and a digest of text and tensors.
 
-    {"format": 1, "about": versions, "digest": hex digits, "text": {"keys": [...], "content": plain values}}
+    {"format": 2, "about": versions, "digest": hex digits, "text": {"keys": [...], "content": plain values}}
 
 Nothing that a file says is run, and nothing of it is used before format, versions and digest have been looked at.
 """
@@ -25,8 +25,8 @@ from maskcl.weights.files import read_safetensors
 
 __all__ = ["FORMAT", "Head", "Saved", "as_bytes", "read", "read_head"]
 
-FORMAT = 1
-"""Version of the layout; a file of another one is left alone."""
+FORMAT = 2
+"""Version of the layout, and of what is in it; a file of another one is left alone."""
 _KEY = "maskcl.checkpoint"
 
 

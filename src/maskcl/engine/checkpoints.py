@@ -71,7 +71,7 @@ class Checkpoints:
             self._remove_folder()
             raise
         for old in sorted(own)[: 1 - KEPT or None]:
-            self._path(name, old).unlink(missing_ok=True)
+            _remove(self._path(name, old))
 
     def newest(self, keys: frozenset[str] | set[str]) -> list[Saved]:
         """Return the newest good checkpoint of each population that has any of the given runs."""
@@ -99,7 +99,7 @@ class Checkpoints:
     def remove(self, name: str) -> None:
         """Remove a population's checkpoints, and the folder with the last of them."""
         for number in self._numbers(name):
-            self._path(name, number).unlink(missing_ok=True)
+            _remove(self._path(name, number))
         self._remove_folder()
 
     def tidy(self, done: Callable[[str], bool], *, alone: bool) -> None:
@@ -111,7 +111,7 @@ class Checkpoints:
         """
         for (name, number), head in self._heads():
             if all(map(done, head.keys)):
-                self._path(name, number).unlink(missing_ok=True)
+                _remove(self._path(name, number))
         if alone:
             remove_left_over(self.folder)
         self._remove_folder()
@@ -139,8 +139,19 @@ class Checkpoints:
         return [int(match[2]) for match in self._matches() if match[1] == name]
 
     def _matches(self) -> list[re.Match[str]]:
-        names = [path.name for path in self.folder.iterdir()] if self.folder.is_dir() else []
+        names = list[str]()
+        with suppress(FileNotFoundError, NotADirectoryError):
+            try:
+                names = os.listdir(self.folder)
+            except PermissionError as error:  # another user's
+                self.tell(f"{self.folder}: no checkpoint can be looked for ({error.strerror}).")
         return [match for match in map(_NAME.match, names) if match is not None]
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, if that can be done: one that stays costs room, and no run."""
+    with suppress(OSError):
+        path.unlink()
 
 
 def population_name(keys: Sequence[str]) -> str:

@@ -180,16 +180,20 @@ class GroupRun:
         """What is in a checkpoint; None where it is of other networks: one's own may have been rewritten meanwhile."""
         if saved is None:
             return None
-        content: dict[str, Any] = unpack(saved.content, saved.tensors, PACKED)
-        lead = int(self._population.stacked)
-        here, there = (
-            {name: (t.shape[lead:], t.dtype) for name, t in named_tensors(tree) if name.split(".")[0] in FIXED}
-            for tree in (self._population.state.tensors(), content["tensors"])
-        )
-        if here == there:
-            return content
+        reason = "of other networks"
+        try:
+            content: dict[str, Any] = unpack(saved.content, saved.tensors, PACKED)
+            lead = int(self._population.stacked)
+            here, there = (
+                {name: (t.shape[lead:], t.dtype) for name, t in named_tensors(tree) if name.split(".")[0] in FIXED}
+                for tree in (self._population.state.tensors(), content["tensors"])
+            )
+            if here == there:
+                return content
+        except (KeyError, TypeError, ValueError):  # of code between two versions, or it would have another format
+            reason = "laid out otherwise"
         if self._checkpoints is not None:
-            self._checkpoints.tell(f"checkpoint {saved.name}-{saved.number:06d} is of other networks; runs begin anew.")
+            self._checkpoints.tell(f"checkpoint {saved.name}-{saved.number:06d} is {reason}; runs begin anew.")
         return None
 
     @torch.no_grad()

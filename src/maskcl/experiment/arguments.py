@@ -66,8 +66,8 @@ def _how_many(seeds: Any) -> int:
 
 def check_folder(out: Path, name: str = "out") -> None:
     """Refuse what can be no folder to write into, before anything has been computed; `name` is the argument's."""
-    there = next((path for path in (out, *out.absolute().parents) if path.exists()), out)
-    check(there.is_dir(), name, "must be a folder, or a new one's name", str(out))
+    there = next((path for path in (out, *out.absolute().parents) if os.path.exists(path)), out)
+    check(os.path.isdir(there), name, "must be a folder, or a new one's name", str(out))
     check(os.access(there, os.W_OK), name, "must be a folder that can be written", str(out))
 
 

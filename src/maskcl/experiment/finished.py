@@ -20,7 +20,7 @@ __all__ = ["finished", "folders", "save_weights", "tell_of_broken", "weights_pat
 def folders(out: Path) -> dict[str, Path]:
     """Folders of earlier results by the hash in their name: a grown grid gives longer labels to the same settings."""
     try:
-        found = [path for path in (sorted(out.iterdir()) if out.is_dir() else []) if path.is_dir()]
+        found = [path for path in (sorted(out.iterdir()) if os.path.isdir(out) else []) if os.path.isdir(path)]
     except OSError as error:
         must = f"must be a folder that can be looked into ({error.strerror or error})"
         raise ConfigError(message(str(out), must)) from error

@@ -9,18 +9,19 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Protocol
 
 import maskcl
 from maskcl.devices import arithmetic
 from maskcl.engine import Checkpoints, Outcome, StopError, run_population
 from maskcl.engine.team import Team
-from maskcl.errors import raised
+from maskcl.errors import DataError, raised
 from maskcl.experiment.finished import save_weights
 from maskcl.experiment.planning import Plan, Planned
 from maskcl.experiment.sharing import Share
 from maskcl.files import remove_left_over
-from maskcl.results import document, write_result
+from maskcl.results import document, read_result, write_result
 
 __all__ = ["PRIVATE", "InProcess", "Launcher", "checkpoints_of", "environment", "tidy"]
 
@@ -118,10 +119,19 @@ def tidy(planned: Plan, *, alone: bool) -> None:
     if checkpoints is None or planned.out is None:
         return
     out = planned.out
-    checkpoints.tidy(lambda key: any(out.glob(f"*-{key[:8]}/seed-{key[9:]}.json")), alone=alone)
+    checkpoints.tidy(lambda key: _has_result(out, key), alone=alone)
     if alone:
         for folder in {run.path.parent for run in planned.runs if run.path is not None}:
             remove_left_over(folder)
+
+
+def _has_result(out: Path, key: str) -> bool:
+    """Whether a folder has the result of a run, of any experiment; one that is broken will be made again."""
+    for path in out.glob(f"*-{key[:8]}/seed-{key[9:]}.json"):
+        with suppress(DataError):
+            read_result(path)
+            return True
+    return False
 
 
 def _versions(about: Mapping[str, Any]) -> dict[str, Any]:

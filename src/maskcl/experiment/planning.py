@@ -169,7 +169,7 @@ def plan(
         for run in _runs(config, label, world, out, there.get(key), broken)
     ]
     if data_root is not None:  # last: where data are missing, that message says more
-        check(Path(data_root).is_dir(), "data root", "must be a folder", str(data_root))
+        check(os.path.isdir(data_root), "data root", "must be a folder", str(data_root))
     with blaming(where):
         _check_fit(runs)
     tell_of_broken(broken)

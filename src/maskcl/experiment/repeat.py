@@ -156,7 +156,7 @@ def restore(
             check_choice(value, name, choices)
     where = os.fspath(result)
     file = read_result(where)
-    told, seed, asked = file["config"], file["seed"], file["executor"]
+    told, seed, asked = file["config"], file["seed"], file["executor"] or {}
     good, hint = config_hash(told) == file["config_hash"], "maskcl run FILE --set KEY=VALUE runs other settings"
     must = f"must be that of its config, {config_hash(told)}"
     check(good, f"{where}: config_hash", must, file["config_hash"], error=DataError, hint=hint)

@@ -92,5 +92,5 @@ def check_restored(config: Table, resolved: Table, where: str) -> None:
         parts = (f"fingerprint {flat[name]}" if flat.get(name) else "no fingerprint" for flat in (told, here))
         must = "must be the data that the result is of ({}), and those that lie here are others ({})".format(*parts)
         raise DataError(message(f"{where}: scenario.dataset", must, told.get("scenario.dataset")))
-    must = f"must be as the result has it, {told.get(name)!r}"
+    must = f"must be as the result has it, {told[name]!r}" if name in told else "must be told by the result, and is not"
     raise ConfigError(message(f"{where}: {name}", must, here.get(name)))

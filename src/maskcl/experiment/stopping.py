@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["STOPPED_BY", "stop_signals"]
+__all__ = ["STOPPED_BY", "stop_signals", "stopped_status"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOPPED_BY: list[int] = []
@@ -37,3 +37,8 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
         for number, handler in before.items():
             if handler is not None:  # one that was not set from Python cannot be set again
                 signal.signal(number, handler)
+
+
+def stopped_status() -> int:
+    """Return the exit status of a process that was asked to stop: 130 for Ctrl-C, 143 for SIGTERM."""
+    return 128 + (STOPPED_BY[-1] if STOPPED_BY else signal.SIGINT)

@@ -20,6 +20,7 @@ import os
 import queue
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -28,7 +29,7 @@ from typing import Any
 from maskcl.details import tell_details
 from maskcl.engine import run_population
 from maskcl.engine.team import Team, TeamError
-from maskcl.errors import MaskclError, raised
+from maskcl.errors import MaskclError, MaskclWarning, raised
 from maskcl.experiment import Plan, Planned, plan
 from maskcl.experiment.in_process import InProcess, checkpoints_of
 from maskcl.experiment.sharing import Share
@@ -107,6 +108,11 @@ def make(
     """Make some runs of a plan, given by their keys."""
     wanted = set(keys)
     part = replace(planned, runs=tuple(run for run in planned.runs if run.key in wanted))
+    lost = wanted - {run.key for run in part.runs}
+    if lost and (team is None or team.is_first):
+        send({"failed": sorted(lost), "reason": f"{recipe.file} was changed meanwhile, and has this run no more"})
+    if not part.runs:
+        return
     if team is not None and not team.is_first:
         run_population(
             [run.spec for run in part.runs],
@@ -157,7 +163,7 @@ def main() -> int:
         recipe = Recipe(**first)
         tell_details(wanted=recipe.details)
         try:
-            planned = recipe.planned()
+            planned = _planned(recipe, send)
             with nullcontext() if place is None else Team.joined(**place) as team:
                 send({"ready": True})
                 return _work(recipe, planned, lines, send, stopping, team)
@@ -167,6 +173,19 @@ def main() -> int:
         except TeamError as error:
             send({"lost": str(error)})
             return LOST
+
+
+def _planned(recipe: Recipe, send: Send) -> Plan:
+    """The plan, which the process that it works for was warned of as it made its own; later warnings are news."""
+    warnings.simplefilter("ignore", MaskclWarning)
+    planned = recipe.planned()
+    warnings.simplefilter("always", MaskclWarning)
+
+    def pass_on(text: Warning | str, *_: Any, **__: Any) -> None:
+        send({"said": f"warning: {' '.join(str(text).split())}"})
+
+    warnings.showwarning = pass_on  # type: ignore[assignment]
+    return planned
 
 
 def _work(

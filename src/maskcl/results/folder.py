@@ -69,7 +69,7 @@ def read_folder(folder: str | os.PathLike[str]) -> tuple[list[dict[str, Any]], L
         DataError: If it holds no result that can be read, or one run twice.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # unlike Path.is_dir, it raises for no path: too long, or in a folder that is closed
         raise MissingDataError(message(str(folder), "must be a folder of results, and is not there", hint=_HINT))
     found: list[tuple[str, dict[str, Any]]] = []
     broken: list[str] = []

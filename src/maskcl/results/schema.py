@@ -141,7 +141,12 @@ RESULT: dict[str, Rule] = {
     "environment": table({}, others=plain),
     "origin": or_null(table({}, others=or_null(_TEXT))),
     "tasks": or_null(each(_COUNTS, "a list of tasks, each with its classes")),
-    "executor": or_null(table({"name": _TEXT, "reason": or_null(_TEXT), "devices": _FROM_ONE}, others=plain)),
+    "executor": or_null(
+        table(
+            {"name": _TEXT, "reason": or_null(_TEXT), "threads": or_null(_FROM_ONE), "devices": _FROM_ONE},
+            others=plain,
+        )
+    ),
     "seconds": _NUMBER,
     "timings": or_null(table({}, others=_NUMBER)),
     "metrics": _metrics,

@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from maskcl.errors import ConfigError, check, is_number
-from maskcl.experiment import Plan, Search, Sections, execute, plan
+from maskcl.errors import ConfigError, check, is_number, message
+from maskcl.experiment import Plan, Search, Sections, carry_out, plan
 from maskcl.experiment.files import Source
 from maskcl.experiment.grid import combinations, expand, override, told_keys
+from maskcl.experiment.sharing import Failure
 from maskcl.metrics.directions import ANYTIME
 from maskcl.results import config_hash
 
@@ -88,6 +89,7 @@ class Trials:
         threads: int | None = None,
         on_progress: Callable[[float], None] | None = None,
         command: str | None = None,
+        tell: Callable[[str], None] | None = None,
     ) -> list[list[dict[str, Any]]]:
         """Run a batch, and return the documents of each row's runs; rows that are equal are run once."""
         unique: list[Row] = []
@@ -97,9 +99,16 @@ class Trials:
                 unique.append(row)
             places.append(unique.index(row))
         planned = self._plan(unique)
-        results = execute(planned, executor=executor, threads=threads, on_progress=on_progress, command=command)
+        failures: list[Failure] | None = None if tell is None else []
+        documents = carry_out(
+            planned, executor=executor, threads=threads, on_progress=on_progress, command=command, tell=tell,
+            failures=failures,
+        )  # fmt: skip
+        for failure in failures or ():
+            must = f"must be runs that end, and {failure.label}, seed {failure.seed} failed ({failure.reason})"
+            raise ConfigError(message(f"{self.where}: trials", must))
         by_hash: dict[str, list[dict[str, Any]]] = {}
-        for planned_run, document in zip(planned.runs, results.runs, strict=True):
+        for planned_run, document in zip(planned.runs, documents, strict=True):
             by_hash.setdefault(config_hash(planned_run.config), []).append(document)
         return [by_hash[planned.hashes[place]] for place in places]
 

@@ -174,12 +174,19 @@ def search(
     executor: str = "auto",
     threads: int | None = None,
     on_progress: Callable[[float], None] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Study:
-    """Search, and write what was found; arguments as for `tune`."""
+    """Search, and write what was found; arguments as for `tune`, and `tell` as `maskcl.experiment.carry_out` has it.
+
+    Raises:
+        ConfigError: With `tell`, for a run that an error has ended; without, that error is raised.
+    """
     prepared.try_folders()
     ran, where = prepared.trials, prepared.trials.where
     command = None if prepared.target is None else prepared.target.command
-    found = _ask_and_tell(prepared, executor=executor, threads=threads, on_progress=on_progress, command=command)
+    found = _ask_and_tell(
+        prepared, on_progress=on_progress, executor=executor, threads=threads, command=command, tell=tell
+    )  # fmt: skip
     settings = []
     for setting, trials in zip(ran.settings, found, strict=True):
         place = f"{where}: [tune]" + (f" with {told(setting)}" if setting else "")

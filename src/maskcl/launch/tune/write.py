@@ -66,7 +66,10 @@ class Target:
 
     def check(self, *, force: bool) -> None:
         """Refuse to begin what could not be written, or would be written over what somebody else has made."""
-        check(not self.file.is_dir(), "out", "must be a file, and is a folder", str(self.file))
+        for path in (self.file, self.table):
+            check(not os.path.isdir(path), "out", "must be a file, and is a folder", str(path))
+            good = os.path.isfile(path) or not os.path.exists(path)
+            check(good, "out", "must be a file, and is a pipe, a socket or a device", str(path))
         check_folder(self.file.parent, "out")
         if not force and not self._is_ours():
             there = self.file if self.file.exists() else self.table
