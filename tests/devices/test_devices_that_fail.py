@@ -6,12 +6,11 @@ import json
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from faults.commands import ONE, PATIENCE, Command, left_over, lives, prepared, results, workers
+from faults.commands import ONE, Command, gone, left_over, prepared, results, workers
 
 from maskcl.cli import main
 from maskcl.experiment.comparing import explanations
@@ -21,14 +20,6 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pr
 TWO = ONE.replace("epochs = 2", "epochs = 1")
 LONG = TWO.replace("epochs = 1", "epochs = 2000").replace("checkpoint_every = 25", "checkpoint_every = 100")
 KILLED = "of the 2 processes that made this run together was ended by SIGKILL (out of memory?)"
-
-
-def gone(pids: list[int]) -> None:
-    """Wait until processes are no more."""
-    ends = time.monotonic() + PATIENCE
-    while any(map(lives, pids)):
-        assert time.monotonic() < ends, f"of {pids} some live on"
-        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")
@@ -109,13 +100,7 @@ def test_ctrl_c_ends_all_of_them_with_their_state_saved(signals: int, tmp_path: 
     command = Command(folder, "-q", "--devices", "2")
     assert command.until(command.written), command.err
     crew, before = workers(command.pid), command.written()
-    if signals == 2:
-        os.kill(crew[0], signal.SIGSTOP)  # it cannot save anything: who waits for it waits for ever
-    command.signal(signal.SIGINT)
-    if signals == 2:
-        while command.process.is_alive():  # the first may not have been looked at yet
-            command.process.join(0.2)
-            command.signal(signal.SIGINT)
+    command.interrupt(crew, signals)
     assert command.status() == 130
     assert command.err == STOPPED
     gone(crew)

@@ -7,7 +7,9 @@ import multiprocessing
 import os
 import re
 import resource
+import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -95,6 +97,16 @@ class Command:
     def signal(self, number: int) -> None:
         with suppress(ProcessLookupError):  # it has ended
             os.kill(self.pid, number)
+
+    def interrupt(self, crew: list[int], times: int) -> None:
+        """Ctrl-C once; or again and again until it has ended, while the first of its crew cannot save anything."""
+        if times == 2:
+            os.kill(crew[0], signal.SIGSTOP)  # who waits for it waits for ever
+        self.signal(signal.SIGINT)
+        if times == 2:
+            while self.process.is_alive():  # the first may not have been looked at yet
+                self.process.join(0.2)
+                self.signal(signal.SIGINT)
 
     def kill(self) -> None:
         self.process.kill()
@@ -190,6 +202,14 @@ def workers(pid: int) -> list[int]:
         except OSError:
             continue
     return [child for child in found if lives(child) and b"maskcl.launch.worker" in _line(child)]
+
+
+def gone(pids: list[int]) -> None:
+    """Wait until processes are no more."""
+    ends = time.monotonic() + PATIENCE
+    while any(map(lives, pids)):
+        assert time.monotonic() < ends, f"of {pids} some live on"
+        time.sleep(0.01)
 
 
 def lives(pid: int) -> bool:

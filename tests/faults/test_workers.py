@@ -5,25 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from faults.commands import ONE, PATIENCE, Command, left_over, listed, lives, prepared, results, workers
+from faults.commands import ONE, Command, gone, left_over, listed, prepared, results, workers
 
 from maskcl.claims import Claims
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are looked for in /proc")
 
 LONG = ONE.replace("epochs = 2", "epochs = 2000").replace("checkpoint_every = 25", "checkpoint_every = 500")
-
-
-def gone(pid: int) -> None:
-    """Wait until a process is no more."""
-    ends = time.monotonic() + PATIENCE
-    while lives(pid):
-        assert time.monotonic() < ends, f"process {pid} lives on"
-        time.sleep(0.01)
 
 
 def test_a_worker_that_is_killed_costs_no_run(tmp_path: Path, whole: Path) -> None:
@@ -62,7 +53,7 @@ def test_workers_end_with_their_parent_and_leave_checkpoints(tmp_path: Path) -> 
     (worker,) = workers(command.pid)
     before = command.written()
     command.kill()
-    gone(worker)
+    gone([worker])
     assert command.written() > before
     assert not [name for name in listed(folder / "out" / ".maskcl" / "checkpoints") if name.endswith(".tmp")]
     with Claims(folder / "out" / ".maskcl") as claims:
@@ -76,14 +67,8 @@ def test_ctrl_c_ends_workers_too(signals: int, tmp_path: Path) -> None:
     assert command.until(command.written), command.err
     (worker,) = workers(command.pid)
     before = command.written()
-    if signals == 2:
-        os.kill(worker, signal.SIGSTOP)  # it cannot save anything: who waits for it waits for ever
-    command.signal(signal.SIGINT)
-    if signals == 2:
-        while command.process.is_alive():  # the first may not have been looked at yet
-            command.process.join(0.2)
-            command.signal(signal.SIGINT)
+    command.interrupt([worker], signals)
     assert command.status() == 130
-    gone(worker)
+    gone([worker])
     assert command.err.startswith("stopped: what was finished is kept in out")
     assert signals == 2 or command.written() > before

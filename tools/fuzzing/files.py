@@ -15,6 +15,7 @@ from fuzzing import templates
 from fuzzing.damage import damaged
 from fuzzing.headers import other_arrays, other_gzip, other_json, other_png, other_safetensors, other_zip
 from fuzzing.judging import Verdict, judged_call, judged_command
+from maskcl.data.source import Source
 
 __all__ = ["KINDS", "Kind", "damaged_file"]
 
@@ -86,26 +87,23 @@ def _idx_set(folder: Path, path: Path) -> Verdict:
 
 
 def _cifar(folder: Path, path: Path) -> Verdict:
-    source = templates.SMALL_CIFAR
-
-    def use() -> None:
-        source.presence(folder)
-        source.verify(folder)
-        source.load(folder)
-
-    return judged_call(use, str(path))
+    return _loaded(templates.SMALL_CIFAR, folder, str(path))
 
 
 def _tiny(folder: Path, path: Path) -> Verdict:
-    source = templates.SMALL_TINY
+    # A name that wnids.txt or the annotations have wrong is told by the picture that it leads to.
+    return _loaded(templates.SMALL_TINY, folder, "tiny")
+
+
+def _loaded(source: Source, folder: Path, named: str) -> Verdict:
+    """A data set looked for, verified and loaded; a refusal has to say `named`."""
 
     def use() -> None:
         source.presence(folder)
         source.verify(folder)
         source.load(folder)
 
-    # A name that wnids.txt or the annotations have wrong is told by the picture that it leads to.
-    return judged_call(use, "tiny")
+    return judged_call(use, named)
 
 
 def _arrays(folder: Path, path: Path) -> Verdict:
