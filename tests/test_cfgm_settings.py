@@ -24,6 +24,8 @@ def test_the_defaults_are_the_authors_variant() -> None:
         "update": "separate",
         "weight": 1.0,
         "from_task": 1,
+        "crop": 0,
+        "flip": False,
     }
     assert Cfgm.authors(10) == Cfgm(step=2.0)
 

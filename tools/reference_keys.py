@@ -133,6 +133,8 @@ KEYS: dict[str, Key] = {
     "cfgm.update": Key(example='"joint"', words=("separate", "joint")),
     "cfgm.weight": Key(example="2.77", least=0),
     "cfgm.from_task": Key(example="1", least=1),
+    "cfgm.crop": Key(example="4", least=0),
+    "cfgm.flip": Key(example="true"),
     # [memory]
     "memory.size": Key(example="500", least=0),
     "memory.policy": Key(example='"class_balanced"'),

@@ -57,14 +57,15 @@ class Augment:
         """Whether rows need numbers of `plan`."""
         return self.crop > 0 or self.flip
 
-    def check_shape(self, shape: Sequence[int]) -> None:
+    def check_shape(self, shape: Sequence[int], section: str = "augment") -> None:
         """Raise ConfigError unless inputs of this shape, without the rows, can be changed so."""
         shape = tuple(shape)
         for name in ("crop", "flip", "normalise"):
             if getattr(self, name):
-                check(len(shape) == 3, f"augment.{name}", "needs images [channels, height, width]", shape)
+                check(len(shape) == 3, f"{section}.{name}", "needs images [channels, height, width]", shape)
         if self.crop:  # else a window may lie wholly in the border
-            check(self.crop < min(shape[1:]), "augment.crop", f"must be below height and width of {shape}", self.crop)
+            must = f"must be below height and width of {shape}"
+            check(self.crop < min(shape[1:]), f"{section}.crop", must, self.crop)
         if self.normalise is not None:
             must = f"must have {shape[0]} means, one a channel of {shape}"
             check(len(self.normalise[0]) == shape[0], "augment.normalise", must, len(self.normalise[0]))

@@ -37,6 +37,9 @@ class Cfgm:
             step on both losses.
         weight: Factor of the loss, 0 or more. For plain SGD a separate update's learning rate is weight * lr.
         from_task: First task (0-based) in which samples are made, 1 or more.
+        crop: Before it is moved, each row is shifted at random by up to so many pixels, 0 or more, with black beyond
+            the edge, as by `Augment.crop`; images only.
+        flip: Before it is moved, each row is mirrored left and right with probability 1/2; images only.
 
     Source: arXiv 2309.14808, CFGM; docs/methods/cfgm.md.
 
@@ -57,6 +60,8 @@ class Cfgm:
     update: str = "separate"
     weight: float = dial(1.0)
     from_task: int = 1
+    crop: int = 0
+    flip: bool = False
 
     def __post_init__(self) -> None:
         for name, low in (("step", 0.0), ("weight", 0.0), ("temperature", None)):
@@ -69,7 +74,10 @@ class Cfgm:
             good = is_whole(number) and number >= 1
             hint = "the first task has no old class, and no network before it" if name == "from_task" else None
             check(good, f"cfgm.{name}", "must be a whole number, 1 or more", number, hint=hint)
-        check(isinstance(self.clamp, bool), "cfgm.clamp", "must be true or false", self.clamp)
+        good = is_whole(self.crop) and self.crop >= 0
+        check(good, "cfgm.crop", "must be a whole number of pixels, 0 or more", self.crop)
+        for name in ("clamp", "flip"):
+            check(isinstance(getattr(self, name), bool), f"cfgm.{name}", "must be true or false", getattr(self, name))
         choices = {
             "norm": ("raw", "l2", "sign"), "draw": ("uniform", "balanced"), "generator": ("current", "frozen"),
             "target": ("frozen", "label"), "loss": ("mse", "kl"), "update": ("separate", "joint"),
@@ -94,6 +102,11 @@ class Cfgm:
         """
         check(batch_size != 0, "Cfgm.authors: batch_size", "must be 1 or more", batch_size)
         return cls(**({"step": 20.0 / batch_size} | changes))
+
+    @property
+    def is_varied(self) -> bool:
+        """Whether rows are shifted or mirrored before they are moved."""
+        return self.crop > 0 or self.flip
 
     @property
     def label(self) -> str:

@@ -237,6 +237,19 @@ def test_old_classes_of_samples_are_those_of_the_members_own_earlier_tasks() -> 
     assert member(NEW[:10], task=1, cfgm=cfgm).made is None
 
 
+def test_varied_starts_have_numbers_of_their_own_and_change_no_other() -> None:
+    plain, varied = (
+        member(NEW[:10], task=1, makes=True, cfgm=Cfgm(step=1.0, per_row=2, crop=crop, flip=crop > 0), seed=3)
+        for crop in (0, 1)
+    )
+    assert plain.made_views is None
+    assert varied.made_views is not None
+    assert varied.made_views.shape == (20, 3)
+    assert [sorted(set(column.tolist())) for column in varied.made_views.T] == [[0, 1, 2], [0, 1, 2], [0, 1]]
+    for name in ("order", "slots", "made"):
+        np.testing.assert_array_equal(getattr(plain, name), getattr(varied, name))
+
+
 def test_rates_are_kept_as_they_are() -> None:
     rates = np.linspace(1.0, 0.0, 3)
     assert member(np.arange(10), rates=rates).rates is rates

@@ -185,7 +185,8 @@ def test_active_classes_samples_views_and_rates_are_each_members_own() -> None:
     members = [
         member(
             np.arange(count), seed=seed, task=1, mask=Mask(leak=0.1, policy="batch"), makes=True, epochs=2, views=2,
-            cfgm=Cfgm(step=1.0, per_row=3), augment=Augment(crop=1, flip=True), memory=member(np.arange(60, 75)).memory,
+            cfgm=Cfgm(step=1.0, per_row=3, crop=1), augment=Augment(crop=1, flip=True),
+            memory=member(np.arange(60, 75)).memory,
             rates=np.linspace(1.0, 0.1 * (seed + 1), 2 * -(-count // 4)),
         )
         for seed, count in enumerate((10, 22, 10))
@@ -201,6 +202,9 @@ def test_active_classes_samples_views_and_rates_are_each_members_own() -> None:
             size, total = step.sizes[0], sum(step.sizes)
             assert step.active.shape == (len(took_part), 1, 4)
             assert step.made.shape == (len(took_part), 3 * size)
+            assert step.made_views is not None
+            assert step.made_views.shape == (len(took_part) * 3 * size, 3)
+            made_views = step.made_views.view(len(took_part), 3 * size, 3)
             assert step.views.shape == (len(took_part) * total, 2, 3)
             views = step.views.view(len(took_part), total, 2, 3)
             rates = step.rate if isinstance(step.rate, torch.Tensor) else torch.full((len(took_part),), step.rate)
@@ -212,6 +216,8 @@ def test_active_classes_samples_views_and_rates_are_each_members_own() -> None:
                 assert plan.rates is not None
                 assert step.active[j, 0].tolist() == plan.active[s].tolist()
                 assert step.made[j].tolist() == plan.made[3 * span.start : 3 * span.stop].tolist()
+                assert plan.made_views is not None
+                assert made_views[j].tolist() == plan.made_views[3 * span.start : 3 * span.stop].tolist()
                 own = np.concatenate([plan.views[0][span], plan.views[1][s], plan.views[2][s]])
                 assert views[j].tolist() == own.tolist()
                 assert rates[j].item() == pytest.approx(plan.rates[s], rel=1e-6)
@@ -227,6 +233,7 @@ def test_one_run_has_its_active_classes_samples_views_and_rate_without_a_member_
     assert step.made is not None
     assert step.views is not None
     assert (step.active.shape, step.made.shape, step.views.shape) == ((1, 4), (4,), (9, 1, 3))
+    assert step.made_views is None
     assert step.rate == 0.5
 
 

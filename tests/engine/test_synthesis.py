@@ -126,6 +126,24 @@ def test_several_samples_a_row_lie_side_by_side() -> None:
         torch.testing.assert_close(made[i], row, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("black", [0.0, torch.tensor([-2.0, 0.5], dtype=torch.float64)[:, None, None]])
+def test_starts_are_shifted_and_mirrored_with_black_beyond_the_edge(black: Tensor | float) -> None:
+    """Views are (down, right, mirrored) in an image with a border of one pixel: (1, 1, 0) leaves it where it is."""
+    images = torch.rand(2, 2, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    network = nn.Sequential(nn.Flatten(), nn.Linear(18, 4)).double()
+    cfgm = Cfgm(step=1.5, per_row=2, crop=1, flip=True)
+    makes = Synthesis(cfgm, current=network, frozen=network, bounds=(0.0, 1.0), black=black)
+    labels = torch.tensor([0, 1, 2, 3])
+    made, target = makes.make(images, labels, torch.tensor([[1, 1, 0], [0, 1, 0], [1, 2, 0], [1, 1, 1]]))
+    starts = images.repeat_interleave(2, 0)
+    edge = torch.as_tensor(black, dtype=torch.float64).expand(2, 1, 1)
+    starts[1] = torch.cat([edge.expand(2, 1, 3), starts[1][:, :2]], 1)
+    starts[2] = torch.cat([starts[2][:, :, 1:], edge.expand(2, 3, 1)], 2)
+    starts[3] = starts[3].flip(2)
+    torch.testing.assert_close(made, moved(network, starts, labels, 1.5), rtol=0, atol=1e-12)
+    torch.testing.assert_close(target, network(made).detach(), rtol=0, atol=1e-12)
+
+
 def test_clamped_samples_stay_in_the_range_of_the_data() -> None:
     free = synthesis(step=9.0).make(INPUTS, LABELS)[0]
     held, target = synthesis(step=9.0, clamp=True, bounds=(0.1, 0.8)).make(INPUTS, LABELS)

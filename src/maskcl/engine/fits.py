@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from maskcl.engine.hooks import check_phases
+from maskcl.engine.synthesis import starts
 from maskcl.errors import check, counted
 from maskcl.memory import POLICIES
 from maskcl.methods.base import overrides
@@ -71,6 +72,7 @@ def check_spec(spec: Any) -> None:
     if cfgm is not None:
         known = cfgm.from_task < num_tasks or scenario.open
         check(known, "cfgm.from_task", f"must be below the number of tasks, {num_tasks}", cfgm.from_task)
+        starts(cfgm).check_shape(scenario.dataset.input_shape, "cfgm")
 
 
 def _trained(scenario: Any) -> list[int]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from maskcl import augment as A
 from maskcl.engine.counts import plan_prior
 from maskcl.engine.spec import RunSpec
-from maskcl.engine.synthesis import plan_old_labels
+from maskcl.engine.synthesis import plan_old_labels, starts
 from maskcl.mask import Mask
 from maskcl.memory import MemoryState, draw_slots, fill_order, keep_order, plan_writes, rows_in_slots
 from maskcl.methods import Draw
@@ -60,6 +60,7 @@ class MemberPlan:
     active: NDArray[np.bool_] | None
     prior: NDArray[np.float64] | None
     made: Ints | None
+    made_views: Ints | None
     views: tuple[Ints, ...]
     rates: NDArray[np.float64] | None
 
@@ -145,6 +146,7 @@ def plan_member(
     return MemberPlan(
         order, offsets, np.repeat(np.arange(epochs), num_steps // epochs), slots, tuple(read), tuple(found), first,
         memory, after, active, prior, _plan_made(spec, task, offsets) if makes else None,
+        _plan_made_views(spec, task, len(order)) if makes else None,
         _plan_views(spec, len(order), num_steps, (task, *later)), rates,
     )  # fmt: skip
 
@@ -195,6 +197,15 @@ def _plan_made(spec: RunSpec, task: int, offsets: Ints) -> Ints:
     old = [c for classes in spec.scenario.tasks[:task] for c in classes]
     sizes = (np.diff(offsets) * cfgm.per_row).tolist()
     return plan_old_labels(old, sizes, draw=cfgm.draw, seed=spec.seeds.sampling, task=task)
+
+
+def _plan_made_views(spec: RunSpec, task: int, num_rows: int) -> Ints | None:
+    """How the start of each CFGM sample is changed."""
+    cfgm = spec.method.cfgm
+    assert cfgm is not None
+    if not cfgm.is_varied:
+        return None
+    return A.plan(starts(cfgm), num_rows * cfgm.per_row, generator(spec.seeds.sampling, "cfgm_views", task))
 
 
 def _plan_views(spec: RunSpec, num_rows: int, num_steps: int, counters: tuple[int, ...]) -> tuple[Ints, ...]:

@@ -163,6 +163,7 @@ class Population(Members):
             frozen=lambda x: model.at(frozen, x).logits,
             bounds=self.data.train.bounds(self.specs[0].scenario.dataset.input_range),
             visible=masking.visible,
+            black=self.data.train.black,
             by_row=model.by_row,
         )
 

@@ -39,6 +39,7 @@ class StepPlan:
         active: For mask policies "batch" and "recent", bool [K, 1, C].
         prior: What a mask that goes by counts adds to logits, [K, 1, C].
         made: Old class of each CFGM sample, int64 [K, B * per_row]; None where none are made.
+        made_views: How the start of each of them is changed, int64 [K * B * per_row, 3]; None: not.
         views: How each view of each row is changed, int64 [K * n, V, 3]; None: not.
         rate: Factor of the learning rate; one for all, or one a member, float64 [K].
     """
@@ -51,6 +52,7 @@ class StepPlan:
     active: Tensor | None = None
     prior: Tensor | None = None
     made: Tensor | None = None
+    made_views: Tensor | None = None
     views: Tensor | None = None
     rate: float | Tensor = 1.0
 
@@ -148,14 +150,15 @@ class TaskPlan:
         each_labels = self._without_member(labels).unbind(0)
         writes = self._writes(own, count) if self._needs.stores_logits else [None] * count
         some = (self._active(own, count), self._prior(own, count), self._made(own, count),
-                self._views(own, count, size, len(draws)))  # fmt: skip
-        active, prior, made, views = ([None] * count if part is None else part for part in some)
+                self._made_views(own, count), self._views(own, count, size, len(draws)))  # fmt: skip
+        active, prior, made, made_views, views = ([None] * count if part is None else part for part in some)
         rates = self._rates(own, count)
         sizes = tuple(part.shape[2] for part in parts)
         return [
             StepPlan(
                 each_rows[i], each_labels[i], sizes, tuple(None if slots is None else slots[i] for slots in stored),
-                writes[i], active[i], prior[i], made[i], views[i], 1.0 if rates is None else rates[i],
+                writes[i], active[i], prior[i], made[i], made_views[i], views[i],
+                1.0 if rates is None else rates[i],
             )
             for i in range(count)
         ]  # fmt: skip
@@ -181,13 +184,12 @@ class TaskPlan:
         return prior[:, :, None] if self._stacked else prior
 
     def _made(self, own: Sequence[tuple[MemberPlan, int]], count: int) -> Tensor | None:
-        parts = []
-        for m, a in own:
-            if m.made is not None:
-                each = len(m.made) // int(m.offsets[-1])
-                span = _span(m, a, count)
-                parts.append(m.made[span.start * each : span.stop * each].reshape(count, -1))
+        parts = [_of_steps(m.made, m, a, count) for m, a in own if m.made is not None]
         return self._without_member(self._sent(np.stack(parts, 1))) if parts else None
+
+    def _made_views(self, own: Sequence[tuple[MemberPlan, int]], count: int) -> Tensor | None:
+        parts = [_of_steps(m.made_views, m, a, count) for m, a in own if m.made_views is not None]
+        return self._sent(np.stack(parts, 1).reshape(count, -1, 3)) if parts else None
 
     def _views(self, own: Sequence[tuple[MemberPlan, int]], count: int, size: int, draws: int) -> Tensor | None:
         if not own[0][0].views:
@@ -240,6 +242,12 @@ def _runs(member: MemberPlan) -> list[tuple[tuple[int, int, bool], int, int]]:
         if a < b:
             merged.append(((int(member.epochs[a]), -int(sizes[a]), bool(replays[a])), a, b))
     return merged
+
+
+def _of_steps(made: Ints, member: MemberPlan, start: int, count: int) -> Ints:
+    """The part of what is planned of samples that some steps have, [count, ...] with all numbers of a step in a row."""
+    each, span = len(made) // int(member.offsets[-1]), _span(member, start, count)
+    return made[span.start * each : span.stop * each].reshape(count, -1)
 
 
 def _span(member: MemberPlan, start: int, count: int) -> slice:

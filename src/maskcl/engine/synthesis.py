@@ -9,13 +9,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from maskcl import augment as A
+from maskcl.augment import Augment
 from maskcl.cfgm import Cfgm
 from maskcl.functional import distillation, logit_mse
 from maskcl.functional.cfgm import moved_rows
 from maskcl.functional.softmax import row_losses
 from maskcl.rng import generator
 
-__all__ = ["Synthesis", "plan_old_labels"]
+__all__ = ["Synthesis", "plan_old_labels", "starts"]
 
 Forward = Callable[[Tensor], Tensor]
 
@@ -40,6 +42,11 @@ def plan_old_labels(
     return np.concatenate([row[:size] for row, size in zip(order, sizes, strict=True)])
 
 
+def starts(cfgm: Cfgm) -> Augment:
+    """How rows are changed before they are moved."""
+    return Augment(crop=cfgm.crop, flip=cfgm.flip)
+
+
 class Synthesis:
     """Samples of old classes for the steps of one task: one more source of rows, beside the stream and the draws."""
 
@@ -51,6 +58,7 @@ class Synthesis:
         frozen: Forward,
         bounds: tuple[float, float] | tuple[Tensor, Tensor],
         visible: Tensor | None = None,
+        black: Tensor | float = 0.0,
         by_row: Callable[..., Tensor] | None = None,
     ) -> None:
         """Set up for a task.
@@ -61,19 +69,21 @@ class Synthesis:
             frozen: Logits of the network as the last task left it.
             bounds: Lowest and highest value of the data.
             visible: Classes in the softmax, bool [C] or [K, 1, C]; None: all.
+            black: What a pixel of 0 is to the network, [C, 1, 1] or a number: it fills what a shift lays bare.
             by_row: What applies a function to rows, shared out among devices; None: it is called.
         """
         self.cfgm, self.frozen = cfgm, frozen
         self._follow = frozen if cfgm.generator == "frozen" else current
         self._bounds = bounds if cfgm.clamp else None
-        self._visible, self._by_row = visible, by_row
+        self._visible, self._by_row, self._black = visible, by_row, black
 
-    def make(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def make(self, inputs: Tensor, labels: Tensor, views: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return samples made from a step's stream rows, and what they should give.
 
         Args:
             inputs: Stream rows [..., B, *shape].
             labels: Old class of each sample, int64 [..., n], n = B * per_row.
+            views: How the start of each sample is changed, int64 [K * n, 3]; None: not.
 
         Returns:
             Samples [..., n, *shape]; frozen logits [..., n, C], or classes [..., n].
@@ -81,6 +91,9 @@ class Synthesis:
         cfgm = self.cfgm
         if cfgm.per_row > 1:
             inputs = inputs.repeat_interleave(cfgm.per_row, labels.ndim - 1)
+        if views is not None:
+            images = (inputs - self._black).flatten(0, labels.ndim - 1)  # black is 0, as the border will be
+            inputs = A.crop_and_flip(starts(cfgm), images, views).view_as(inputs) + self._black
         made = self.towards(inputs, labels)
         if cfgm.target == "label":
             return made, labels

@@ -102,6 +102,14 @@ class Table:
             found = found.float().div_(255).to(self.dtype)
         return A.normalise(self.augment, found)
 
+    @property
+    def black(self) -> Tensor | float:
+        """What a pixel of 0 is to the network, [C, 1, 1], or 0.0 where nothing is normalised."""
+        if self.augment.normalise is None:
+            return 0.0
+        zeros = self.stored.new_zeros(len(self.augment.normalise[0]), 1, 1, dtype=self.dtype)
+        return A.normalise(self.augment, zeros)
+
     def bounds(self, input_range: tuple[float, float]) -> tuple[float, float] | tuple[Tensor, Tensor]:
         """Lowest and highest value that a finished row can have."""
         return A.bounds(self.augment, input_range, dtype=self.dtype, device=self.stored.device)

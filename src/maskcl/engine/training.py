@@ -144,7 +144,7 @@ class TaskTraining:
         """Samples of old classes, and what they should give."""
         assert self.makes is not None
         assert step.made is not None
-        return self.makes.make(stream, step.made)
+        return self.makes.make(stream, step.made, step.made_views)
 
     def _forward(self, inputs: Tensor, sizes: tuple[int, ...], made: Tensor | None) -> tuple[Outputs, Tensor | None]:
         """What the network gives for all rows, and its logits of samples: in one batch, or source by source.

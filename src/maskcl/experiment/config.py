@@ -33,6 +33,7 @@ LATER: dict[str, dict[str, Any]] = {
         "compile": False,
     },
     "mask": {"power": None, "count": "rows"},
+    "cfgm": {"crop": 0, "flip": False},
 }  # fmt: skip
 """Keys by section that came later, told where they are set: hashes of earlier results stay as they are."""
 UNTOLD = ("save_weights", "device", "checkpoint_every")

@@ -16,7 +16,7 @@ from maskcl.data.checks import Inputs
 from maskcl.engine.counts import counted, newest, prior_of
 from maskcl.engine.plan import recent_classes
 from maskcl.engine.steps import StepPlan
-from maskcl.engine.synthesis import plan_old_labels
+from maskcl.engine.synthesis import plan_old_labels, starts
 from maskcl.errors import DataError, check, message
 from maskcl.learner.undo import Undo
 from maskcl.memory import MemoryState, plan_writes
@@ -81,7 +81,8 @@ class Stream:
         plan = StepPlan(
             self._sent(np.concatenate(ids)), self._sent(np.concatenate(classes)), tuple(sizes), tuple(read),
             written=self._written(slots), active=self._active(labels), prior=self._prior(labels),
-            made=self._made(count, number), views=self._views(sum(sizes), number),
+            made=self._made(count, number), made_views=self._made_views(count, number),
+            views=self._views(sum(sizes), number),
         )  # fmt: skip
         self.undo.keep(plan.written)
         try:
@@ -160,6 +161,13 @@ class Stream:
         return self._sent(
             plan_old_labels(self.old, [count * cfgm.per_row], draw=cfgm.draw, seed=seed, task=self.task)
         )  # fmt: skip
+
+    def _made_views(self, count: int, number: int) -> Tensor | None:
+        cfgm = self.spec.method.cfgm
+        if cfgm is None or self.trainer.makes is None or not cfgm.is_varied:
+            return None
+        rng = generator(self.core.seed, "cfgm_views", -1, number)
+        return self._sent(A.plan(starts(cfgm), count * cfgm.per_row, rng))
 
     def _views(self, count: int, number: int) -> Tensor | None:
         augment, views = self.spec.training.augment, self.needs.views
