@@ -179,6 +179,7 @@ KEYS: dict[str, Key] = {
     "training.schedule": Key(example='"cosine"', note="A word, or a table: [its keys](schedule.md)."),
     "training.augment": Key(example="{ crop = 4, flip = true }", note="A table: [its keys](augment.md)."),
     "training.label_smoothing": Key(example="0.1", least=0, below=1),
+    "training.average": Key(example="0.3", least=0, most=1),
     "training.checkpoint_every": Key(example="1000", least=0),
     "training.save_weights": Key(
         example="true",

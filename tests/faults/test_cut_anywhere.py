@@ -58,6 +58,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "bfloat16": {"training": {"precision": "bfloat16"}},
     "float64": {"method": "derpp", "training": {"dtype": "float64"}},
     "herding": {"method": "derpp", "memory": MemoryConfig(size=12, policy="herding")},
+    "other orders, average": {"orders": ORDERS, "training": {"average": 0.6, "evaluate_every": 3}},
+    "cfgm of varied rows": {
+        "tasks": scenario(IMAGES), "network": ConvNet(hidden=(4,)), "training": {"average": 0.5},
+        "cfgm": Cfgm(step=2.0, per_row=2, crop=2, flip=True),
+    },
     "smoothing": {"training": {"label_smoothing": 0.1}, "mask": Mask(value=-2.0, policy="recent", recent_rows=20)},
     "other orders": {"method": "derpp", "orders": ORDERS, "optimizer": {"name": "adam", "lr": 0.003}},
     "other orders, anytime, cfgm": {

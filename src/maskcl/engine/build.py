@@ -86,6 +86,7 @@ def initial_state(
         method=checked_start(spec.method, spec.method.init_state(lifted, num_classes), len(specs)),
         stored=torch.zeros(*leading, slots * needs.stores_logits, num_classes, dtype=dtype),
         frozen=None,
+        average=map_tensors(Tensor.clone, weights) if spec.training.average else None,
         memories=[MemoryState.empty(slots, num_classes) if spec.memory is not None else None for _ in specs],
         last_seen=[np.full(num_classes, -1) for _ in specs],
         position=np.zeros(len(specs), np.int64),

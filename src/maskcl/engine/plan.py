@@ -46,6 +46,7 @@ class MemberPlan:
         made: Old class of each CFGM sample, step by step, int64 [N * per_row]; None where none are made.
         views: How each view of each row is changed, for the stream [N, V, 3] and each draw [S, R, V, 3]; empty: not.
         rates: Factor of the learning rate at each step, [S]; None: 1.
+        shares: What the weights after each step weigh in their mean, 1 / (how many of them), [S]; None: no mean.
     """
 
     order: Ints
@@ -63,6 +64,7 @@ class MemberPlan:
     made_views: Ints | None
     views: tuple[Ints, ...]
     rates: NDArray[np.float64] | None
+    shares: NDArray[np.float64] | None
 
     @property
     def num_steps(self) -> int:
@@ -148,6 +150,7 @@ def plan_member(
         memory, after, active, prior, _plan_made(spec, task, offsets) if makes else None,
         _plan_made_views(spec, task, len(order)) if makes else None,
         _plan_views(spec, len(order), num_steps, (task, *later)), rates,
+        _plan_shares(spec.training.average, num_steps),
     )  # fmt: skip
 
 
@@ -206,6 +209,14 @@ def _plan_made_views(spec: RunSpec, task: int, num_rows: int) -> Ints | None:
     if not cfgm.is_varied:
         return None
     return A.plan(starts(cfgm), num_rows * cfgm.per_row, generator(spec.seeds.sampling, "cfgm_views", task))
+
+
+def _plan_shares(average: float, num_steps: int) -> NDArray[np.float64] | None:
+    """Share of each step's weights in the running mean: 0 at first, then 1, 1/2, 1/3, ...; the last step has one."""
+    if not average:
+        return None
+    count = max(1, round(average * num_steps))
+    return np.concatenate([np.zeros(num_steps - count), 1 / np.arange(1, count + 1)])
 
 
 def _plan_views(spec: RunSpec, num_rows: int, num_steps: int, counters: tuple[int, ...]) -> tuple[Ints, ...]:

@@ -194,7 +194,10 @@ class Population(Members):
 
     @torch.no_grad()
     def _end_task(self, task: int) -> None:
-        """What happens once a task has been trained: look at samples, take stock, refill, freeze."""
+        """What happens once a task has been trained: average, look at samples, take stock, refill, freeze."""
+        if self.state.average is not None:
+            for (_, now), (_, mean) in zip(*map(named_tensors, (self.state.weights, self.state.average)), strict=True):
+                now.copy_(mean)
         self.samples = self._look_at_samples(task)
         if overrides(self.method, "end_task"):
             found = []

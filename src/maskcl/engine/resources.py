@@ -80,7 +80,7 @@ def _parts(spec: RunSpec, sketch: Sketch) -> dict[str, int]:
     steps = longest // training.batch_size + 1
     slots = 0 if spec.memory is None else spec.memory.size
     return {
-        "weights": weights * item * (copies + frozen),
+        "weights": weights * item * (copies + frozen + bool(training.average)),
         "rows": 3 * (training.batch_size + drawn) * needs.views * sketch.activations * item,
         "plan": 8 * (3 * longest + steps * (6 * drawn + 4 * training.batch_size)),
         "memory": slots * (16 + (spec.scenario.num_classes * item if needs.stores_logits else 0)),

@@ -42,6 +42,8 @@ class TrainingConfig:
         schedule: How the learning rate goes; None: constant.
         augment: How images are changed; None: not at all.
         label_smoothing: Share of each target that is spread evenly over the classes in the softmax, 0 to 1.
+        average: Share of each task's last steps whose weights are averaged, 0 to 1, in the task's end: it goes on with
+            their mean. 0: none. Evaluations within a task are of weights as they are. Source: arXiv 1803.05407.
         save_weights: Whether the trained network is written beside the result.
         checkpoint_every: Steps between two checkpoints, which are written at task ends too; 0: none are; None: at most
             every minute. They are written where results are, and change none.
@@ -58,6 +60,7 @@ class TrainingConfig:
     schedule: Schedule | None = None
     augment: Augment | None = None
     label_smoothing: float = 0.0
+    average: float = 0.0
     save_weights: bool = False
     checkpoint_every: int | None = None
 
@@ -81,6 +84,8 @@ class TrainingConfig:
         smoothing = self.label_smoothing
         good = is_number(smoothing) and 0 <= smoothing < 1
         check(good, "training.label_smoothing", "must be 0 or more and below 1", smoothing)
+        good = is_number(self.average) and 0 <= self.average <= 1
+        check(good, "training.average", "must be a share of a task's steps, 0 to 1", self.average)
         for name in ("channels_last", "compile", "save_weights"):
             check(isinstance(getattr(self, name), bool), f"training.{name}", "must be true or false",
                   getattr(self, name))  # fmt: skip

@@ -59,6 +59,7 @@ class State:
         method: What the method remembers, [K, ...] in any case.
         stored: Logits stored with memory rows, [K, M, C] or [M, C]; no rows where none are stored.
         frozen: The networks as the last task left them; None where nobody asks for them.
+        average: Means of the weights so far in the last part of a task; None where none are made.
         memories: What each member's memory holds; None without one.
         last_seen: Stream position at which each class was last seen, -1 if never, int64 [C], for each member.
         position: Stream rows so far, int64 [K].
@@ -72,6 +73,7 @@ class State:
     method: MethodState
     stored: Tensor
     frozen: Weights | None
+    average: Weights | None
     memories: list[MemoryState | None]
     last_seen: list[NDArray[np.int64]]
     position: NDArray[np.int64]
@@ -131,7 +133,7 @@ class State:
 
     def tensors(self) -> dict[str, Any]:
         """The parts that are tensors, as a tree."""
-        names = ("weights", "optimizer", "method", "stored", "frozen")
+        names = ("weights", "optimizer", "method", "stored", "frozen", "average")
         return {name: getattr(self, name) for name in names}
 
 

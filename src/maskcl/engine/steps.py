@@ -42,6 +42,7 @@ class StepPlan:
         made_views: How the start of each of them is changed, int64 [K * B * per_row, 3]; None: not.
         views: How each view of each row is changed, int64 [K * n, V, 3]; None: not.
         rate: Factor of the learning rate; one for all, or one a member, float64 [K].
+        share: What the weights after the step weigh in their mean; likewise. 0: they do not enter it.
     """
 
     rows: Tensor
@@ -55,6 +56,7 @@ class StepPlan:
     made_views: Tensor | None = None
     views: Tensor | None = None
     rate: float | Tensor = 1.0
+    share: float | Tensor = 0.0
 
 
 @dataclass(frozen=True)
@@ -152,13 +154,13 @@ class TaskPlan:
         some = (self._active(own, count), self._prior(own, count), self._made(own, count),
                 self._made_views(own, count), self._views(own, count, size, len(draws)))  # fmt: skip
         active, prior, made, made_views, views = ([None] * count if part is None else part for part in some)
-        rates = self._rates(own, count)
+        rates, shares = (self._factors([getattr(m, name) for m, _ in own], own, count) for name in ("rates", "shares"))
         sizes = tuple(part.shape[2] for part in parts)
         return [
             StepPlan(
                 each_rows[i], each_labels[i], sizes, tuple(None if slots is None else slots[i] for slots in stored),
                 writes[i], active[i], prior[i], made[i], made_views[i], views[i],
-                1.0 if rates is None else rates[i],
+                1.0 if rates is None else rates[i], 0.0 if shares is None else shares[i],
             )
             for i in range(count)
         ]  # fmt: skip
@@ -219,16 +221,19 @@ class TaskPlan:
         source_parts = self._sent(np.concatenate(sources)[order]).split(counts)
         return [(a, b) if len(a) else None for a, b in zip(slot_parts, source_parts, strict=True)]
 
-    def _rates(self, own: Sequence[tuple[MemberPlan, int]], count: int) -> list[float | Tensor] | None:
-        """Factors of the learning rate at each step: one where all members have the same."""
-        if own[0][0].rates is None:
+    def _factors(
+        self, planned: Sequence[NDArray[np.float64] | None], own: Sequence[tuple[MemberPlan, int]], count: int
+    ) -> list[float | Tensor] | None:
+        """Each member's factors at each step: one number where all members have the same."""
+        parts = [part[a : a + count] for part, (_, a) in zip(planned, own, strict=True) if part is not None]
+        if not parts:
             return None
-        rates = np.stack([m.rates[a : a + count] for m, a in own if m.rates is not None], 1)
-        same = (rates == rates[:, :1]).all(1)
+        factors = np.stack(parts, 1)
+        same = (factors == factors[:, :1]).all(1)
         if same.all():
-            return rates[:, 0].tolist()
-        each = self._sent(rates).unbind(0)
-        return [float(row[0]) if alike else rate for row, rate, alike in zip(rates, each, same, strict=True)]
+            return factors[:, 0].tolist()
+        each = self._sent(factors).unbind(0)
+        return [float(row[0]) if alike else part for row, part, alike in zip(factors, each, same, strict=True)]
 
 
 def _runs(member: MemberPlan) -> list[tuple[tuple[int, int, bool], int, int]]:

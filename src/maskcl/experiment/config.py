@@ -30,7 +30,7 @@ LATER: dict[str, dict[str, Any]] = {
     "scenario": {"subset": None, "eval_subset": None, "blurry": 0.0, "repeats": 0.0, "imbalance": 1.0},
     "training": {
         "label_smoothing": 0.0, "schedule": None, "augment": None, "precision": "float32", "channels_last": False,
-        "compile": False,
+        "compile": False, "average": 0.0,
     },
     "mask": {"power": None, "count": "rows"},
     "cfgm": {"crop": 0, "flip": False},
