@@ -60,7 +60,7 @@ def test_before_anything_is_done_nobody_knows_what_is_left(clock: Clock, capsys:
         assert advance is not None
         clock.now += LINE_EVERY
         advance(0.0)
-        assert lines(capsys) == ["mine: 0.0 pictures in 30 s"]
+        assert lines(capsys) == ["mine: 0 pictures in 30 s"]
 
 
 def test_quiet_says_nothing(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
