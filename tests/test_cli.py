@@ -55,7 +55,7 @@ def test_run_prints_the_table_and_the_page_and_nothing_else(small: Path, capsys:
     assert "Final" in shown.out
     assert "leak=0.1" in shown.out
     assert shown.out.splitlines()[-1] == "report: runs/small/report.html"
-    assert "2.0/2 runs" in shown.err
+    assert "2/2 runs" in shown.err
     assert "executor: stack for 2 runs (" in shown.err
     page = (small / "runs" / "small" / "report.html").read_text()
     assert "maskcl run small.toml --executor stack" in page

@@ -46,6 +46,8 @@ class MaskclWarning(UserWarning):
 _NOTHING = object()
 _LONGEST_REASON = 200
 """Letters; a damaged file may have thousands in its place for a name."""
+_LONGEST_VALUE = 400
+"""Letters; what was given may be ten thousand labels, or a network."""
 
 
 def nearest(name: str, choices: Iterable[str]) -> str | None:
@@ -68,13 +70,20 @@ def message(
     >>> message("a\x1b[31m.png", "must be a picture")
     'a\\x1b[31m.png: must be a picture.'
     """
-    text = _shown(f"{where}: {must}") + ("" if got is _NOTHING else f", got {got!r}") + "."
+    text = _shown(f"{where}: {must}") + ("" if got is _NOTHING else f", got {_told(got)}") + "."
     close = nearest(str(got), choices) if choices is not None else None
     if close is not None:
         text += f" Did you mean {close!r}?"
     if hint is not None:
         text += f"\nhint: {hint}"
     return text
+
+
+def _told(got: object) -> str:
+    """What was given, in one line: a module or an optimiser writes itself in many."""
+    text = repr(got)
+    text = " ".join(text.split()) if "\n" in text else text
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]} ..."
 
 
 def _shown(text: str) -> str:

@@ -33,7 +33,7 @@ def test_a_line_now_and_then_with_the_time_left(clock: Clock, capsys: pytest.Cap
         for _ in range(10):
             clock.now += LINE_EVERY / 10
             advance(0.1)
-        assert lines(capsys) == ["mine: 1.0/4 runs in 30 s, about 90 s left"]
+        assert lines(capsys) == ["mine: 1/4 runs in 30 s, about 90 s left"]
         clock.now += LINE_EVERY - 1
         advance(1.0)
         assert lines(capsys) == []
@@ -44,7 +44,7 @@ def test_a_line_now_and_then_with_the_time_left(clock: Clock, capsys: pytest.Cap
         clock.now += LINE_EVERY
         advance(0.0)
         assert lines(capsys) == ["mine: 1.5/4 runs in 2 h 1 min, about 3 h 22 min left"]
-    assert lines(capsys) == ["mine: 4.0/4 runs in 2 h 1 min"]
+    assert lines(capsys) == ["mine: 4/4 runs in 2 h 1 min"]
 
 
 def test_short_work_says_nothing_more_than_it_has_to(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,7 +60,7 @@ def test_before_anything_is_done_nobody_knows_what_is_left(clock: Clock, capsys:
         assert advance is not None
         clock.now += LINE_EVERY
         advance(0.0)
-        assert lines(capsys) == ["mine: 0.0 pictures in 30 s"]
+        assert lines(capsys) == ["mine: 0 pictures in 30 s"]
 
 
 def test_quiet_says_nothing(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:

@@ -173,11 +173,16 @@ def progress(name: str, total: float | None, unit: str, *, quiet: bool) -> Itera
             speed = task.finished_speed or task.speed
             return Text("" if speed is None else f"{speed:.3g} {unit}/s")
 
-    of = "{task.completed:.1f}" + ("" if total is None else "/{task.total:.0f}")
+    class Done(ProgressColumn):
+        """Units that are done, and of how many."""
+
+        def render(self, task: Any) -> Text:
+            return Text(_of(task.completed, task.total, unit))
+
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
-        TextColumn(f"{of} {unit}"),
+        Done(),
         Rate(),
         TextColumn("left"),
         TimeRemainingColumn(),
@@ -210,11 +215,20 @@ class _Lines:
 
     def _line(self) -> str:
         passed = time.monotonic() - self._began
-        of = "" if self._total is None else f"/{self._total:.0f}"
         left = ""
         if self._total is not None and 0 < self._done < self._total:
             left = f", about {_span(passed * (self._total - self._done) / self._done)} left"
-        return f"{self._name}: {self._done:.1f}{of} {self._unit} in {_span(passed)}{left}"
+        return f"{self._name}: {_of(self._done, self._total, self._unit)} in {_span(passed)}{left}"
+
+
+def _of(done: float, total: float | None, unit: str) -> str:
+    """How much is done: of a run a part may be.
+
+    >>> _of(1.25, 4, "runs"), _of(4, 4, "runs"), _of(7, None, "rows")
+    ('1.2/4 runs', '4/4 runs', '7 rows')
+    """
+    of = "" if total is None else f"/{total:.0f}"
+    return f"{f'{done:.1f}'.removesuffix('.0')}{of} {unit}"
 
 
 def _span(seconds: float) -> str:

@@ -107,6 +107,7 @@ def fit(
 ) -> None:
     """Teach a model the classes of a folder of pictures, or begin one."""
     from maskcl.data.source import is_file
+    from maskcl.learner.foreign import foreign_told
     from maskcl.learner.judging import as_known, judged, split_off
     from maskcl.learner.model_file import begun_or_loaded, default_epochs, memory_places, picture_size
     from maskcl.learner.pictures import read_folder
@@ -129,7 +130,8 @@ def fit(
         check(len({*before, *labels}) > 1, str(folder), must, labels[0], error=DataError)
         learnt, kept = split_off(labels, held_out)
         _teach(learner, pictures[learnt], [labels[i] for i in learnt], epochs, quiet=quiet)
-        found = judged(learner, pictures[kept], [labels[i] for i in kept]) if len(kept) else None
+        with foreign_told(learner):
+            found = judged(learner, pictures[kept], [labels[i] for i in kept]) if len(kept) else None
         learner.save(into)
     except KeyboardInterrupt:
         note("stopped: there is no model yet" if new else f"stopped: {into} is as it was")
@@ -157,6 +159,8 @@ def _filled(filled: int, places: int, different: int) -> str:
 
 def _teach(learner: Learner, pictures: Inputs, labels: Sequence[Hashable], epochs: int, *, quiet: bool) -> None:
     """Fit with a bar of epochs."""
+    from maskcl.learner.foreign import foreign_told
+
     with progress("learning", epochs, "epochs", quiet=quiet) as advance:
         done = 0.0
 
@@ -166,7 +170,8 @@ def _teach(learner: Learner, pictures: Inputs, labels: Sequence[Hashable], epoch
                 advance(epochs * steps / total - done)
                 done = epochs * steps / total
 
-        learner.fit(pictures, labels, epochs=epochs, on_progress=count)
+        with foreign_told(learner):
+            learner.fit(pictures, labels, epochs=epochs, on_progress=count)
 
 
 def predict(
@@ -181,6 +186,7 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Say what is on pictures, and how probable it is."""
+    from maskcl.learner.foreign import foreign_told
     from maskcl.learner.judging import best_classes
     from maskcl.learner.model_file import loaded, picture_size
     from maskcl.learner.pictures import pictures_in_parts
@@ -194,7 +200,8 @@ def predict(
         for paths, pictures in pictures_in_parts(
             images, "IMAGES", size, skip_unreadable=skip_unreadable, on_progress=told
         ):
-            found += zip(paths, best_classes(learner, pictures, top), strict=True)
+            with foreign_told(learner):
+                found += zip(paths, best_classes(learner, pictures, top), strict=True)
     print_guesses(found, format)
 
 
@@ -207,6 +214,7 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Judge a model by a folder of pictures, class by class."""
+    from maskcl.learner.foreign import foreign_told
     from maskcl.learner.judging import as_known, judged
     from maskcl.learner.model_file import loaded, picture_size
     from maskcl.learner.pictures import read_folder
@@ -216,7 +224,8 @@ def evaluate(
     with _way_out(), pictures_progress(quiet=quiet) as told:
         size = picture_size(learner, str(model))
         pictures, names = read_folder(folder, "FOLDER", size, skip_unreadable=skip_unreadable, on_progress=told)
-    found = judged(learner, pictures, as_known(names, learner.classes_.tolist()))
+    with foreign_told(learner):
+        found = judged(learner, pictures, as_known(names, learner.classes_.tolist()))
     print_judged(found, format)
     if found.unknown:
         note(f"warning: {some_of(found.unknown)}: not known to the model, and counted as wrong")

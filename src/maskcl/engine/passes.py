@@ -27,7 +27,7 @@ from maskcl.methods import Phase
 from maskcl.methods.base import overrides
 from maskcl.networks import trial_rows
 
-__all__ = ["check_passes", "passes"]
+__all__ = ["check_passes", "passes", "why_not_single"]
 
 
 class Pass(NamedTuple):
@@ -60,7 +60,7 @@ def check_passes(specs: Sequence[RunSpec]) -> None:
     for spec in specs:
         network = _network_key(spec)
         if network not in tried:
-            tried[network] = _why_not_single(spec)
+            tried[network] = why_not_single(spec)
         why, key = tried[network], (id(spec.scenario), id(spec.method), network, spec.memory, spec.training)
         if why is not None and key not in counted:
             counted.add(key)
@@ -74,8 +74,8 @@ def _network_key(spec: RunSpec) -> Any:
     return spec.built, head
 
 
-def _why_not_single(spec: RunSpec) -> str | None:
-    """What PyTorch says at training on one row, of a network that mixes rows; None where it can, or mixes none."""
+def why_not_single(spec: RunSpec) -> str | None:
+    """Return what PyTorch says at training on one row, of a network that mixes rows; None: it can, or mixes none."""
     parts = build_parts(spec)
     if not parts.mixes_rows:
         return None

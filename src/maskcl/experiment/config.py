@@ -166,4 +166,5 @@ def blaming(where: str) -> Iterator[None]:
     except MaskclError as error:
         inner = next((key for key in PARTS if str(error).startswith(key.split(".")[1])), None)
         text = f"training.{error}" if inner is not None else str(error)  # a part does not know where it stands
-        raise type(error)(f"{where}: {text}") from None
+        text = text if text.startswith(f"{where}: ") else f"{where}: {text}"  # who raised it may know where it stands
+        raise type(error)(text) from None

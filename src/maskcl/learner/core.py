@@ -28,6 +28,7 @@ from maskcl.errors import DataError, check
 from maskcl.experiment.config import Config, blaming
 from maskcl.learner.grow import grown_state
 from maskcl.learner.progress import OnProgress, counting
+from maskcl.learner.single import tell_single_row
 from maskcl.learner.sizes import check_network_fits, check_plan_fits, check_rows_fit
 from maskcl.learner.stream import Stream
 from maskcl.learner.tasks import hidden_classes, union, with_task
@@ -64,7 +65,6 @@ class Core:
         self.config, self.seed, self.num_classes, self.streaming = config, seed, num_classes, False
         self.fixed_range, self.input_range = input_range is not None, input_range or _range(like)
         self.tasks: list[tuple[int, ...]] = [tuple(range(known))] if known else []
-        self.streaming = False
         check_rows_fit(config, like)
         empty = np.full((self.num_slots, *like.shape[1:]), self._fill(like.dtype), like.dtype)
         self._rest(empty, None)
@@ -211,8 +211,9 @@ class Core:
         before = vars(self).copy()
         try:
             yield
-        except BaseException:
+        except BaseException as error:
             vars(self).update(before)
+            tell_single_row(error, self.population.specs[0])
             raise
 
     def _rest(self, slots: Inputs, state: State | None, *, parts: Parts | None = None) -> None:
@@ -222,7 +223,8 @@ class Core:
         if state is None:
             spec = self._spec(rows, np.zeros(len(rows), np.int64), self.num_classes)
             check_network_fits(spec)
-            population = Population([spec], stacked=False)
+            with blaming("Learner"):
+                population = Population([spec], stacked=False)
         else:
             labels = np.concatenate([self._slot_labels(state), np.zeros(room, np.int64)])
             spec = self._spec(rows, labels, self.num_classes)
@@ -237,16 +239,14 @@ class Core:
     ) -> Population:
         """The engine's population of one that goes on from a state, with more outputs if there are more classes."""
         before = self.state if state is None else state
-        parts = build_parts(spec) if parts is None else parts
-        device = self.population.device
-        width = before.last_seen[0].shape[0]
+        with blaming("Learner"):
+            parts = build_parts(spec) if parts is None else parts
+        device, width = self.population.device, before.last_seen[0].shape[0]
         if width == num_classes:
             return Population([spec], stacked=False, state=before.copy(), parts=parts, device=device)
-        policy, must = (
-            self.population.policy,
-            "must be told beforehand with a memory policy whose slots belong to classes",
-        )
-        check(policy is None or not policy.fixed_classes, "Learner: classes", f"{must}: classes=[...]", num_classes)
+        policy = self.population.policy
+        must = "must be told beforehand with a memory policy whose slots belong to classes: classes=[...]"
+        check(policy is None or not policy.fixed_classes, "Learner: classes", must, num_classes)
         fresh = initial_state([spec], stacked=False, device=device, first=parts)
         grown = grown_state(before, fresh).copy()
         population = Population([spec], stacked=False, state=grown, parts=parts, device=device)

@@ -127,7 +127,10 @@ class Saved:
         except MaskclError:
             raise
         except (LookupError, TypeError, ValueError, OverflowError, RuntimeError) as error:
-            raise DataError(message(where, f"must hold a whole learner ({type(error).__name__}: {error})")) from error
+            named = isinstance(self.params["network"], (str, Mapping))
+            hint = None if named else "is `network` built as the one that was saved?"
+            must = f"must hold a whole learner ({type(error).__name__}: {error})"
+            raise DataError(message(where, must, hint=hint)) from error
         must = f"must be the network of the file, with fingerprint {header.fingerprint}"
         check(fingerprint(core.population.parts.network) == header.fingerprint, f"{where}: network", must,
               type(core.population.parts.network).__name__)  # fmt: skip

@@ -85,6 +85,8 @@ def to_list(labels: Any, where: str) -> list[Hashable]:
             labels = labels.detach().cpu().numpy()
         except (RuntimeError, TypeError) as error:  # it is sparse, or has no values
             raise DataError(message(where, f"must be labels that can be read ({raised(error)})")) from error
+    hidden = isinstance(labels, np.ma.MaskedArray) and bool(np.ma.getmaskarray(labels).any())
+    check(not hidden, where, "must have all its values, and some are masked", error=DataError)
     if hasattr(labels, "__array__"):  # a column of a table, too
         labels = np.asarray(labels)
     if isinstance(labels, np.ndarray):

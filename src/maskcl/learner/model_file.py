@@ -13,6 +13,7 @@ from maskcl.data.source import is_file, is_folder
 from maskcl.devices import find_device
 from maskcl.errors import DataError, MissingDataError, check, nearest
 from maskcl.learner.learner import Learner
+from maskcl.learner.settings import DEFAULT_SLOTS
 from maskcl.memory import POLICIES
 
 __all__ = [
@@ -174,7 +175,7 @@ def _merged(params: Mapping[str, Any], asked: Sequence[Asked]) -> dict[str, Any]
     found = dict(params)
     for each in asked:
         head, inner = each.key.partition(".")[::2]
-        table = _table(found.get(head), head)
+        table = _table(found.get(head, DEFAULT_SLOTS if head == "memory" else None), head)
         if head == "mask" and (inner in _KINDS or isinstance(each.value, Mapping)):
             table = {key: value for key, value in table.items() if key not in _KINDS}
         if inner:

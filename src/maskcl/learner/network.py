@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from maskcl.errors import ConfigError, MaskclError, check, message, raised
+from maskcl.experiment.config import blaming
 from maskcl.networks import CosineLinear, Network, find_classifier, traced_classifier
 
 __all__ = ["GivenNetwork", "check_module", "head_width", "num_outputs"]
@@ -53,7 +54,8 @@ class GivenNetwork(Network):
 
 def num_outputs(module: nn.Module, input_shape: tuple[int, ...]) -> int:
     """Return how many classes a module tells apart; raises ConfigError where it is none that could grow."""
-    return head_width(module.get_submodule(_classifier(_copied(module), input_shape)))
+    with blaming("Learner"):
+        return head_width(module.get_submodule(_classifier(_copied(module), input_shape)))
 
 
 def check_module(module: nn.Module) -> None:
@@ -74,7 +76,7 @@ def _copied(module: nn.Module) -> nn.Module:
         return copy.deepcopy(module)
     except Exception as error:  # whatever a foreign attribute raises
         must = f"must be a module that can be copied, which raised {raised(error)}"
-        raise ConfigError(message("Learner: network", must, type(module).__name__)) from error
+        raise ConfigError(message("network", must, type(module).__name__)) from error
 
 
 def _classifier(module: nn.Module, input_shape: tuple[int, ...]) -> str:
@@ -85,7 +87,7 @@ def _classifier(module: nn.Module, input_shape: tuple[int, ...]) -> str:
     except MaskclError:
         raise
     except Exception as error:  # whatever a foreign forward raises, or returns
-        raise ConfigError(message("Learner: network", f"{must}, and raised {raised(error)}")) from error
+        raise ConfigError(message("network", f"{must}, and raised {raised(error)}")) from error
 
 
 def head_width(layer: nn.Module) -> int:
@@ -96,7 +98,7 @@ def head_width(layer: nn.Module) -> int:
     """
     known = isinstance(layer, (nn.Linear, CosineLinear))
     must = "must end in a linear layer (nn.Linear, or maskcl's CosineLinear), which can grow"
-    check(known, "Learner: network", must, type(layer).__name__)
+    check(known, "network", must, type(layer).__name__)
     return int(layer.weight.shape[0])  # type: ignore[union-attr, index, arg-type]
 
 
@@ -109,5 +111,5 @@ def _resized(layer: nn.Module, num_classes: int) -> nn.Module:
         new = nn.Linear(weight.shape[1], num_classes, bias=layer.bias is not None)
     else:
         must = "must end in a layer that is exactly an nn.Linear to grow, not one derived from it"
-        raise ConfigError(message("Learner: network", must, type(layer).__name__))
+        raise ConfigError(message("network", must, type(layer).__name__))
     return new.to(device=weight.device, dtype=weight.dtype)

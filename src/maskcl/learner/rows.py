@@ -100,10 +100,17 @@ def check_weights(weights: Any, count: int, where: str) -> NDArray[np.float64] |
 def _numbers(values: Any, where: str) -> Inputs:
     """Values as float32 rows, or 8-bit images as they are; columns of whole numbers are numbers as well."""
     name = f"{where}: inputs"
-    if isinstance(values, np.ndarray) and values.dtype == np.float32:  # as a stream has them, row by row
+    if type(values) is np.ndarray and values.dtype == np.float32:  # as a stream has them, row by row
         return np.ascontiguousarray(values)
     check(not hasattr(values, "toarray"), name, "must not be sparse", type(values).__name__, error=DataError,
           hint="inputs.toarray()")  # fmt: skip
+    pairs = type(values).__module__.startswith("torch.utils.data")
+    hint = "rows alone are wanted here: torch.cat([inputs for inputs, labels in loader])" if pairs else None
+    kind = "None" if values is None else type(values).__name__
+    check(values is not None and not pairs, name, "must be an array, a tensor or nested lists of numbers, got " + kind,
+          error=DataError, hint=hint)  # fmt: skip
+    hidden = isinstance(values, np.ma.MaskedArray) and bool(np.ma.getmaskarray(values).any())
+    check(not hidden, name, "must have all its values, and some are masked", error=DataError)
     if hasattr(values, "to_numpy"):  # a table
         values = values.to_numpy()
     if not hasattr(values, "detach"):

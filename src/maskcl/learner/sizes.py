@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import torch
+from torch import Tensor, nn
 
 from maskcl.data.checks import Inputs
 from maskcl.devices import find_device, free_bytes
@@ -58,8 +60,15 @@ class _Weightless(Sketches):
         if spec.built not in self._known:
             try:
                 with torch.random.fork_rng(devices=[]), torch.device("meta"):
-                    network = spec.network.build(shape, classes).to("meta")
+                    network = _on_meta(spec.network.build(shape, classes))
                     self._known[spec.built] = Sketch(network, _activations(network, shape))
             except Exception:  # it reads values, of which there are none here; or it is none, which is worded elsewhere
                 return super().__call__(spec)
         return self._known[spec.built]
+
+
+def _on_meta(module: nn.Module) -> nn.Module:
+    """A copy without memory; the module, which a factory may have from elsewhere, stays as it is."""
+    memo: dict[int, Tensor] = {id(p): nn.Parameter(p.detach().to("meta"), p.requires_grad) for p in module.parameters()}
+    memo |= {id(buffer): buffer.detach().to("meta") for buffer in module.buffers()}
+    return copy.deepcopy(module, memo)

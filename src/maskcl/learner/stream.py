@@ -18,6 +18,7 @@ from maskcl.engine.plan import recent_classes
 from maskcl.engine.steps import StepPlan
 from maskcl.engine.synthesis import plan_old_labels, starts
 from maskcl.errors import DataError, check, message
+from maskcl.learner.single import tell_single_row
 from maskcl.learner.undo import Undo
 from maskcl.memory import MemoryState, plan_writes
 from maskcl.methods import Draw, Phase
@@ -93,8 +94,9 @@ class Stream:
             if not self.undo.is_sound():
                 must = "must leave weights that are finite, and so are their squares; this step did not, and was undone"
                 raise DataError(message("Learner.partial_fit", must, hint=hint))
-        except BaseException:  # Ctrl-C among them
+        except BaseException as error:  # Ctrl-C among them
             self.undo.restore()
+            tell_single_row(error, self.spec)
             raise
         position = int(state.position[0])
         state.last_seen[0][labels] = position + np.arange(count)  # of a class's rows the last one counts

@@ -175,7 +175,7 @@ def check_draws(module: nn.Module, inputs: Tensor) -> Any:
     """
     copies: dict[str, Any] = {name: tensor.detach().clone() for name, tensor in module.named_buffers()}
     before = torch.random.get_rng_state()
-    with torch.no_grad(), in_mode(module, training=True):
+    with torch.enable_grad(), in_mode(module, training=True):
         out = functional_call(module, copies, (inputs,))
     drew = not torch.equal(before, torch.random.get_rng_state())
     must = "must draw random numbers in layers of nn.Dropout (or 1d, 2d, 3d) alone, or a run is no function of its seed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
+from weakref import WeakValueDictionary
 
 from torch import nn
 
@@ -16,6 +17,10 @@ __all__ = ["Factory", "FactoryNetwork", "from_factory", "network_class"]
 
 Factory: TypeAlias = Callable[[tuple[int, ...], int], nn.Module]
 """`factory(input_shape, num_classes)` returns a new module from [B, *input_shape] to [B, num_classes]."""
+
+
+_BUILT: WeakValueDictionary[int, nn.Module] = WeakValueDictionary()
+"""What factories have built and somebody has still, by id."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,12 +94,18 @@ def network_class(factory: Factory, *, key: str, classifier: str | None = None) 
 
 def _called(factory: Factory, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
     try:
-        return factory(input_shape, num_classes)
+        built = factory(input_shape, num_classes)
     except MaskclError:
         raise
     except Exception as error:  # whatever a foreign factory raises
         must = f"must be built by factory({input_shape}, {num_classes}), which raised {raised(error)}"
         raise ConfigError(message("network", must)) from error
+    if isinstance(built, nn.Module):  # what else it may be is told where it is tried
+        must = "must be built anew in each call of its factory, which returned the module of an earlier call"
+        is_new = _BUILT.get(id(built)) is not built
+        check(is_new, "network", must, type(built).__name__, hint="return copy.deepcopy(module)")
+        _BUILT[id(built)] = built
+    return built
 
 
 def _check(factory: Any, classifier: Any) -> None:

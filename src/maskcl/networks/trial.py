@@ -69,6 +69,8 @@ def tried_in_training(module: nn.Module, input_shape: tuple[int, ...], num_class
         raise ConfigError(message("network", f"{must}, and raised {raised(error)}")) from error
     got = list(out.shape) if isinstance(out, Tensor) else type(out).__name__
     check(got == [2, num_classes], "network", must, got)
+    must = "must give logits that have a gradient: nothing in its forward may be detached, or under no_grad"
+    check(out.requires_grad, "network", must, type(module).__name__)
     return module
 
 
@@ -82,7 +84,8 @@ def traced_classifier(module: nn.Module, input_shape: tuple[int, ...], *, name: 
             output is the logits, wherever it is declared.
 
     Raises:
-        ConfigError: There is no such layer, or the named one is not called once, on rows, for a value a class.
+        ConfigError: It gives no logits; or there is no such layer, or the named one is not called once, on rows, for a
+            value a class.
 
     >>> class Gated(nn.Module):
     ...     def __init__(self):
@@ -94,6 +97,9 @@ def traced_classifier(module: nn.Module, input_shape: tuple[int, ...], *, name: 
     'out'
     """
     out, calls = _traced(module, trial_rows(module, input_shape, 2))
+    is_logits = isinstance(out, Tensor) and out.ndim == 2 and len(out) == 2 and out.is_floating_point()
+    got = f"{out.dtype} {list(out.shape)}" if isinstance(out, Tensor) else type(out).__name__
+    check(is_logits, "network", f"must map inputs {[2, *input_shape]} to logits, floating, [2, classes]", got)
     return _classifier_in(module, name, out, calls)
 
 
