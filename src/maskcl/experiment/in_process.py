@@ -22,6 +22,7 @@ from maskcl.experiment.planning import Plan, Planned
 from maskcl.experiment.sharing import Share
 from maskcl.files import remove_left_over
 from maskcl.results import document, read_result, write_result
+from maskcl.source import source_digest
 
 __all__ = ["PRIVATE", "InProcess", "Launcher", "checkpoints_of", "environment", "tidy"]
 
@@ -146,9 +147,11 @@ def _installed() -> dict[str, str]:
 
 
 def environment() -> dict[str, Any]:
-    """Versions and machine, as result files tell them."""
+    """Versions, source and machine, as result files tell them."""
+    source = source_digest()
     return {
         "maskcl": maskcl.__version__,
+        **({} if source is None else {"source": source}),
         "python": platform.python_version(),
         **_installed(),
         "platform": platform.platform(terse=True),
