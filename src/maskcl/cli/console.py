@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from maskcl.errors import MaskclError, message
+from maskcl.progress import Resumed
 
 __all__ = [
     "DataRoot",
@@ -152,7 +153,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def progress(name: str, total: float | None, unit: str, *, quiet: bool) -> Iterator[Callable[[float], None] | None]:
     """Show a bar on stderr, with rate and time left; yields what is to be told of each advance, or None.
 
-    Where stderr is no terminal, a line now and then says the same.
+    Where stderr is no terminal, a line now and then says the same. The rate is of what was made, not of what was found
+    (`maskcl.progress`).
     """
     if quiet or total == 0:
         yield None
@@ -189,7 +191,16 @@ def progress(name: str, total: float | None, unit: str, *, quiet: bool) -> Itera
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(name, total=total)
-        yield lambda amount: bar.advance(task, amount)
+
+        def advance(amount: float) -> None:
+            if isinstance(amount, Resumed) and amount:
+                done = bar.tasks[0].completed + amount
+                bar.reset(task)  # the rate is reckoned anew, from here
+                bar.update(task, completed=done)
+            else:
+                bar.advance(task, amount)
+
+        yield advance
         bar.update(task, completed=total)  # the parts may not add up to the last digit
 
 
@@ -198,11 +209,13 @@ class _Lines:
 
     def __init__(self, name: str, total: float | None, unit: str) -> None:
         self._name, self._total, self._unit = name, total, unit
-        self._done, self._began, self._last = 0.0, time.monotonic(), time.monotonic()
+        self._done, self._found, self._began, self._last = 0.0, 0.0, time.monotonic(), time.monotonic()
 
     def advance(self, amount: float) -> None:
         """So much more is done."""
         self._done += amount
+        if isinstance(amount, Resumed):
+            self._found += amount
         if time.monotonic() - self._last >= LINE_EVERY:
             self._last = time.monotonic()
             note(self._line())
@@ -215,9 +228,9 @@ class _Lines:
 
     def _line(self) -> str:
         passed = time.monotonic() - self._began
-        left = ""
-        if self._total is not None and 0 < self._done < self._total:
-            left = f", about {_span(passed * (self._total - self._done) / self._done)} left"
+        left, made = "", self._done - self._found
+        if self._total is not None and made > 0 and self._done < self._total:
+            left = f", about {_span(passed * (self._total - self._done) / made)} left"
         return f"{self._name}: {_of(self._done, self._total, self._unit)} in {_span(passed)}{left}"
 
 
