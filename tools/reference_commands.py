@@ -7,7 +7,7 @@ from typing import Any
 
 import typer.main
 
-from maskcl.cli import app
+from maskcl.cli.commands import app
 
 __all__ = ["commands_page"]
 

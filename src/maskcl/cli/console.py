@@ -24,8 +24,10 @@ __all__ = [
     "Out",
     "OutputError",
     "Quiet",
+    "SaidError",
     "Seeds",
     "note",
+    "once",
     "pictures_progress",
     "print_table",
     "progress",
@@ -71,6 +73,18 @@ def set_level(level: str, *, quiet: bool) -> bool:
         warnings.simplefilter("ignore", MaskclWarning)
     tell_details(wanted=level == "debug")
     return quiet or level in ("warning", "error")
+
+
+class SaidError(Exception):
+    """A command ends, and has said why.
+
+    Args:
+        status: Its exit status.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
 
 
 class OutputError(MaskclError):
@@ -131,6 +145,18 @@ def note(text: str) -> None:
     if sys.stderr is not None:
         with suppress(OSError):
             print(text, file=sys.stderr)
+
+
+def once() -> Callable[[str], None]:
+    """Return what notes each sentence once, whoever says it."""
+    said = set[str]()
+
+    def tell(text: str) -> None:
+        if text not in said:
+            said.add(text)
+            note(text)
+
+    return tell
 
 
 def typed_command(ctx: typer.Context) -> str:

@@ -109,14 +109,15 @@ def checkpoints_of(run: Planned, *, tell: Callable[[str], None] | None = None) -
     return Checkpoints(run.out / PRIVATE / "checkpoints", _versions(environment()), tell=tell)
 
 
-def tidy(planned: Plan, *, alone: bool) -> None:
+def tidy(planned: Plan, *, alone: bool, tell: Callable[[str], None] | None = None) -> None:
     """Remove checkpoints of a folder that nobody goes on from any more.
 
     Args:
         planned: What was to be done there.
         alone: Whether no other process works there: then what was left half written goes, too.
+        tell: Told of checkpoints that stay since nobody can read them.
     """
-    checkpoints = checkpoints_of(planned.runs[0])
+    checkpoints = checkpoints_of(planned.runs[0], tell=tell)
     if checkpoints is None or planned.out is None:
         return
     out = planned.out

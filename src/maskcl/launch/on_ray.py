@@ -78,7 +78,7 @@ class OnRay:
             ray.cancel(reference, force=True)
 
     def _fitting(self, nodes: Sequence[Mapping[str, Any]], *, gpu: bool) -> Recipe:
-        """The recipe, with no more cores than the largest machine has: Ray waits for ever for one that a task fits on."""
+        """The recipe, with no more cores than the largest machine has: a task that fits on none waits for ever."""
         living = [node.get("Resources") or {} for node in nodes if node.get("Alive")]
         fit = [resources for resources in living if not gpu or resources.get("GPU", 0) >= 1]
         if living and not fit:
