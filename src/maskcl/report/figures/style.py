@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import io
+import os
 import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
@@ -51,8 +53,7 @@ _MARKERS = {"none": "*", "leak": "^", "auto": "P", "value": "o", "mass": "D", "f
 @contextmanager
 def look() -> Iterator[None]:
     """Matplotlib's settings for our figures, and nobody else's."""
-    import matplotlib as mpl
-
+    mpl = _matplotlib()
     settings: Any = {
         "font.family": "DejaVu Sans",  # comes with matplotlib
         "font.size": 9.5,
@@ -86,6 +87,19 @@ def look() -> Iterator[None]:
         mpl.rcdefaults()  # whatever the user's own configuration says
         mpl.rcParams.update(settings)
         yield
+
+
+def _matplotlib() -> Any:
+    """Matplotlib, also where MPLBACKEND names a window system that it does not know: figures are drawn into files."""
+    try:
+        return importlib.import_module("matplotlib")
+    except ValueError:
+        named = os.environ.pop("MPLBACKEND", None)
+        try:
+            return importlib.import_module("matplotlib")
+        finally:
+            if named is not None:
+                os.environ["MPLBACKEND"] = named
 
 
 def canvas(num_rows: int, num_columns: int, *, size: tuple[float, float], **share: Any) -> tuple[Figure, Any]:

@@ -1,4 +1,4 @@
-"""What is told of a path that is no folder of results, and what to give instead."""
+"""What `maskcl report` makes of a path that is no folder of results, and of its surroundings."""
 
 from __future__ import annotations
 
