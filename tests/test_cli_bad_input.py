@@ -293,3 +293,12 @@ def test_names_that_are_none_or_too_long(
     assert words in said.err
     assert said.out == ""
     assert [path.name for path in tmp_path.iterdir()] == ["good.toml"]
+
+
+def test_a_file_without_an_end_is_read_to_a_limit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "large.toml"
+    with open(file, "wb") as opened:
+        opened.truncate(20_000_000)
+    assert main(["run", str(file)]) == 2
+    said = f"error: {file}: must be an experiment file, of 16,000,000 bytes or fewer.\n"
+    assert capsys.readouterr().err == said

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import maskcl
 from maskcl.cli import main
 from maskcl.errors import DataError
 from maskcl.results import load_results
@@ -24,6 +27,16 @@ def test_a_file_in_place_of_a_folder_is_told_from_what_is_not_there(
     assert main(["report", name]) == 2
     hint = f"hint: maskcl report {home} reports all that lies there"
     assert capsys.readouterr().err == f"error: {name}: must be a folder of results, and is a file.\n{hint}\n"
+
+
+def test_a_page_is_drawn_whatever_window_system_matplotlib_is_told_to_use(tmp_path: Path) -> None:
+    maskcl.run({"method": "finetune", "scenario": {"subset": 0.1}}, seeds=1, out=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "maskcl", "report", str(tmp_path), "--format", "html"],
+        env=os.environ | {"MPLBACKEND": "bogus"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list((tmp_path / "figures").glob("*.png"))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs files that are no files")
