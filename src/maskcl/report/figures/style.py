@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import os
+import sys
 import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -91,15 +91,16 @@ def look() -> Iterator[None]:
 
 def _matplotlib() -> Any:
     """Matplotlib, also where MPLBACKEND names a window system that it does not know: figures are drawn into files."""
+    first, named = "matplotlib" not in sys.modules, os.environ.pop("MPLBACKEND", None)
     try:
-        return importlib.import_module("matplotlib")
-    except ValueError:
-        named = os.environ.pop("MPLBACKEND", None)
-        try:
-            return importlib.import_module("matplotlib")
-        finally:
-            if named is not None:
-                os.environ["MPLBACKEND"] = named
+        import matplotlib as mpl
+    finally:
+        if named is not None:
+            os.environ["MPLBACKEND"] = named
+    if first and named:
+        with suppress(ValueError):
+            mpl.rcParams["backend"] = named  # as it does itself; a notebook's figures are to be shown there
+    return mpl
 
 
 def canvas(num_rows: int, num_columns: int, *, size: tuple[float, float], **share: Any) -> tuple[Figure, Any]:
