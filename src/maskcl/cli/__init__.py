@@ -1,7 +1,7 @@
 """The command line: no logic of its own.
 
 Data go to stdout, everything else to stderr. Exit status 0; 2 for bad input, said in one sentence; 3 where runs
-diverged or failed; 130 for Ctrl-C, 143 for SIGTERM; 1 of `repeat` for a run that is not identical.
+diverged or failed; 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP; 1 of `repeat` for a run that is not identical.
 Commands import what they need when they run, so that help needs no torch; this module imports nothing, for Ctrl-C may
 come at any moment.
 """
