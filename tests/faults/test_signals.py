@@ -10,7 +10,7 @@ import pytest
 from faults.commands import ONE, Command, listed, prepared
 
 from maskcl.engine import Checkpoints
-from maskcl.experiment.stopping import stop_signals
+from maskcl.experiment.stopping import STOPPED_BY, stop_signals
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 
@@ -47,6 +47,7 @@ def test_a_closed_terminal_is_nothing_to_who_ignores_it() -> None:
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+        STOPPED_BY.clear()
 
 
 def test_the_second_signal_ends_it_at_once(tmp_path: Path) -> None:
