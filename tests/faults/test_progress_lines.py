@@ -57,7 +57,7 @@ def test_what_was_found_says_nothing_of_how_fast_it_goes(clock: Clock, capsys: p
         advance(Resumed(2.0))
         clock.now += LINE_EVERY
         advance(0.0)
-        assert lines(capsys) == ["mine: 2.0/4 runs in 30 s"]
+        assert lines(capsys) == ["mine: 2/4 runs in 30 s"]
         clock.now += LINE_EVERY
         advance(0.5)
         assert lines(capsys) == ["mine: 2.5/4 runs in 60 s, about 3 min left"]
