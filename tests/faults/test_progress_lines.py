@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from maskcl.cli.console import LINE_EVERY, progress
+from maskcl.cli.console import progress
+from maskcl.cli.lines import LINE_EVERY
 from maskcl.progress import Resumed
 
 
