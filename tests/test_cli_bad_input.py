@@ -262,10 +262,23 @@ LONG = "a" * 300
     [
         (("run", "good.toml", "--out", ""), "error: --out: must not be empty."),
         (("run", "good.toml", "--out="), "error: --out: must not be empty."),
-        (("run", ""), "error: argument: must not be empty."),
-        (("report", ""), "error: argument: must not be empty."),
+        (("run", ""), "error: FILE: must not be empty."),
+        (("run", "good.toml", "-q", ""), "error: Got unexpected extra argument"),
+        (("run", "-q", ""), "error: FILE: must not be empty."),
+        (("run", "good.toml", "--set="), "error: --set: must not be empty."),
+        (("run", "good.toml", "--set=optimizer.lr="), "error: --set: must be KEY=VALUE"),
+        (("report", ""), "error: DIR: must not be empty."),
+        (("repeat", ""), "error: RESULT: must not be empty."),
+        (("fit", "", "--into", "new.model"), "error: FOLDER: must not be empty."),
+        (("evaluate", "new.model", ""), "error: FOLDER: must not be empty."),
+        (("export", "", "new.onnx"), "error: MODEL: must not be empty."),
+        (("data", "verify", ""), "error: NAME_OR_FOLDER: must not be empty."),
         (("run", "good.toml", "--out", LONG), "out: must be a folder that can be written (File name too long)"),
         (("run", "good.toml", "--data-root", LONG), "data root: must be a folder"),
+        (
+            ("report", "good.toml"),
+            "error: good.toml: must be a folder of results, and is a file.\nhint: maskcl run FILE",
+        ),
         (("report", LONG), "must be a folder of results, and is not there"),
     ],
 )
@@ -280,3 +293,12 @@ def test_names_that_are_none_or_too_long(
     assert words in said.err
     assert said.out == ""
     assert [path.name for path in tmp_path.iterdir()] == ["good.toml"]
+
+
+def test_a_file_without_an_end_is_read_to_a_limit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "large.toml"
+    with open(file, "wb") as opened:
+        opened.truncate(20_000_000)
+    assert main(["run", str(file)]) == 2
+    said = f"error: {file}: must be an experiment file, of 16,000,000 bytes or fewer.\n"
+    assert capsys.readouterr().err == said

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer.main
 
-from maskcl.cli import app
+from maskcl.cli.commands import app
 
 __all__ = ["commands_page"]
 
@@ -19,8 +19,9 @@ def commands_page(mark: str) -> str:
         "",
         mark,
         "Data go to stdout, everything else to stderr. Exit status 0; 2 for bad input, said in one sentence; 3 where "
-        "runs diverged or failed; 1 of `repeat` for a run that is not identical; 143 for SIGTERM, 130 for "
-        "Ctrl-C. `python -m maskcl` is the same command. `--help` or `-h` after any of these prints what stands here.",
+        "runs diverged or failed; 1 of `repeat` for a run that is not identical; 143 for SIGTERM, 129 for SIGHUP, 130 "
+        "for Ctrl-C. `python -m maskcl` is the same command. `--help` or `-h` after any of these prints what stands "
+        "here.",
         "",
         *_commands(typer.main.get_command(app), "maskcl"),
     ]

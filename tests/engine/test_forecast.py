@@ -99,6 +99,17 @@ def test_processes_share_the_groups_and_have_data_of_their_own(monkeypatch: pyte
     assert forecast(specs[:1], threads=1, processes=9).num_bytes == tables + member_bytes(specs[0])
 
 
+def test_processes_of_several_cores_train_groups_side_by_side_as_they_do_when_they_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module._Trial, "seconds", lambda self: 10.0 * len(self.specs))
+    specs = [spec("er", seed=seed) for seed in range(24)]
+    found = forecast(specs, threads=4, processes=2)
+    piece = grouped(specs[:12], executor="auto", group_size=None, threads=4)[0]  # a process makes half of them
+    assert [len(one.group.indices) for one in found.groups] == 2 * [len(group.indices) for group in piece] == [3] * 8
+    assert found.seconds == 30  # all eight at a time
+
+
 @pytest.mark.parametrize("key", ["er", "joint", "gdumb", "bic", "finetune"])
 @pytest.mark.parametrize("epochs", [1, 3])
 def test_all_steps_of_all_phases_are_counted(

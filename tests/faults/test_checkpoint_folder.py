@@ -208,6 +208,22 @@ def test_what_nobody_goes_on_from_is_tidied_away(folder: Folder) -> None:
     assert not folder.path.exists()
 
 
+def test_what_cannot_be_read_and_belongs_to_nobody_is_named_once_and_stays(folder: Folder) -> None:
+    folder.write(1)
+    (folder.path / numbered(1)[0]).rename(folder.path / f"{'f' * 16}-000001.safetensors")  # of some other population
+    broken = folder.path / f"{'0' * 16}-000007.safetensors"
+    broken.write_bytes(b"cut off")
+    for _ in range(2):
+        folder.checkpoints.tidy(lambda key: True, alone=True)
+    (told,) = folder.told
+    assert told.startswith(f"{broken}: must be ")
+    assert told.endswith(" It is left alone.")
+    assert folder.files() == [broken.name]
+    broken.unlink()
+    folder.checkpoints.tidy(lambda key: True, alone=True)
+    assert not folder.path.exists()
+
+
 def test_a_folder_that_is_closed_is_named_once_and_stops_nothing(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

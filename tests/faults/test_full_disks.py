@@ -30,6 +30,22 @@ def test_results_that_cannot_be_written_are_one_sentence(tmp_path: Path) -> None
     assert left_over(folder) == []
 
 
+def test_a_report_that_cannot_be_written_is_one_sentence_and_the_results_are_there(tmp_path: Path) -> None:
+    folder = prepared(tmp_path, ONE)
+    command = Command(folder, "-q", "--set", "training.checkpoint_every=0", largest=20_000)
+    assert command.status() == 2
+    said, hint = sentences(command)
+    assert said.startswith("error: out/figures/")
+    assert said.endswith(": must be a file that can be written (File too large).")
+    assert hint == "hint: all results are there; maskcl report out --format html draws the report"
+    assert "In percent, class-incremental." in command.out  # the table is told all the same
+    assert "report:" not in command.out
+    assert len(results(folder)) == 2
+    assert left_over(folder) == []
+    assert Command(folder, "-q").status() == 0
+    assert (folder / "out" / "report.html").exists()
+
+
 def test_checkpoints_that_cannot_be_written_are_told_and_runs_go_on(tmp_path: Path) -> None:
     wide, thin = prepared(tmp_path / "wide", ONE.replace("[16]", "[3000]")), tmp_path / "thin"
     command = Command(wide, "-q", "--set", "training.save_weights=false", largest=800_000)

@@ -19,6 +19,7 @@ from maskcl.engine.group import PACKED
 from maskcl.engine.state import Book
 from maskcl.methods import find
 from maskcl.networks import Mlp
+from maskcl.progress import Resumed
 from maskcl.testing import Trial
 from maskcl.testing.cutting import assert_same_outcome, stops_after
 
@@ -54,6 +55,7 @@ class Place:
             return []
         finally:
             self.done = told[0] if told else 0.0
+            assert [isinstance(amount, Resumed) for amount in told[:2]] in ([], [True], [True, False])
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from faults.commands import ONE, Command, listed, prepared
 
 from maskcl.engine import Checkpoints
+from maskcl.experiment.stopping import STOPPED_BY, stop_signals
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 
@@ -17,7 +18,7 @@ STOPPED = "stopped: what was finished is kept in out, and the same command goes 
 LONG = ONE.replace("epochs = 2", "epochs = 2000").replace("checkpoint_every = 25", "checkpoint_every = 10000000")
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_the_first_signal_ends_it_with_its_state_saved(number: int, status: int, tmp_path: Path) -> None:
     folder = prepared(tmp_path, LONG)
     command = Command(folder, "-q")
@@ -33,6 +34,20 @@ def test_the_first_signal_ends_it_with_its_state_saved(number: int, status: int,
     told: list[str] = []
     assert Checkpoints(private / "checkpoints", {}, tell=told.append).newest({"x"}) == []
     assert told == []  # it is whole, and of other runs
+
+
+def test_a_closed_terminal_is_nothing_to_who_ignores_it() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with stop_signals() as stopping:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stopping()
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stopping()
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+        STOPPED_BY.clear()
 
 
 def test_the_second_signal_ends_it_at_once(tmp_path: Path) -> None:

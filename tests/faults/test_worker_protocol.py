@@ -14,8 +14,11 @@ from typing import Any
 import pytest
 from faults.commands import EXPERIMENT, prepared
 
+from maskcl.experiment.sharing import Share
 from maskcl.launch import Recipe
+from maskcl.launch.child import Child
 from maskcl.launch.worker import COMMAND
+from maskcl.progress import Resumed
 
 
 class Worker:
@@ -74,6 +77,33 @@ def test_a_worker_makes_piece_by_piece_and_says_what_became_of_it(tmp_path: Path
         (refused,) = (news["refused"] for news in worker.until("refused", "done") if "refused" in news)
         assert "must be a file that can be written" in refused
         assert worker.process.wait() == 2
+
+
+def test_a_worker_that_goes_on_says_what_it_has_found(tmp_path: Path) -> None:
+    folder = prepared(tmp_path, EXPERIMENT.replace("epochs = 2", "epochs = 200"))
+    recipe = Recipe(str(folder / "e.toml"), str(folder / "out"), 1, {}, None, "auto", 1, "typed")
+    piece = {"keys": [recipe.planned().runs[0].key]}
+    with working(asdict(recipe)) as worker:
+        worker.say(piece)
+        assert worker.until("resumed")[-1] == {"resumed": 0.0}
+        while not list((folder / "out" / ".maskcl" / "checkpoints").glob("*.safetensors")):
+            worker.until("progress")
+    with working(asdict(recipe)) as worker:
+        worker.say(piece)
+        found = worker.until("resumed", "done")[-1]["resumed"]
+        assert 0 < found < 1
+
+
+def test_a_worker_that_dies_takes_back_what_it_had_found_and_what_it_made(tmp_path: Path) -> None:
+    folder = prepared(tmp_path, EXPERIMENT)
+    recipe = Recipe(str(folder / "e.toml"), str(folder / "out"), 1, {}, None, "auto", 1, "typed")
+    told, planned = list[float](), recipe.planned()
+    child = Child.__new__(Child)
+    news = iter([{"resumed": 0.7}, {"progress": 0.2}, None])
+    child.say, child.heard = lambda what: None, lambda: next(news)  # type: ignore[method-assign]
+    assert not child.make(planned.runs[:1], Share(planned, None, on_progress=told.append), print)
+    assert told == pytest.approx([0.7, 0.2, -0.7, -0.2])
+    assert [isinstance(amount, Resumed) for amount in told] == [True, False, True, False]
 
 
 def test_a_recipe_that_cannot_be_planned_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import typer.main
 
-from maskcl.cli import app
+from maskcl.cli.commands import app
 
 SNAPSHOT = Path(__file__).with_name("cli_surface.txt")
 

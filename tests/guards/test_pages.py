@@ -11,7 +11,7 @@ import pytest
 import typer.main
 from pages import PAGES, ROOT, anchors, blocks, commands, links, name, run_block
 
-from maskcl.cli import app
+from maskcl.cli.commands import app
 from maskcl.data import DATASETS
 from maskcl.experiment.grid import expand
 from maskcl.experiment.parsing import parse

@@ -90,3 +90,20 @@ def test_a_worker_that_is_killed_costs_no_run(tmp_path: Path) -> None:
     other = run(tmp_path, "--out", "here", "-q")
     assert other.communicate()[1] == ""
     assert results(tmp_path / "there") == results(tmp_path / "here")
+
+
+def test_a_task_asks_for_no_more_cores_than_a_machine_of_the_cluster_has(tmp_path: Path) -> None:
+    (tmp_path / "on_ray.toml").write_text(EXPERIMENT.format(epochs=1))
+    program = (
+        "import ray; ray.init(num_cpus=1, log_to_driver=False, include_dashboard=False)\n"
+        "from maskcl.cli import main\n"
+        "raise SystemExit(main(['run', 'on_ray.toml', '--out', 'there', '--launcher', 'ray']))"
+    )
+    own = {name: value for name, value in os.environ.items() if name not in ("RAY_ADDRESS", "OMP_NUM_THREADS")}
+    process = subprocess.run(
+        [sys.executable, "-c", f"import os; os.sched_getaffinity = lambda pid: set(range(8))\n{program}"],
+        cwd=tmp_path, env=own, capture_output=True, text=True,
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr
+    assert "each task gets 1 core, and not 8: no machine of the cluster has more" in process.stderr
+    assert len(results(tmp_path / "there")) == 4

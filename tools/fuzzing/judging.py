@@ -158,8 +158,8 @@ def limited() -> Iterator[None]:
 
     Pages have damaged results of their own (tests/test_results_fuzz.py); of a case, the text of every format is made.
     """
-    from maskcl import cli, devices
-    from maskcl.cli import experiments
+    from maskcl import devices
+    from maskcl.cli import commands, experiments
     from maskcl.engine import groups
     from maskcl.experiment import runner
     from maskcl.replay import checks
@@ -190,7 +190,7 @@ def limited() -> Iterator[None]:
 
     places = ((devices, "available_bytes", free), (groups, "free_cores", one_core), (checks, "available_bytes", free),
               (runner, "stop_signals", stop_soon), (experiments, "write_report", write_report),
-              (cli, "app", _commands()))  # fmt: skip
+              (commands, "app", _commands()))  # fmt: skip
     before = [getattr(module, name) for module, name, _ in places]
     for module, name, new in places:
         setattr(module, name, new)
@@ -206,7 +206,7 @@ def _commands() -> Any:
     """The command line, built once: that takes as long as a small run."""
     from typer.main import get_command
 
-    from maskcl.cli import app
+    from maskcl.cli.commands import app
 
     return get_command(app)
 

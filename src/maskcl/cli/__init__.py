@@ -1,63 +1,16 @@
 """The command line: no logic of its own.
 
 Data go to stdout, everything else to stderr. Exit status 0; 2 for bad input, said in one sentence; 3 where runs
-diverged or failed; 130 for Ctrl-C, 143 for SIGTERM; 1 of `repeat` for a run that is not identical.
-Commands import what they need when they run, so that help needs no torch.
+diverged or failed; 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP; 1 of `repeat` for a run that is not identical.
+Commands import what they need when they run, so that help needs no torch; this module imports nothing, for Ctrl-C may
+come at any moment.
 """
 
 from __future__ import annotations
 
 import sys
-import warnings
-from contextlib import redirect_stdout
-from itertools import pairwise
-from typing import Annotated, Any
 
-import typer
-
-import maskcl
-from maskcl.cli import datasets, experiments, pictures, reference, repeat, tune
-from maskcl.cli.console import Out, OutputError, note
-from maskcl.errors import MaskclError, MaskclWarning, check, message
-
-__all__ = ["app", "entry", "main"]
-
-# typer brings its own click, or takes an installed one: this is the right one's base of all complaints on arguments.
-_UsageError: Any = typer.BadParameter.__mro__[1]
-
-app = typer.Typer(
-    name="maskcl",
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command()(experiments.demo)
-app.command()(experiments.run)
-app.command()(tune.tune)
-app.command()(experiments.report)
-app.command()(repeat.repeat)
-app.command()(pictures.fit)
-app.command()(pictures.predict)
-app.command()(pictures.evaluate)
-app.command()(pictures.export)
-app.command()(reference.methods)
-app.command()(reference.schema)
-app.command()(reference.bench)
-app.add_typer(datasets.data, name="data")
-
-
-@app.callback(invoke_without_command=True)
-def _top(
-    ctx: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
-) -> None:
-    """Learn new classes without forgetting the old ones: masked softmax and replay."""
-    if version:
-        print(f"maskcl {maskcl.__version__}")
-        raise typer.Exit
-    if ctx.invoked_subcommand is None:
-        print(ctx.get_help())
+__all__ = ["entry", "main"]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -66,70 +19,13 @@ def main(argv: list[str] | None = None) -> int:
     >>> main(["methods", "era"])
     2
     """
-    argv = sys.argv[1:] if argv is None else argv
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal that has no plus-minus sign gets a question mark
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", MaskclWarning)
-        warnings.showwarning = _Warnings()  # type: ignore[assignment]
-        out = Out(sys.stdout)
-        try:
-            _check_words(argv)
-            with redirect_stdout(out):
-                status = app(argv, standalone_mode=False, obj=argv)
-                out.flush()  # a full disk is told here, and not by Python at its end
-        except typer.Exit as stop:
-            status = stop.exit_code
-        except MaskclError as error:
-            if isinstance(error, OutputError):
-                out.drop()
-            return _refuse(str(error))
-        except _UsageError as error:
-            return _refuse(_worded(error))
-        except (KeyboardInterrupt, typer.Abort):
-            note("stopped")
-            return 130
-        except MemoryError as error:
-            return _refuse(message("memory", f"must suffice for what was asked for ({error or 'it did not'})"))
-        except BrokenPipeError:  # `maskcl ... | head`
-            out.drop()
-            return 0
-    return status if isinstance(status, int) else 0
+    try:
+        from maskcl.cli.commands import run
 
-
-def _check_words(argv: list[str]) -> None:
-    """Refuse what is empty, as a variable of the shell is that was not set: "" would be the folder one is in."""
-    for before, word in pairwise(["argument", *argv]):
-        name = before if word == "" else word.removesuffix("=")
-        empty = word == "" or (word.startswith("--") and word.endswith("="))
-        check(not empty, name if name.startswith("--") else "argument", "must not be empty")
-
-
-def _refuse(text: str) -> int:
-    note(f"error: {text}")
-    return 2
-
-
-def _worded(error: Any) -> str:
-    """A complaint on arguments, with the command whose help says more."""
-    text = error.format_message().strip().replace("\n", " ")
-    text = text if text.endswith((".", "?", "!")) else f"{text}."
-    ctx = getattr(error, "ctx", None)
-    return text if ctx is None else f"{text}\nhint: {ctx.command_path} --help"
-
-
-class _Warnings:
-    """Shows each warning once, as one line."""
-
-    def __init__(self) -> None:
-        self._shown: set[str] = set()
-
-    def __call__(self, text: Warning | str, *_: Any, **__: Any) -> None:
-        line = " ".join(str(text).split())
-        if line not in self._shown:
-            self._shown.add(line)
-            note(f"warning: {line}")
+        return run(sys.argv[1:] if argv is None else argv)
+    except KeyboardInterrupt:  # while that was imported, or as it ended
+        print("stopped", file=sys.stderr)
+        return 130
 
 
 def entry() -> None:

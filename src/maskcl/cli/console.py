@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -14,7 +13,9 @@ from typing import Annotated, Any
 
 import typer
 
+from maskcl.cli.lines import Lines, of_total
 from maskcl.errors import MaskclError, message
+from maskcl.progress import Resumed
 
 __all__ = [
     "DataRoot",
@@ -23,8 +24,10 @@ __all__ = [
     "Out",
     "OutputError",
     "Quiet",
+    "SaidError",
     "Seeds",
     "note",
+    "once",
     "pictures_progress",
     "print_table",
     "progress",
@@ -33,8 +36,6 @@ __all__ = [
 ]
 
 LEVELS = ("debug", "info", "warning", "error")
-LINE_EVERY = 30.0
-"""Seconds between two lines of progress where no bar can be drawn."""
 
 Seeds = Annotated[int | None, typer.Option("--seeds", metavar="N", help="Runs of each setting, instead of the file's.")]
 DataRoot = Annotated[
@@ -70,6 +71,18 @@ def set_level(level: str, *, quiet: bool) -> bool:
         warnings.simplefilter("ignore", MaskclWarning)
     tell_details(wanted=level == "debug")
     return quiet or level in ("warning", "error")
+
+
+class SaidError(Exception):
+    """A command ends, and has said why.
+
+    Args:
+        status: Its exit status.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
 
 
 class OutputError(MaskclError):
@@ -132,6 +145,18 @@ def note(text: str) -> None:
             print(text, file=sys.stderr)
 
 
+def once() -> Callable[[str], None]:
+    """Return what notes each sentence once, whoever says it."""
+    said = set[str]()
+
+    def tell(text: str) -> None:
+        if text not in said:
+            said.add(text)
+            note(text)
+
+    return tell
+
+
 def typed_command(ctx: typer.Context) -> str:
     """The command as it was typed, for results and pages."""
     return shlex.join(["maskcl", *ctx.obj])
@@ -152,13 +177,14 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def progress(name: str, total: float | None, unit: str, *, quiet: bool) -> Iterator[Callable[[float], None] | None]:
     """Show a bar on stderr, with rate and time left; yields what is to be told of each advance, or None.
 
-    Where stderr is no terminal, a line now and then says the same.
+    Where stderr is no terminal, a line now and then says the same. The rate is of what was made, not of what was found
+    (`maskcl.progress`).
     """
     if quiet or total == 0:
         yield None
         return
     if sys.stderr is None or not sys.stderr.isatty():  # None: it was closed before this process began
-        lines = _Lines(name, total, unit)
+        lines = Lines(name, total, unit, note)
         yield lines.advance
         lines.end()
         return
@@ -177,7 +203,7 @@ def progress(name: str, total: float | None, unit: str, *, quiet: bool) -> Itera
         """Units that are done, and of how many."""
 
         def render(self, task: Any) -> Text:
-            return Text(_of(task.completed, task.total, unit))
+            return Text(of_total(task.completed, task.total, unit))
 
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -189,58 +215,17 @@ def progress(name: str, total: float | None, unit: str, *, quiet: bool) -> Itera
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(name, total=total)
-        yield lambda amount: bar.advance(task, amount)
+
+        def advance(amount: float) -> None:
+            if isinstance(amount, Resumed) and amount:
+                done = bar.tasks[0].completed + amount
+                bar.reset(task)  # the rate is reckoned anew, from here
+                bar.update(task, completed=done)
+            else:
+                bar.advance(task, amount)
+
+        yield advance
         bar.update(task, completed=total)  # the parts may not add up to the last digit
-
-
-class _Lines:
-    """Progress as lines, for a log."""
-
-    def __init__(self, name: str, total: float | None, unit: str) -> None:
-        self._name, self._total, self._unit = name, total, unit
-        self._done, self._began, self._last = 0.0, time.monotonic(), time.monotonic()
-
-    def advance(self, amount: float) -> None:
-        """So much more is done."""
-        self._done += amount
-        if time.monotonic() - self._last >= LINE_EVERY:
-            self._last = time.monotonic()
-            note(self._line())
-
-    def end(self) -> None:
-        """Everything is done."""
-        if self._last != self._began or time.monotonic() - self._began >= LINE_EVERY:
-            self._done = self._total or self._done
-            note(self._line())
-
-    def _line(self) -> str:
-        passed = time.monotonic() - self._began
-        left = ""
-        if self._total is not None and 0 < self._done < self._total:
-            left = f", about {_span(passed * (self._total - self._done) / self._done)} left"
-        return f"{self._name}: {_of(self._done, self._total, self._unit)} in {_span(passed)}{left}"
-
-
-def _of(done: float, total: float | None, unit: str) -> str:
-    """How much is done: of a run a part may be.
-
-    >>> _of(1.25, 4, "runs"), _of(4, 4, "runs"), _of(7, None, "rows")
-    ('1.2/4 runs', '4/4 runs', '7 rows')
-    """
-    of = "" if total is None else f"/{total:.0f}"
-    return f"{f'{done:.1f}'.removesuffix('.0')}{of} {unit}"
-
-
-def _span(seconds: float) -> str:
-    """A length of time as people say it.
-
-    >>> _span(42), _span(130), _span(7300)
-    ('42 s', '2 min', '2 h 2 min')
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 @contextmanager

@@ -80,7 +80,7 @@ def _print_groups(found: Forecast, labels: Sequence[str]) -> None:
 
 def _in_all(found: Forecast) -> str:
     """One line of estimates."""
-    side = max(min(crew[0].group.workers, len(crew)) for crew in found.crews)
+    side = max(min(max(one.group.workers for one in crew), len(crew)) for crew in found.crews)
     how = f"up to {side} groups at a time" if side > 1 else "one group at a time"
     if found.seconds is None:
         time = "time not estimated (a compiled network, or a method that needs a whole task)"

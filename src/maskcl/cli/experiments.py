@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,8 +14,10 @@ from maskcl.cli.console import (
     Executor,
     LogLevel,
     Quiet,
+    SaidError,
     Seeds,
     note,
+    once,
     pictures_progress,
     progress,
     set_level,
@@ -142,8 +144,9 @@ def run(
         recipe = Recipe(
             str(file), str(out), seeds, changes, root, executor, workers, command, planned.file, details_told()
         )
-        found = find_launcher(launcher, jobs, devices, recipe)
-        _execute(planned, out, executor=executor, quiet=quiet, command=command, launcher=found)
+        tell = once()
+        found = find_launcher(launcher, jobs, devices, recipe, tell=tell)
+        _execute(planned, out, executor=executor, quiet=quiet, command=command, launcher=found, tell=tell)
 
 
 def report(
@@ -185,9 +188,17 @@ def _check_executor(executor: str) -> None:
 
 
 def _execute(
-    planned: Plan, out: Path, *, executor: str, quiet: bool, command: str, launcher: Launcher | None = None
+    planned: Plan,
+    out: Path,
+    *,
+    executor: str,
+    quiet: bool,
+    command: str,
+    launcher: Launcher | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> None:
     from maskcl import report as reports
+    from maskcl.errors import ConfigError
     from maskcl.experiment import carry_out
     from maskcl.experiment.stopping import stopped_status
     from maskcl.results import Results
@@ -200,21 +211,29 @@ def _execute(
     try:
         with progress(planned.name, len(planned.pending), "runs", quiet=quiet) as advance:
             documents = carry_out(
-                planned, executor=executor, on_progress=advance, command=command, tell=note, failures=failures,
+                planned, executor=executor, on_progress=advance, command=command, tell=tell or once(),
+                failures=failures,
                 launcher=launcher,
             )  # fmt: skip
     except KeyboardInterrupt:
         note(f"stopped: what was finished is kept in {out}, and the same command goes on from there")
-        raise typer.Exit(stopped_status()) from None
+        raise SaidError(stopped_status()) from None
     if not documents:  # all runs failed, or there was none
         raise typer.Exit(_tell_failures(failures, documents))
     results = Results(documents)
     if planned.pending and not quiet:
         note(_executors(planned, results))
-    where = write_report(out, results, command=command)
+    unwritten = None
+    try:
+        where = write_report(out, results, command=command)
+    except ConfigError as error:  # a full disk, say; what is known is told all the same
+        unwritten = error
     print(reports.render(results))
-    print(where)
+    if unwritten is None:
+        print(where)
     status = _tell_failures(failures, documents)
+    if unwritten is not None:
+        raise unwritten
     if status:
         raise typer.Exit(status)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from maskcl.cli.console import note
-
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from maskcl.experiment.in_process import Launcher
     from maskcl.launch import Recipe
 
@@ -51,15 +51,17 @@ def check_launcher(name: str) -> None:
     check_choice(name, "--launcher", LAUNCHERS)
 
 
-def find_launcher(name: str, jobs: int, devices: int, recipe: Recipe) -> Launcher | None:
-    """Return what has runs trained; None: this process does it."""
+def find_launcher(
+    name: str, jobs: int, devices: int, recipe: Recipe, *, tell: Callable[[str], None]
+) -> Launcher | None:
+    """Return what has runs trained, told whom to tell; None: this process does it."""
     from maskcl.launch import OnDevices, OnRay, Processes
 
     if devices > 1:
-        return OnDevices(devices, recipe, tell=note)
+        return OnDevices(devices, recipe, tell=tell)
     if name == "ray":
-        return OnRay(recipe, tell=note)
-    return Processes(jobs, recipe, tell=note) if jobs > 1 else None
+        return OnRay(recipe, tell=tell)
+    return Processes(jobs, recipe, tell=tell) if jobs > 1 else None
 
 
 def parse_shard(text: str | None) -> tuple[int, int] | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maskcl.cli.console import Quiet, note, pictures_progress, progress
+from maskcl.cli.console import Quiet, SaidError, note, pictures_progress, progress
 from maskcl.cli.tables import print_guesses, print_judged, print_lines, some_of
 from maskcl.errors import ConfigError, DataError, check, check_choice, counted
 from maskcl.files import as_path
@@ -135,7 +135,7 @@ def fit(
         learner.save(into)
     except KeyboardInterrupt:
         note("stopped: there is no model yet" if new else f"stopped: {into} is as it was")
-        raise typer.Exit(130) from None
+        raise SaidError(130) from None
     taught = list(dict.fromkeys(labels))
     groups = {"new": [c for c in taught if c not in before], "again": [c for c in taught if c in before],
               "known": [c for c in before if c not in taught]}  # fmt: skip

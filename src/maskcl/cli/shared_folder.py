@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maskcl.cli.console import note
-from maskcl.errors import MaskclError, counted
+from maskcl.errors import ConfigError, MaskclError, counted
 
 if TYPE_CHECKING:
     from maskcl.results import Results
@@ -21,6 +22,9 @@ def write_report(out: Path, results: Results, *, command: str) -> str:
         out: The folder.
         results: What this command has run or found there.
         command: The command.
+
+    Raises:
+        ConfigError: It cannot be written; the results are there, and it says how to have the report later.
     """
     from maskcl import report as reports
 
@@ -28,7 +32,11 @@ def write_report(out: Path, results: Results, *, command: str) -> str:
     while there != before:  # another process may have written a result meanwhile, and its page before this one
         before = there
         everything = _everything(out, results)
-        page = reports.write(out, everything, command=command)
+        try:
+            page = reports.write(out, everything, command=command)
+        except ConfigError as error:  # a full disk, say
+            hint = f"all results are there; maskcl report {shlex.quote(str(out))} --format html draws the report"
+            raise ConfigError(f"{str(error).splitlines()[0]}\nhint: {hint}") from error
         there = _names(out)
     return f"report: {page}{_from_before(results, everything)}"
 

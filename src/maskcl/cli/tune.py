@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskcl.cli.console import DataRoot, Executor, Quiet, note, pictures_progress, print_table, progress
+from maskcl.cli.console import DataRoot, Executor, Quiet, SaidError, note, pictures_progress, print_table, progress
 
 if TYPE_CHECKING:
     from maskcl.launch.tune import Prepared, Study
@@ -67,7 +67,7 @@ def tune(
             study = search(prepared, executor=executor, on_progress=advance, tell=note)
     except KeyboardInterrupt:
         note(f"stopped: what was finished is kept in {folder}, and the same command goes on from there")
-        raise typer.Exit(stopped_status()) from None
+        raise SaidError(stopped_status()) from None
     _print_study(study)
 
 

@@ -87,7 +87,7 @@ class Checkpoints:
                     continue
                 except (DataError, OSError) as error:
                     self._bad.add(path)
-                    self.tell(f"{error} It is left alone.")
+                    self._leave(error)
                     continue
                 break
         return found
@@ -103,13 +103,13 @@ class Checkpoints:
         self._remove_folder()
 
     def tidy(self, done: Callable[[str], bool], *, alone: bool) -> None:
-        """Remove what nobody goes on from any more.
+        """Remove what nobody goes on from any more, and tell of what cannot be read: nobody knows whose it is.
 
         Args:
             done: Whether the result of a run, given by its key, is there.
             alone: Whether no other process writes here: then what a process left that was killed as it wrote goes, too.
         """
-        for (name, number), head in self._heads():
+        for (name, number), head in self._heads(tell=True):
             if all(map(done, head.keys)):
                 _remove(self._path(name, number))
         if alone:
@@ -123,10 +123,21 @@ class Checkpoints:
         except (DataError, OSError):
             return False
 
-    def _heads(self) -> Iterator[tuple[tuple[str, int], Head]]:
+    def _heads(self, *, tell: bool = False) -> Iterator[tuple[tuple[str, int], Head]]:
         for match in self._matches():
-            with suppress(DataError, OSError):
-                yield (match[1], int(match[2])), read_head(self.folder / match[0])
+            try:
+                head = read_head(self.folder / match[0])
+            except FileNotFoundError:  # another process has gone on
+                continue
+            except (DataError, OSError) as error:
+                if tell:
+                    self._leave(error)
+                continue
+            yield (match[1], int(match[2])), head
+
+    def _leave(self, error: Exception) -> None:
+        """Tell why a file is left alone."""
+        self.tell(f"{error} It is left alone.")
 
     def _remove_folder(self) -> None:
         with suppress(OSError):  # there are others, or none was ever written

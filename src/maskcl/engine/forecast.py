@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from maskcl.engine.groups import Group, even_parts, grouped
+from maskcl.engine.groups import Group, even_parts, grouped, pieces
 from maskcl.engine.population import Population
 from maskcl.engine.resources import member_bytes, table_bytes
 from maskcl.engine.sketches import Sketches
@@ -92,7 +92,8 @@ def forecast(
     began, sketches = time.perf_counter(), Sketches()
     crews = grouped(specs, executor=executor, group_size=group_size, threads=threads) if specs else []
     if processes > 1:
-        crews = [_in_processes([group for crew in crews for group in crew], processes)]
+        groups = [group for crew in crews for group in crew]
+        crews = [_in_processes(groups, specs, processes, threads or 1, sketches)]
     structures = {id(group.choice) for crew in crews for group in crew}
     moment = min(MOMENT, ALL_MOMENTS / max(1, len(structures)))
     each: dict[int, float | None] = {}  # seconds of a member, by structure
@@ -114,29 +115,33 @@ def forecast(
     return Forecast(tuple(found), most, time.perf_counter() - began)
 
 
-def _in_processes(groups: Sequence[Group], processes: int) -> list[Group]:
-    """The same runs in a group for each process at least, as many as there are."""
+def _in_processes(
+    groups: Sequence[Group], specs: Sequence[RunSpec], processes: int, threads: int, sketches: Sketches
+) -> list[Group]:
+    """The same runs in the pieces that processes make, and these in groups as each process trains them."""
     members: dict[int, list[Group]] = {}
     for group in groups:
         members.setdefault(id(group.choice), []).append(group)
     found = []
     for own in members.values():
-        indices = [i for group in own for i in group.indices]
-        size = min(max(len(group.indices) for group in own), -(-len(indices) // processes))
-        found += [replace(own[0], indices=tuple(part), workers=processes) for part in even_parts(indices, size)]
+        first, indices = own[0], [i for group in own for i in group.indices]
+        alone, most = sketches(specs[indices[0]]).is_convolutional, max(len(group.indices) for group in own)
+        for piece in pieces(indices, processes, threads=threads, alone=alone):
+            parts = even_parts(piece, min(most, -(-len(piece) // first.workers)))
+            found += [replace(first, indices=tuple(part), workers=processes * first.workers) for part in parts]
     return found
 
 
 def _crew_seconds(crew: Sequence[GroupForecast]) -> float:
     """Groups side by side: evenly shared work, and no less than the longest of them takes."""
-    workers = min(crew[0].group.workers, len(crew))
     seconds = [one.seconds or 0.0 for one in crew]
-    return max(sum(seconds) / workers, *seconds)
+    return max(sum(one / of.group.workers for one, of in zip(seconds, crew, strict=True)), *seconds)
 
 
 def _crew_bytes(crew: Sequence[GroupForecast]) -> int:
     """The largest groups at the same time."""
-    return sum(sorted((one.num_bytes for one in crew), reverse=True)[: crew[0].group.workers])
+    workers = max(one.group.workers for one in crew)
+    return sum(sorted((one.num_bytes for one in crew), reverse=True)[:workers])
 
 
 def _seconds(group: Group, specs: Sequence[RunSpec], moment: float) -> float | None:

@@ -24,6 +24,7 @@ from maskcl.engine.state import Book, Weights, map_tensors, named_tensors
 from maskcl.engine.team import Team
 from maskcl.engine.watch import Place
 from maskcl.memory import MemoryState
+from maskcl.progress import Resumed
 
 __all__ = ["GroupRun", "Report", "StopError"]
 
@@ -114,7 +115,7 @@ class GroupRun:
         self._alive = [
             _Member(*own) for own in zip(group.indices, keys, records, totals, done, strict=True)
         ]  # fmt: skip
-        report.progress(sum(member.done / member.total for member in self._alive))
+        report.progress(Resumed(sum(member.done / member.total for member in self._alive)))
 
     def run(self) -> None:
         """Train what is left, and hand out outcomes."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from maskcl.data.base import content_digest
 from maskcl.devices import find_device
-from maskcl.engine.auto import Choice, choose
+from maskcl.engine.auto import GROUP_SIZE, Choice, choose
 from maskcl.engine.checkpoint_file import Saved
 from maskcl.engine.evaluate import Data
 from maskcl.engine.passes import check_passes
@@ -20,7 +20,7 @@ from maskcl.engine.spec import RunSpec
 from maskcl.engine.table import Stores
 from maskcl.machine import free_cores, usable_cores
 
-__all__ = ["MOST_THREADS", "Group", "by_structure", "data_keys", "even_parts", "grouped"]
+__all__ = ["MOST_THREADS", "Group", "by_structure", "data_keys", "even_parts", "grouped", "pieces"]
 
 MOST_THREADS = 8
 """Threads of one convolutional run at most. With a full ResNet-18 on 2 cores two are 1.98 times one; more than these
@@ -141,3 +141,15 @@ def even_parts(indices: list[int], size: int) -> list[list[int]]:
     """Cut into parts of at most `size`, as equal as possible."""
     count = -(-len(indices) // size)
     return [part.tolist() for part in np.array_split(np.array(indices), count)]
+
+
+def pieces(indices: list[int], processes: int, *, threads: int, alone: bool) -> list[list[int]]:
+    """Cut runs of one structure into what one of some processes makes at a time: a piece for each of them at least.
+
+    Args:
+        indices: The runs.
+        processes: How many there are.
+        threads: Of each process: so many populations it trains side by side.
+        alone: Whether runs come one by one, as those with convolutions do.
+    """
+    return even_parts(indices, 1 if alone else min(GROUP_SIZE * threads, -(-len(indices) // processes)))

@@ -18,6 +18,9 @@ else:
 
 __all__ = ["Sections", "Source", "check_names", "parse_overrides", "read_experiment", "shipped"]
 
+MOST_BYTES = 16_000_000
+"""Of an experiment file: what has no end, as a device has none, would fill the memory."""
+
 Source = str | os.PathLike[str] | Mapping[str, Any]
 
 
@@ -45,12 +48,17 @@ def read_experiment(source: Source) -> tuple[dict[str, Any], str]:
     check(good, "experiment", "must be a file, by its path, or a dict of its sections", source)
     path = Path(source)
     try:
-        text = path.read_bytes().decode("utf-8-sig")  # some editors begin a file with a byte-order mark
+        with open(path, "rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        check(len(content) <= MOST_BYTES, str(path), f"must be an experiment file, of {MOST_BYTES:,} bytes or fewer")
+        text = content.decode("utf-8-sig")  # some editors begin a file with a byte-order mark
         return {"name": path.stem} | tomllib.loads(text), str(path)
     except FileNotFoundError:
         near = sorted(p.name for p in path.parent.glob("*.toml")) if path.parent.is_dir() else []
         hint = f"there are: {', '.join(near)}" if near else None
         raise MissingDataError(message(str(path), "must be an experiment file, and is not there", hint=hint)) from None
+    except ConfigError:
+        raise
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ConfigError(message(str(path), f"must be a TOML file that can be read ({reason})")) from None

@@ -22,6 +22,7 @@ from maskcl.experiment.planning import Plan, Planned
 from maskcl.experiment.sharing import Share
 from maskcl.files import remove_left_over
 from maskcl.results import document, read_result, write_result
+from maskcl.source import source_digest
 
 __all__ = ["PRIVATE", "InProcess", "Launcher", "checkpoints_of", "environment", "tidy"]
 
@@ -108,14 +109,15 @@ def checkpoints_of(run: Planned, *, tell: Callable[[str], None] | None = None) -
     return Checkpoints(run.out / PRIVATE / "checkpoints", _versions(environment()), tell=tell)
 
 
-def tidy(planned: Plan, *, alone: bool) -> None:
+def tidy(planned: Plan, *, alone: bool, tell: Callable[[str], None] | None = None) -> None:
     """Remove checkpoints of a folder that nobody goes on from any more.
 
     Args:
         planned: What was to be done there.
         alone: Whether no other process works there: then what was left half written goes, too.
+        tell: Told of checkpoints that stay since nobody can read them.
     """
-    checkpoints = checkpoints_of(planned.runs[0])
+    checkpoints = checkpoints_of(planned.runs[0], tell=tell)
     if checkpoints is None or planned.out is None:
         return
     out = planned.out
@@ -146,9 +148,11 @@ def _installed() -> dict[str, str]:
 
 
 def environment() -> dict[str, Any]:
-    """Versions and machine, as result files tell them."""
+    """Versions, source and machine, as result files tell them."""
+    source = source_digest()
     return {
         "maskcl": maskcl.__version__,
+        **({} if source is None else {"source": source}),
         "python": platform.python_version(),
         **_installed(),
         "platform": platform.platform(terse=True),

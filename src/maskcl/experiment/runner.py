@@ -154,7 +154,7 @@ def carry_out(
             if stopping():
                 raise KeyboardInterrupt
         if claims is not None:
-            tidy(planned, alone=claims.alone())
+            tidy(planned, alone=claims.alone(), tell=tell)
     if failures is not None:
         failures += [share.failures[id(run)] for run in planned.runs if id(run) in share.failures]
     done = [(run.done or share.found.get(id(run))) for run in planned.runs]

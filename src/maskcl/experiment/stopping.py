@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while runs are trained: the first asks to stop, the second stops at once."""
+"""Ctrl-C, SIGTERM, SIGHUP (a closed terminal) while runs are trained: the first asks to stop, the second stops."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import FrameType
 
 __all__ = ["STOPPED_BY", "stop_signals", "stopped_status"]
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 STOPPED_BY: list[int] = []
 """The signal that asked to stop, if one did: a process that SIGTERM has ended says so with its exit status."""
 
@@ -30,7 +30,8 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield asked.is_set
         return
-    before = {number: signal.signal(number, ask) for number in SIGNALS}
+    heard = [number for number in SIGNALS if number in (signal.SIGINT, signal.SIGTERM) or not _ignored(number)]
+    before = {number: signal.signal(number, ask) for number in heard}
     try:
         yield asked.is_set
     finally:
@@ -39,6 +40,11 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
                 signal.signal(number, handler)
 
 
+def _ignored(number: int) -> bool:
+    """Whether somebody wants a signal to do nothing, as nohup does."""
+    return signal.getsignal(number) == signal.SIG_IGN
+
+
 def stopped_status() -> int:
-    """Return the exit status of a process that was asked to stop: 130 for Ctrl-C, 143 for SIGTERM."""
+    """Return the exit status of a process that was asked to stop: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
     return 128 + (STOPPED_BY[-1] if STOPPED_BY else signal.SIGINT)

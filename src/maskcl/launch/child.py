@@ -15,6 +15,7 @@ from maskcl.errors import ConfigError
 from maskcl.experiment import Planned
 from maskcl.experiment.sharing import Share
 from maskcl.launch.worker import COMMAND
+from maskcl.progress import Resumed
 
 __all__ = ["Child", "how"]
 
@@ -50,7 +51,7 @@ class Child:
         Raises:
             ConfigError: What it refuses ends all.
         """
-        by_key, progress = {run.key: run for run in runs}, 0.0
+        by_key, made, resumed = {run.key: run for run in runs}, 0.0, 0.0
         self.say({"keys": list(by_key)})
         watch = threading.Event()
         threading.Thread(target=self._pass_on_stop, args=(share, watch), daemon=True).start()
@@ -63,8 +64,11 @@ class Child:
                 if "said" in news:
                     tell(news["said"])
                 elif "progress" in news:
-                    progress += news["progress"]
+                    made += news["progress"]
                     share.progress(news["progress"])
+                elif "resumed" in news:
+                    resumed += news["resumed"]
+                    share.progress(Resumed(news["resumed"]))
                 elif "result" in news:
                     run = by_key[news["result"]]
                     found = run.result()
@@ -77,7 +81,9 @@ class Child:
         finally:
             watch.set()
         done = len(runs) - len(share.still(runs))
-        share.progress(done - progress)  # what was made and is lost is made again
+        again = min(resumed, max(0.0, made + resumed - done))  # who goes on finds it again, and more
+        share.progress(Resumed(-again))
+        share.progress(done - made - resumed + again)  # what was made and is lost is made again
         return False
 
     def heard(self) -> dict[str, Any] | None:

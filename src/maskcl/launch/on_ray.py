@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from maskcl.errors import ConfigError, message, raised
+from maskcl.errors import ConfigError, counted, message, raised
 from maskcl.experiment import Planned
 from maskcl.experiment.finished import weights_path
 from maskcl.experiment.sharing import Share
@@ -61,9 +61,8 @@ class OnRay:
 
     def __call__(self, runs: Sequence[Planned], share: Share) -> None:
         """Train them; as `Launcher` has it."""
-        ray, recipe = self._ray, self._recipe
-        cores = int(ray.cluster_resources().get("CPU", 1))
-        other = any(run.spec.training.device != "cpu" for run in runs)
+        ray, other = self._ray, any(run.spec.training.device != "cpu" for run in runs)
+        cores, recipe = int(ray.cluster_resources().get("CPU", 1)), self._fitting(ray.nodes(), gpu=other)
         task = ray.remote(num_cpus=recipe.threads, num_gpus=int(other), max_retries=TRIES - 1)(_piece)
         text = Path(recipe.file).read_text(encoding="utf-8")
         begun: dict[Any, list[Planned]] = {}
@@ -77,6 +76,19 @@ class OnRay:
                 self._collect(reference, begun.pop(reference), share)
         for reference in begun:
             ray.cancel(reference, force=True)
+
+    def _fitting(self, nodes: Sequence[Mapping[str, Any]], *, gpu: bool) -> Recipe:
+        """The recipe, with no more cores than the largest machine has: a task that fits on none waits for ever."""
+        living = [node.get("Resources") or {} for node in nodes if node.get("Alive")]
+        fit = [resources for resources in living if not gpu or resources.get("GPU", 0) >= 1]
+        if living and not fit:
+            self._tell("no machine of the cluster has a GPU, which these runs need: they wait for one")
+        largest = max((int(resources.get("CPU", 0)) for resources in fit or living), default=0)
+        threads = min(self._recipe.threads, max(1, largest))
+        if threads < self._recipe.threads:
+            asked = f"and not {self._recipe.threads}: no machine of the cluster has more"
+            self._tell(f"each task gets {counted(threads, 'core')}, {asked}")
+        return replace(self._recipe, threads=threads)
 
     def _collect(self, reference: Any, runs: Sequence[Planned], share: Share) -> None:
         """Write what a task has sent."""

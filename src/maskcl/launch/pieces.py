@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from maskcl.engine import Checkpoints
-from maskcl.engine.auto import GROUP_SIZE
+from maskcl.engine import Checkpoints, groups
 from maskcl.engine.checkpoints import shared_out
-from maskcl.engine.groups import by_structure, data_keys, even_parts
 from maskcl.engine.sketches import Sketches
 from maskcl.experiment import Planned
 
@@ -17,7 +15,7 @@ __all__ = ["pieces"]
 def pieces(
     runs: Sequence[Planned], workers: int, *, threads: int, checkpoints: Checkpoints | None = None
 ) -> list[list[Planned]]:
-    """Cut runs into pieces: runs with convolutions one by one, others into populations, one for each worker at least.
+    """Cut runs into pieces, as `maskcl.engine.groups.pieces` has it for runs of one structure.
 
     Args:
         runs: What is to be made.
@@ -31,9 +29,8 @@ def pieces(
     begun = {place for places in found for place in places}
     new = [i for i in range(len(runs)) if i not in begun]
     specs, sketches = [runs[i].spec for i in new], Sketches()
-    for places in by_structure(specs, data_keys(specs)):
+    for places in groups.by_structure(specs, groups.data_keys(specs)):
         indices = [new[place] for place in places]
         alone = sketches(runs[indices[0]].spec).is_convolutional
-        size = 1 if alone else min(GROUP_SIZE * threads, -(-len(indices) // workers))
-        found += even_parts(indices, size)
+        found += groups.pieces(indices, workers, threads=threads, alone=alone)
     return [[runs[i] for i in part] for part in found]

@@ -2,7 +2,8 @@
 
     in     the recipe, then a line for each piece of work      {"keys": [...]}   or the last line      {"stop": true}
     out    {"ready": true}
-           {"progress": runs}   {"result": key}   {"failed": [...], "reason": "..."}   {"said": "..."}   {"done": true}
+           {"resumed": runs}   {"progress": runs}: found in a checkpoint, and made
+           {"result": key}   {"failed": [...], "reason": "..."}   {"said": "..."}   {"done": true}
            {"lost": "..."}: it made runs together with others, and one of these is gone
 
 With the recipe comes "team", if it is one of several that make each run together: how they meet. The first of them
@@ -34,6 +35,7 @@ from maskcl.experiment import Plan, Planned, plan
 from maskcl.experiment.in_process import InProcess, checkpoints_of
 from maskcl.experiment.sharing import Share
 from maskcl.experiment.stopping import stop_signals
+from maskcl.progress import Resumed
 
 __all__ = ["COMMAND", "FAILED", "LOST", "Recipe", "main"]
 
@@ -83,8 +85,11 @@ class _Telling(Share):
     """A share whose news are sent."""
 
     def __init__(self, planned: Plan, send: Send, stopping: Callable[[], bool]) -> None:
-        super().__init__(planned, None, on_progress=lambda runs: send({"progress": runs}), stopping=stopping)
+        super().__init__(planned, None, on_progress=self._progress, stopping=stopping)
         self._send = send
+
+    def _progress(self, runs: float) -> None:
+        self._send({"resumed" if isinstance(runs, Resumed) else "progress": runs})
 
     def result(self, run: Planned, document: dict[str, Any]) -> None:
         """Its file is written."""

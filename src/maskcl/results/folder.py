@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,11 +67,11 @@ def read_folder(folder: str | os.PathLike[str]) -> tuple[list[dict[str, Any]], L
 
     Raises:
         MissingDataError: If the folder is not there.
-        DataError: If it holds no result that can be read, or one run twice.
+        DataError: If it is none, holds no result that can be read, or one run twice.
     """
     folder = Path(folder)
     if not os.path.isdir(folder):  # unlike Path.is_dir, it raises for no path: too long, or in a folder that is closed
-        raise MissingDataError(message(str(folder), "must be a folder of results, and is not there", hint=_HINT))
+        raise _no_folder(folder)
     found: list[tuple[str, dict[str, Any]]] = []
     broken: list[str] = []
     foreign: list[str] = []
@@ -91,6 +92,18 @@ def read_folder(folder: str | os.PathLike[str]) -> tuple[list[dict[str, Any]], L
     found.sort(key=lambda pair: (str(Path(pair[0]).parent), pair[1]["seed"], pair[0]))
     _check_once_each(folder, found)
     return [result for _, result in found], left_out
+
+
+def _no_folder(folder: Path) -> DataError:
+    """What lies in place of a folder: for a result within a folder of results, where that is."""
+    if not os.path.lexists(folder):
+        return MissingDataError(message(str(folder), "must be a folder of results, and is not there", hint=_HINT))
+    if not os.path.isfile(folder):
+        return DataError(message(str(folder), "must be a folder of results, and is none"))
+    home = folder.parent.parent if _OURS.search(folder.absolute().as_posix()) else folder.parent
+    other = "maskcl run FILE runs an experiment file, and reports"
+    hint = other if folder.suffix == ".toml" else f"maskcl report {shlex.quote(str(home))} reports all that lies there"
+    return DataError(message(str(folder), "must be a folder of results, and is a file", hint=hint))
 
 
 def _names(folder: Path, broken: list[str]) -> Iterator[str]:

@@ -21,6 +21,7 @@ from maskcl.launch.tune.study import Study, Trial, Tuned, best_of, judge
 from maskcl.launch.tune.trials import Trials
 from maskcl.launch.tune.write import Target, tuned_sections, write
 from maskcl.networks import Factory, Network
+from maskcl.progress import Resumed
 
 __all__ = ["BATCH", "Prepared", "prepare", "search", "tune"]
 
@@ -238,7 +239,7 @@ class _Counted:
 
     def complete(self, runs: float) -> None:
         if runs > self._told:
-            self(runs - self._told)
+            self(Resumed(runs - self._told))
 
 
 def _check_installed() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
+import sys
 import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -51,8 +53,7 @@ _MARKERS = {"none": "*", "leak": "^", "auto": "P", "value": "o", "mass": "D", "f
 @contextmanager
 def look() -> Iterator[None]:
     """Matplotlib's settings for our figures, and nobody else's."""
-    import matplotlib as mpl
-
+    mpl = _matplotlib()
     settings: Any = {
         "font.family": "DejaVu Sans",  # comes with matplotlib
         "font.size": 9.5,
@@ -86,6 +87,20 @@ def look() -> Iterator[None]:
         mpl.rcdefaults()  # whatever the user's own configuration says
         mpl.rcParams.update(settings)
         yield
+
+
+def _matplotlib() -> Any:
+    """Matplotlib, also where MPLBACKEND names a window system that it does not know: figures are drawn into files."""
+    first, named = "matplotlib" not in sys.modules, os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib as mpl
+    finally:
+        if named is not None:
+            os.environ["MPLBACKEND"] = named
+    if first and named:
+        with suppress(ValueError):
+            mpl.rcParams["backend"] = named  # as it does itself; a notebook's figures are to be shown there
+    return mpl
 
 
 def canvas(num_rows: int, num_columns: int, *, size: tuple[float, float], **share: Any) -> tuple[Figure, Any]:
