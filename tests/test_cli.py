@@ -103,9 +103,9 @@ def test_demo_runs_the_shipped_experiment(
     monkeypatch.chdir(tmp_path)
     assert main(["demo", "--seeds", "1", "--executor", "stack", "--quiet"]) == 0
     out = capsys.readouterr().out
-    assert [out.count(name) for name in ("DER++", "m=-inf", "leak=0.03")] == [6, 2, 2]
+    assert [out.count(name) for name in ("DER++", "m=-inf", "leak=0.03")] == [7, 2, 2]
     assert out.splitlines()[-1] == "report: runs/demo/report.html"
-    assert len(list((tmp_path / "runs" / "demo").rglob("seed-0.json"))) == 12
+    assert len(list((tmp_path / "runs" / "demo").rglob("seed-0.json"))) == 14
     assert len(list((tmp_path / "runs" / "demo" / "figures").glob("*.png"))) >= 3
 
 

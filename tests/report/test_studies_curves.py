@@ -35,6 +35,13 @@ def drawn(axes, name):
 # -- which settings make a line ---------------------------------------------------------------------------------------
 
 
+def test_a_whole_number_that_no_float_can_hold_is_on_no_axis():
+    found = masks(sizes=(50, 100, 200))
+    for k, run in enumerate(found):
+        run["config"]["scenario"]["num_tasks"] = 10 ** (400 + k % 3)
+    assert "scenario.num_tasks" not in numbers_that_vary(Results(found))
+
+
 def test_a_line_is_what_is_equal_in_all_but_the_number_and_no_mask_is_its_reference():
     results = Results(masks(sizes=(50, 200)))
     found = curves(results, "mask.leak")

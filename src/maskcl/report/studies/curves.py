@@ -147,7 +147,9 @@ def _value(setting: Setting, key: str) -> float | None:
     value = flat_config(setting.config).get(key)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return None if math.isnan(value) or 1e300 < abs(value) < math.inf else float(value)
+    if 1e300 < abs(value) < math.inf:  # asked first: a whole number may be too large for any float
+        return None
+    return None if math.isnan(value) else float(value)
 
 
 def _rest(setting: Setting, key: str) -> dict[str, Any]:
