@@ -104,11 +104,6 @@ class Cfgm:
         return cls(**({"step": 20.0 / batch_size} | changes))
 
     @property
-    def is_varied(self) -> bool:
-        """Whether rows are shifted or mirrored before they are moved."""
-        return self.crop > 0 or self.flip
-
-    @property
     def label(self) -> str:
         """A short name for tables: the step first, then what differs from the default."""
         fields = type(self).__dataclass_fields__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 
 import maskcl
 from maskcl.cli import datasets, experiments, pictures, reference, repeat, tune
-from maskcl.cli.console import Out, OutputError, SaidError, note
+from maskcl.cli.console import Out, OutputError, SaidError, note, once
 from maskcl.cli.words import UsageError, check_words
 from maskcl.errors import MaskclError, MaskclWarning, message
 
@@ -27,18 +28,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(experiments.demo)
-app.command()(experiments.run)
-app.command()(tune.tune)
-app.command()(experiments.report)
-app.command()(repeat.repeat)
-app.command()(pictures.fit)
-app.command()(pictures.predict)
-app.command()(pictures.evaluate)
-app.command()(pictures.export)
-app.command()(reference.methods)
-app.command()(reference.schema)
-app.command()(reference.bench)
+for command in (
+    experiments.demo, experiments.run, tune.tune, experiments.report, repeat.repeat,
+    pictures.fit, pictures.predict, pictures.evaluate, pictures.export,
+    reference.methods, reference.schema, reference.bench,
+):  # fmt: skip
+    app.command()(command)
 app.add_typer(datasets.data, name="data")
 
 
@@ -62,7 +57,7 @@ def run(argv: list[str]) -> int:
             stream.reconfigure(errors="replace")  # a terminal that has no plus-minus sign gets a question mark
     with warnings.catch_warnings():
         warnings.simplefilter("always", MaskclWarning)
-        warnings.showwarning = _Warnings()  # type: ignore[assignment]
+        warnings.showwarning = _as_lines()
         out = Out(sys.stdout)
         try:
             check_words(app, argv)
@@ -104,14 +99,7 @@ def _worded(error: Any) -> str:
     return text if ctx is None else f"{text}\nhint: {ctx.command_path} --help"
 
 
-class _Warnings:
-    """Shows each warning once, as one line."""
-
-    def __init__(self) -> None:
-        self._shown: set[str] = set()
-
-    def __call__(self, text: Warning | str, *_: Any, **__: Any) -> None:
-        line = " ".join(str(text).split())
-        if line not in self._shown:
-            self._shown.add(line)
-            note(f"warning: {line}")
+def _as_lines() -> Callable[..., None]:
+    """What shows each warning once, as one line."""
+    tell = once()
+    return lambda text, *_, **__: tell(f"warning: {' '.join(str(text).split())}")

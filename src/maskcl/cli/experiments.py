@@ -212,8 +212,7 @@ def _execute(
         with progress(planned.name, len(planned.pending), "runs", quiet=quiet) as advance:
             documents = carry_out(
                 planned, executor=executor, on_progress=advance, command=command, tell=tell or once(),
-                failures=failures,
-                launcher=launcher,
+                failures=failures, launcher=launcher,
             )  # fmt: skip
     except KeyboardInterrupt:
         note(f"stopped: what was finished is kept in {out}, and the same command goes on from there")

@@ -56,9 +56,9 @@ def check_spec(spec: Any) -> None:
     own = bool(spec.phases) and all(phase.epochs is not None for phase in spec.phases)
     check(not own or training.epochs == 1, "training.epochs",
           f"acts on nothing with method '{method.key}', whose phases have their own", training.epochs)  # fmt: skip
-    whole = all(len(phases) == 1 for task in _trained(scenario) if (phases := method.phases(task, num_tasks)))
-    check(not training.average or whole, "training.average",
-          f"must be 0 with method '{method.key}', whose tasks have several phases", training.average)  # fmt: skip
+    whole = not training.average or all(len(method.phases(task, num_tasks)) < 2 for task in _trained(scenario))
+    check(whole, "training.average", f"must be 0 with method '{method.key}', whose tasks have several phases",
+          training.average)  # fmt: skip
     first = needs.replay_from_task
     check(first == 0 or first < num_tasks or num_tasks == 1 or scenario.open, "method.replay_from_task",
           f"must be below the number of tasks, {num_tasks}", first)  # fmt: skip

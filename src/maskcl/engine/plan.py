@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from maskcl import augment as A
 from maskcl.engine.counts import plan_prior
 from maskcl.engine.spec import RunSpec
-from maskcl.engine.synthesis import plan_old_labels, starts
+from maskcl.engine.synthesis import plan_old_labels, plan_starts
 from maskcl.mask import Mask
 from maskcl.memory import MemoryState, draw_slots, fill_order, keep_order, plan_writes, rows_in_slots
 from maskcl.methods import Draw
@@ -44,6 +44,7 @@ class MemberPlan:
         active: Classes left alone by a mask of policy "batch" or "recent", bool [S, C]; None otherwise.
         prior: What a mask that goes by counts adds to logits, float64 [S, C]; None otherwise.
         made: Old class of each CFGM sample, step by step, int64 [N * per_row]; None where none are made.
+        made_views: How the start of each of them is changed, int64 [N * per_row, 3]; None: not.
         views: How each view of each row is changed, for the stream [N, V, 3] and each draw [S, R, V, 3]; empty: not.
         rates: Factor of the learning rate at each step, [S]; None: 1.
         shares: What the weights after each step weigh in their mean, 1 / (how many of them), [S]; None: no mean.
@@ -148,7 +149,7 @@ def plan_member(
     return MemberPlan(
         order, offsets, np.repeat(np.arange(epochs), num_steps // epochs), slots, tuple(read), tuple(found), first,
         memory, after, active, prior, _plan_made(spec, task, offsets) if makes else None,
-        _plan_made_views(spec, task, len(order)) if makes else None,
+        plan_starts(spec.method.cfgm, len(order), seed=seed, task=task) if makes and spec.method.cfgm else None,
         _plan_views(spec, len(order), num_steps, (task, *later)), rates,
         _plan_shares(spec.training.average, num_steps),
     )  # fmt: skip
@@ -200,15 +201,6 @@ def _plan_made(spec: RunSpec, task: int, offsets: Ints) -> Ints:
     old = [c for classes in spec.scenario.tasks[:task] for c in classes]
     sizes = (np.diff(offsets) * cfgm.per_row).tolist()
     return plan_old_labels(old, sizes, draw=cfgm.draw, seed=spec.seeds.sampling, task=task)
-
-
-def _plan_made_views(spec: RunSpec, task: int, num_rows: int) -> Ints | None:
-    """How the start of each CFGM sample is changed."""
-    cfgm = spec.method.cfgm
-    assert cfgm is not None
-    if not cfgm.is_varied:
-        return None
-    return A.plan(starts(cfgm), num_rows * cfgm.per_row, generator(spec.seeds.sampling, "cfgm_views", task))
 
 
 def _plan_shares(average: float, num_steps: int) -> NDArray[np.float64] | None:

@@ -21,7 +21,7 @@ from maskcl.engine.member import train_rows
 from maskcl.engine.members import Members
 from maskcl.engine.plan import plan_member, step_offsets
 from maskcl.engine.samples import look_at_samples
-from maskcl.engine.state import map_tensors, named_tensors, stack_trees
+from maskcl.engine.state import map_tensors, pairs, stack_trees
 from maskcl.engine.steps import TaskPlan
 from maskcl.engine.synthesis import Synthesis
 from maskcl.engine.training import TaskTraining
@@ -187,16 +187,15 @@ class Population(Members):
         """Initial weights and a new optimiser; memories and what the method remembers stay."""
         first = self._start()
         for name in ("weights", "optimizer"):
-            new = dict(named_tensors(getattr(first, name)))
-            for key, tensor in named_tensors(getattr(self.state, name)):
-                tensor.copy_(new[key])
+            for now, new in pairs(getattr(self.state, name), getattr(first, name)):
+                now.copy_(new)
         self.state.updates[:] = 0
 
     @torch.no_grad()
     def _end_task(self, task: int) -> None:
         """What happens once a task has been trained: average, look at samples, take stock, refill, freeze."""
         if self.state.average is not None:
-            for (_, now), (_, mean) in zip(*map(named_tensors, (self.state.weights, self.state.average)), strict=True):
+            for now, mean in pairs(self.state.weights, self.state.average):
                 now.copy_(mean)
         self.samples = self._look_at_samples(task)
         if overrides(self.method, "end_task"):

@@ -18,7 +18,7 @@ from torch import Tensor
 from maskcl.memory import MemoryState
 from maskcl.methods import State as MethodState
 
-__all__ = ["Book", "State", "Weights", "map_tensors", "named_tensors", "stack_trees"]
+__all__ = ["Book", "State", "Weights", "map_tensors", "named_tensors", "pairs", "stack_trees"]
 
 
 @dataclass(frozen=True)
@@ -158,6 +158,12 @@ def named_tensors(tree: Any, name: str = "") -> list[tuple[str, Tensor]]:
         tree = {field.name: getattr(tree, field.name) for field in dataclasses.fields(tree)}
     parts = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
     return [pair for key, part in parts for pair in named_tensors(part, f"{name}.{key}".removeprefix("."))]
+
+
+def pairs(tree: Any, other: Any) -> list[tuple[Tensor, Tensor]]:
+    """Return the tensors of a tree, each with its namesake in another."""
+    others = dict(named_tensors(other))
+    return [(tensor, others[name]) for name, tensor in named_tensors(tree)]
 
 
 def stack_trees(trees: Sequence[Any]) -> Any:

@@ -17,7 +17,7 @@ from maskcl.functional.cfgm import moved_rows
 from maskcl.functional.softmax import row_losses
 from maskcl.rng import generator
 
-__all__ = ["Synthesis", "plan_old_labels", "starts"]
+__all__ = ["Synthesis", "plan_old_labels", "plan_starts", "starts"]
 
 Forward = Callable[[Tensor], Tensor]
 
@@ -47,6 +47,25 @@ def starts(cfgm: Cfgm) -> Augment:
     return Augment(crop=cfgm.crop, flip=cfgm.flip)
 
 
+def plan_starts(
+    cfgm: Cfgm, num_rows: int, *, seed: int, task: int, step: int | None = None
+) -> NDArray[np.int64] | None:
+    """Return how the start of each sample is changed, int64 [num_rows * per_row, 3]; None: not.
+
+    Args:
+        cfgm: The settings.
+        num_rows: Rows that samples are made from.
+        seed: The run's stream seed.
+        task: Current task; -1 of a stream without tasks.
+        step: Of such a stream, the step; None: all steps of the task are planned at once.
+    """
+    changes = starts(cfgm)
+    if not changes.is_random:
+        return None
+    counters = (task,) if step is None else (task, step)
+    return A.plan(changes, num_rows * cfgm.per_row, generator(seed, "cfgm_views", *counters))
+
+
 class Synthesis:
     """Samples of old classes for the steps of one task: one more source of rows, beside the stream and the draws."""
 
@@ -72,7 +91,7 @@ class Synthesis:
             black: What a pixel of 0 is to the network, [C, 1, 1] or a number: it fills what a shift lays bare.
             by_row: What applies a function to rows, shared out among devices; None: it is called.
         """
-        self.cfgm, self.frozen = cfgm, frozen
+        self.cfgm, self.frozen, self._starts = cfgm, frozen, starts(cfgm)
         self._follow = frozen if cfgm.generator == "frozen" else current
         self._bounds = bounds if cfgm.clamp else None
         self._visible, self._by_row, self._black = visible, by_row, black
@@ -93,7 +112,7 @@ class Synthesis:
             inputs = inputs.repeat_interleave(cfgm.per_row, labels.ndim - 1)
         if views is not None:
             images = (inputs - self._black).flatten(0, labels.ndim - 1)  # black is 0, as the border will be
-            inputs = A.crop_and_flip(starts(cfgm), images, views).view_as(inputs) + self._black
+            inputs = A.crop_and_flip(self._starts, images, views).view_as(inputs) + self._black
         made = self.towards(inputs, labels)
         if cfgm.target == "label":
             return made, labels

@@ -15,7 +15,7 @@ from torch import Tensor
 from maskcl.engine.hooks import check_losses, check_selected
 from maskcl.engine.masking import TaskMasking
 from maskcl.engine.model import Model
-from maskcl.engine.state import State, Weights, map_tensors, named_tensors
+from maskcl.engine.state import State, Weights, map_tensors, pairs
 from maskcl.engine.steps import StepPlan
 from maskcl.engine.synthesis import Synthesis
 from maskcl.engine.table import Table
@@ -65,6 +65,7 @@ class TaskTraining:
         self.joins_rows = self.needs.joint_forward or not model.parts.mixes_rows
         self.uses_stream = makes is not None or self.needs.store_after
         self.joins = makes is not None and makes.cfgm.update == "joint"
+        self._means = [] if state.average is None else pairs(state.average, state.weights)
         self._buffers: dict[int, Tensor] = {}
         self._checked: set[object] = set()
         self._method_state = state.method if self.leading else map_tensors(lambda t: t[0], state.method)
@@ -126,20 +127,19 @@ class TaskTraining:
         if step.written is not None and self.needs.store_after:
             with torch.no_grad():  # in evaluation mode: a second pass must not move BatchNorm's statistics again
                 self._store(step, self.model.at(self.model.weights, stream).logits)
-        if self.state.average is not None and (torch.is_tensor(step.share) or step.share):
+        if self._means and (isinstance(step.share, Tensor) or step.share):
             self._average(step.share)
         return first.detach()
 
     @torch.no_grad()
     def _average(self, share: float | Tensor) -> None:
         """Let the weights as they are now enter their mean, by `share` of it, [K] or a number."""
-        now, mean = (dict(named_tensors(tree)) for tree in (self.model.weights, self.state.average))
-        for name, tensor in now.items():
-            part = share if isinstance(share, float) else share.to(tensor.dtype).view(-1, *[1] * (tensor.ndim - 1))
-            if tensor.is_floating_point():  # three roundings: `lerp_` may fuse two, which differ by shape and machine
-                mean[name].add_((tensor - mean[name]).mul_(part))
+        for mean, now in self._means:
+            part = share if isinstance(share, float) else share.to(now.dtype).view(-1, *[1] * (now.ndim - 1))
+            if now.is_floating_point():  # three roundings: `lerp_` may fuse two, which differ by shape and machine
+                mean.add_((now - mean).mul_(part))
             else:  # BatchNorm's count of batches
-                mean[name].copy_(tensor)
+                mean.copy_(now)
 
     def _losses(self, step: Step) -> Tensor | dict[str, Tensor]:
         """The method's losses; those of the first step with as many sources are looked at."""

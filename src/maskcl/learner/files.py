@@ -174,8 +174,7 @@ class Saved:
                 return [filled(part, f"{name}.{i}") for i, part in enumerate(tree)]
             return Weights(filled(tree.params, f"{name}.params"), filled(tree.buffers, f"{name}.buffers"))
 
-        trees = {name: filled(part, name) for name, part in first.tensors().items()
-                 if name != "frozen" and part is not None}  # fmt: skip
+        trees = {name: filled(part, name) for name, part in first.tensors().items() if part is not None}
         for kind in ("params", "buffers"):
             for name, tensor in getattr(first.weights, kind).items():
                 if getattr(trees["weights"], kind)[name].shape != tensor.shape:

@@ -70,6 +70,12 @@ class Labels:
         return found
 
 
+def check_unmasked(values: Any, where: str) -> None:
+    """Raise DataError for NumPy's array with values that it hides: they would be taken for numbers."""
+    hidden = isinstance(values, np.ma.MaskedArray) and bool(np.ma.getmaskarray(values).any())
+    check(not hidden, where, "must have all its values, and some are masked", error=DataError)
+
+
 def to_list(labels: Any, where: str) -> list[Hashable]:
     """Return labels as a list of hashable values: Python's own numbers and strings for those of arrays and tensors.
 
@@ -85,8 +91,7 @@ def to_list(labels: Any, where: str) -> list[Hashable]:
             labels = labels.detach().cpu().numpy()
         except (RuntimeError, TypeError) as error:  # it is sparse, or has no values
             raise DataError(message(where, f"must be labels that can be read ({raised(error)})")) from error
-    hidden = isinstance(labels, np.ma.MaskedArray) and bool(np.ma.getmaskarray(labels).any())
-    check(not hidden, where, "must have all its values, and some are masked", error=DataError)
+    check_unmasked(labels, where)
     if hasattr(labels, "__array__"):  # a column of a table, too
         labels = np.asarray(labels)
     if isinstance(labels, np.ndarray):

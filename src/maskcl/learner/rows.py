@@ -14,7 +14,7 @@ from maskcl.data import Dataset
 from maskcl.data.checks import Inputs, check_inputs, to_inputs
 from maskcl.data.torch_dataset import read_rows
 from maskcl.errors import DataError, check, message, raised
-from maskcl.learner.labels import check_classes, to_list
+from maskcl.learner.labels import check_classes, check_unmasked, to_list
 from maskcl.learner.pictures import pictures_in, read_folder, read_pictures
 
 __all__ = ["Rows", "check_kind", "check_weights", "read_inputs", "read_labelled"]
@@ -109,8 +109,7 @@ def _numbers(values: Any, where: str) -> Inputs:
     kind = "None" if values is None else type(values).__name__
     check(values is not None and not pairs, name, "must be an array, a tensor or nested lists of numbers, got " + kind,
           error=DataError, hint=hint)  # fmt: skip
-    hidden = isinstance(values, np.ma.MaskedArray) and bool(np.ma.getmaskarray(values).any())
-    check(not hidden, name, "must have all its values, and some are masked", error=DataError)
+    check_unmasked(values, name)
     if hasattr(values, "to_numpy"):  # a table
         values = values.to_numpy()
     if not hasattr(values, "detach"):

@@ -16,7 +16,7 @@ from maskcl.data.checks import Inputs
 from maskcl.engine.counts import counted, newest, prior_of
 from maskcl.engine.plan import recent_classes
 from maskcl.engine.steps import StepPlan
-from maskcl.engine.synthesis import plan_old_labels, starts
+from maskcl.engine.synthesis import plan_old_labels, plan_starts
 from maskcl.errors import DataError, check, message
 from maskcl.learner.single import tell_single_row
 from maskcl.learner.undo import Undo
@@ -166,10 +166,10 @@ class Stream:
 
     def _made_views(self, count: int, number: int) -> Tensor | None:
         cfgm = self.spec.method.cfgm
-        if cfgm is None or self.trainer.makes is None or not cfgm.is_varied:
+        if cfgm is None or self.trainer.makes is None:
             return None
-        rng = generator(self.core.seed, "cfgm_views", -1, number)
-        return self._sent(A.plan(starts(cfgm), count * cfgm.per_row, rng))
+        found = plan_starts(cfgm, count, seed=self.core.seed, task=-1, step=number)
+        return None if found is None else self._sent(found)
 
     def _views(self, count: int, number: int) -> Tensor | None:
         augment, views = self.spec.training.augment, self.needs.views
