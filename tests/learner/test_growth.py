@@ -133,6 +133,21 @@ def test_what_a_network_knows_already_is_frozen_and_kept() -> None:
     assert plain.score(old, np.array(["a", "b"])[kind]) < 0.5
 
 
+@pytest.mark.parametrize("streams", [False, True])
+def test_where_all_classes_came_back_no_samples_are_made(streams: bool) -> None:
+    """CFGM has no old class to move rows to: a step is what it is without CFGM, to the last bit."""
+    weights = []
+    for cfgm in (None, {"step": 0.5}):
+        mask = {"leak": 0.1, "policy": "batch" if streams else "task"}
+        learner = Learner(MLP, method="finetune", memory=0, lr=0.1, mask=mask, cfgm=cfgm).fit(*rows(0, 1))
+        again = learner.partial_fit if streams else learner.fit
+        again(*rows(0, 1))
+        assert [classes for classes in learner._core.tasks if classes] == [(0, 1)]
+        weights.append(learner.network_.state_dict())
+    for name, tensor in weights[0].items():
+        assert torch.equal(tensor, weights[1][name])
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

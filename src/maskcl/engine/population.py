@@ -63,9 +63,7 @@ class Population(Members):
         """Plan a task's phase for all members, and move their memories to its end."""
         began, state, phase = time.perf_counter(), self.state, phase or Phase()
         epochs, writes = phase.epochs or self.training.epochs, phase.rows == "task"
-        cfgm = self.method.cfgm
-        makes = cfgm is not None and task >= cfgm.from_task and state.frozen is not None
-        plans = []
+        makes, plans = self._makes_samples(task), []
         for k, spec in enumerate(self.specs):
             rows = self.stream_rows(k, phase, task)
             plans.append(
@@ -152,10 +150,20 @@ class Population(Members):
             label_smoothing=self.training.label_smoothing, makes=self._makes(masking, task),
         )  # fmt: skip
 
+    def _makes_samples(self, task: int) -> bool:
+        """Whether CFGM acts in a task: there has to be a network that knew old classes, and one that is still old.
+
+        A learner's classes may all have come back, and then all belong to its newest task.
+        """
+        cfgm = self.method.cfgm
+        if cfgm is None or task < cfgm.from_task or self.state.frozen is None:
+            return False
+        return all(any(spec.scenario.tasks[:task]) for spec in self.specs)
+
     def _makes(self, masking: TaskMasking, task: int) -> Synthesis | None:
-        """What makes samples of old classes in a task, if anything: there has to be a network that knew them."""
+        """What makes samples of old classes in a task, if anything."""
         cfgm, frozen, model = self.method.cfgm, self.state.frozen, self.model
-        if cfgm is None or task < cfgm.from_task or frozen is None:
+        if cfgm is None or frozen is None or not self._makes_samples(task):
             return None
         return Synthesis(
             cfgm,
