@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -11,14 +10,13 @@ from engine.plans import LABELS, NUM_CLASSES, member, scenario_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maskcl.engine.counts import counted, recent_counts, slot_counts, task_counts, with_repeats
+from maskcl.engine.counts import prior_of, recent_counts, slot_counts, task_counts, with_repeats
 from maskcl.engine.plan import MemberPlan
 from maskcl.mask import Mask
 from maskcl.memory import MemoryState
 from maskcl.methods import Draw
 
 AUTO = Mask(leak="auto")
-NEVER = math.exp(-12)
 
 
 def rows_of(plan: MemberPlan, power: float = 1.0) -> np.ndarray:
@@ -51,10 +49,9 @@ def test_the_last_rows_by_hand() -> None:
     assert found.tolist() == [[0, 1, 2], [0, 1, 2], [1, 1, 1]]
 
 
-def test_a_class_that_was_learnt_counts_one_row_and_one_that_never_came_none() -> None:
-    counts = np.array([[5, 0, 0, 0], [5, 0, 2, 0], [5, 0, 0, 0]])
-    found = counted(counts, np.array([True, True, False, False]))
-    assert found.tolist() == [[5, 1, 0, 0], [5, 1, 2, 0], [5, 1, 1, 0]]
+def test_a_class_without_rows_counts_one() -> None:
+    found = np.exp(prior_of(np.array([[8, 0, 0.25], [8, 2, 0]]), 1.0))
+    np.testing.assert_allclose(found, [[1, 1 / 8, 1 / 8], [1, 1 / 4, 1 / 8]])
 
 
 def test_repeats_count_nothing_a_share_or_all() -> None:
@@ -84,9 +81,9 @@ def test_what_no_step_draws_is_not_counted() -> None:
         np.testing.assert_allclose(rows_of(plan), [[1 / 25, 1, 1 / 25, 1]] * plan.num_steps)
 
 
-def test_classes_that_never_came_weigh_next_to_nothing_in_the_first_task() -> None:
+def test_classes_that_never_came_count_one_row_in_the_first_task() -> None:
     plan = member(np.flatnonzero(LABELS % 2 == 0), mask=AUTO, draws=(Draw(2),))
-    np.testing.assert_allclose(rows_of(plan), [[1, NEVER / 25, 1, NEVER / 25]] * plan.num_steps)
+    np.testing.assert_allclose(rows_of(plan), [[1, 1 / 25, 1, 1 / 25]] * plan.num_steps)
 
 
 def test_steps_and_visits_count_what_is_drawn() -> None:
@@ -133,11 +130,9 @@ def test_counts_are_those_of_a_loop_over_sets_of_rows(
     tasks = scenario_of(LABELS, [[0, 2], [1, 3]])
     for task in range(2):
         table = np.random.default_rng((seed, task)).permutation(100)[:rows]
-        met = set(LABELS[stream].tolist()) | ({0, 2} if task else set())
         common: dict[str, Any] = {
             "task": task, "seed": seed, "epochs": epochs, "batch_size": batch_size, "memory": memory, "size": size,
             "policy": policy, "draws": (Draw(2),), "tasks": tasks,
-            "last_seen": np.array([0 if c in met else -1 for c in range(NUM_CLASSES)]),
         }  # fmt: skip
         plan = member(table, mask=AUTO, **common)
         recent = member(table, mask=Mask(leak="auto", policy="recent", recent_rows=window),
@@ -147,15 +142,13 @@ def test_counts_are_those_of_a_loop_over_sets_of_rows(
             assert there is not None
             kept = there.rows[there.rows >= 0].tolist()  # with two epochs a row may be in two slots
             older = [row for row in kept if row not in table]
-            whole = _counts([*table, *older], met | set(LABELS[table].tolist()))
+            whole = _counts([*table, *older])
             np.testing.assert_allclose(rows_of(plan)[s], whole / whole.max())
             so_far = stream + recent.order[: recent.offsets[s + 1]].tolist()
-            known = met | set(LABELS[so_far].tolist())
-            larger = np.maximum(_counts(so_far[-window:], known), _counts(kept, known))
+            larger = np.maximum(_counts(so_far[-window:]), _counts(kept))
             np.testing.assert_allclose(rows_of(recent)[s], larger / larger.max())
         memory, stream = plan.memory or memory, stream + plan.order.tolist()
 
 
-def _counts(rows: list[int], known: set[int]) -> np.ndarray:
-    found = np.bincount(LABELS[np.array(rows, int)], minlength=NUM_CLASSES)
-    return np.array([max(n, 1.0) if c in known else NEVER for c, n in enumerate(found)])
+def _counts(rows: list[int]) -> np.ndarray:
+    return np.bincount(LABELS[np.array(rows, int)], minlength=NUM_CLASSES).clip(min=1)

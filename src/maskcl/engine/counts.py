@@ -21,7 +21,6 @@ from maskcl.mask import Mask
 from maskcl.memory import MemoryState
 
 __all__ = [
-    "counted",
     "newest",
     "occurrences",
     "plan_prior",
@@ -143,19 +142,13 @@ def with_repeats(counts: Ints, times: Floats, count: str) -> NDArray[Any]:
     return counts * (torch.digamma(visits + 1) + np.euler_gamma).clamp(min=0).numpy()
 
 
-def counted(counts: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[Any]:
-    """Counts in which a class that was learnt counts one row at least: what the network itself still knows of it.
-
-    Args:
-        counts: [S, C].
-        known: Classes met before, bool [C]; others count from the step on in which they have a row.
-    """
-    seen = known | np.logical_or.accumulate(counts > 0, 0)
-    return np.maximum(counts, seen)
-
-
 def prior_of(counts: NDArray[Any], power: float) -> Floats:
-    """What each step adds to logits, float64 [S, C]; one row, repeated, where counts are the same in all steps."""
+    """What each step adds to logits, float64 [S, C]; one row, repeated, where counts are the same in all steps.
+
+    A class counts one row at least: of one that was learnt the network itself is left, and one that never came wants to
+    be held as that is, for its output is in the softmax of every row (docs/studies/auto-leak.md).
+    """
+    counts = np.maximum(counts, 1)
     same = len(counts) > 0 and bool((counts == counts[:1]).all())
     found = log_prior(torch.from_numpy(np.array(counts[:1] if same else counts, np.float64)), power=power).numpy()
     return np.broadcast_to(found, counts.shape)
@@ -164,28 +157,24 @@ def prior_of(counts: NDArray[Any], power: float) -> Floats:
 def plan_prior(
     spec: RunSpec,
     *,
-    task: int,
     rows: Ints,
     order: Ints,
     offsets: Ints,
     memory: MemoryState | None,
     slots: Ints,
     drawn: Sequence[Ints],
-    last_seen: Ints,
     recent: Ints,
 ) -> Floats | None:
     """What the mask adds to logits in each step of a phase, float64 [S, C]; None: it does not go by counts.
 
     Args:
         spec: The run.
-        task: 0-based.
         rows: Row ids of the phase, int64 [n].
         order: Stream rows of all epochs, int64 [N].
         offsets: Where each step starts in it, and its end, int64 [S + 1].
         memory: Before the phase; None without one.
         slots: Slot that each stream row enters, int64 [N].
         drawn: Rows of each draw, of the steps that replay, int64 [S', R] each; none where nothing is drawn.
-        last_seen: Stream position at which each class was last seen, -1 if never, int64 [C].
         recent: Classes of the last stream rows before the phase.
     """
     method, labels, num_classes = spec.method, spec.scenario.dataset.train_labels, spec.scenario.num_classes
@@ -193,8 +182,6 @@ def plan_prior(
     if mask is None or not mask.is_auto:
         return None
     memory = memory if drawn else None
-    known = last_seen >= 0
-    known[[c for classes in spec.scenario.tasks[:task] for c in classes]] = True
     if mask.recent_rows is None:
         counts = task_counts(rows, labels, memory, slots, offsets, num_classes)
         if mask.count != "rows":
@@ -209,4 +196,4 @@ def plan_prior(
         if memory is not None:
             held = np.where(memory.rows >= 0, memory.labels, -1)
             counts = np.maximum(counts, slot_counts(held, slots, labels[order], offsets, num_classes))
-    return prior_of(counted(counts, known), method.prior_power)
+    return prior_of(counts, method.prior_power)

@@ -143,8 +143,8 @@ def plan_member(
     if mask is not None and mask.policy != "task" and not mask.is_auto:
         active = recent_classes(labels[order], offsets, mask, last_seen, position)
     prior = plan_prior(
-        spec, task=task, rows=rows, order=order, offsets=offsets, memory=memory, slots=slots,
-        drawn=[each[first:] for each in found], last_seen=last_seen, recent=recent,
+        spec, rows=rows, order=order, offsets=offsets, memory=memory, slots=slots,
+        drawn=[each[first:] for each in found], recent=recent,
     )  # fmt: skip
     return MemberPlan(
         order, offsets, np.repeat(np.arange(epochs), num_steps // epochs), slots, tuple(read), tuple(found), first,

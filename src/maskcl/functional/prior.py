@@ -12,22 +12,19 @@ from maskcl.errors import ShapeError, check
 from maskcl.functional.softmax import Dial
 from maskcl.functional.values import Rule, as_dial, as_tensor, demand
 
-__all__ = ["NEVER", "log_prior"]
-
-NEVER = math.exp(-12.0)
-"""Rows that a class counts which has none: 6e-6, so that it is in the softmax, and its loss finite."""
+__all__ = ["log_prior"]
 
 
 def log_prior(counts: Any, *, power: Dial = 1.0) -> Tensor:
     """Return what a loss adds to logits where classes have unequal numbers of distinct rows.
 
-        a_c = power * (log n_c - log max n),    n_c = e^-12 where a class has no row
+        a_c = power * (log n_c - log max n),    n_c = 1 where a class has no row
 
     `cross_entropy(logits + a, labels)` learns logits that are right for equal classes. Between a class of m rows and
     one of fewer, n, it is a leak of (n / m)^power. Equal counts give 0: no mask.
 
     Args:
-        counts: Distinct rows of each class that training can draw on, 0 or more, shape [..., C].
+        counts: Distinct rows of each class that training can draw on, 0 or from 1 up, shape [..., C]; not shares.
         power: 1, or less where a row of a rare class is worth more than one, 0 or more; shape [...].
 
     Returns:
@@ -49,7 +46,8 @@ def log_prior(counts: Any, *, power: Dial = 1.0) -> Tensor:
     check(good, "counts", "must be numbers of shape [..., C]", tuple(rows.shape), error=ShapeError)
     rows = rows if rows.is_floating_point() else rows.float()
     power, rules = as_dial(power, "power", rows.shape[:-1])
-    demand([Rule((rows >= 0) & (rows < math.inf), "counts", "must be finite numbers, 0 or more", rows), *rules])
-    logs = torch.where(rows > 0, rows, NEVER).log()
+    whole = (rows == 0) | ((rows >= 1) & (rows < math.inf))
+    demand([Rule(whole, "counts", "must be finite numbers of rows, 0 or from 1 up", rows), *rules])
+    logs = rows.clamp(min=1).log()
     scale = power[..., None] if isinstance(power, Tensor) and power.ndim else power
     return scale * (logs - logs.amax(-1, keepdim=True))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from maskcl import augment as A
 from maskcl.data.checks import Inputs
-from maskcl.engine.counts import counted, newest, prior_of
+from maskcl.engine.counts import newest, prior_of
 from maskcl.engine.plan import recent_classes
 from maskcl.engine.steps import StepPlan
 from maskcl.engine.synthesis import plan_old_labels, plan_starts
@@ -146,13 +146,12 @@ class Stream:
         mask, state = self.spec.method.mask, self.population.state
         if mask is None or not mask.is_auto:
             return None
-        known = state.last_seen[0] >= 0
-        known[self.old] = True
-        counts = np.bincount(newest(mask, state.recent[0], labels), minlength=len(known))
+        num_classes = self.spec.scenario.num_classes
+        counts = np.bincount(newest(mask, state.recent[0], labels), minlength=num_classes)
         memory = state.memories[0]
         if memory is not None and self.needs.draws and self.task >= self.needs.replay_from_task:
-            counts = np.maximum(counts, np.bincount(memory.labels[self.filled], minlength=len(known)))
-        prior = prior_of(counted(counts[None], known), self.spec.method.prior_power)
+            counts = np.maximum(counts, np.bincount(memory.labels[self.filled], minlength=num_classes))
+        prior = prior_of(counts[None], self.spec.method.prior_power)
         return torch.tensor(prior, dtype=self.population.dtype, device=self.population.device)
 
     def _made(self, count: int, number: int) -> Tensor | None:
