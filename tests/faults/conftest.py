@@ -1,8 +1,19 @@
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heard_signals() -> None:
+    """Programs that tests start hear signals, also where the tests run under nohup or in the background of a script."""
+    if os.name == "posix":
+        for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+            if signal.getsignal(number) is signal.SIG_IGN:
+                signal.signal(number, usual)
 
 
 @pytest.fixture(scope="session")
