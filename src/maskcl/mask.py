@@ -38,7 +38,7 @@ class Mask:
             are; or "own-task": mask them by their own task too, which ruins accuracy (for study).
         keep_future: Leave classes not met yet active, as the public code of ER-ACE does.
         power: Of the counts, with leak "auto", 0 or more; left out: 1, or 1/2 with methods that hold old classes by
-            logits (DER, DER++, LwF, BiC, CFGM).
+            logits on their own rows (DER, DER++, BiC, CFGM).
         count: What repeats count with leak "auto": "rows", nothing; "visits", the k-th visit to a row 1 / k; "steps",
             as much as new rows, which is logit adjustment by how often classes come in the task's steps (to compare).
 

@@ -41,7 +41,7 @@ def assert_equal_runs(one: RunSpec, other: RunSpec, atol: float = 1e-12) -> None
     [
         ("finetune", {}, 1 / 12),
         ("ewc", {}, 1 / 12),
-        ("lwf", {}, (1 / 12) ** 0.5),
+        ("lwf", {}, 1 / 12),
         ("finetune", {"cfgm": Cfgm(step=0.5)}, (1 / 12) ** 0.5),
         ("finetune", {"cfgm": Cfgm(step=0.5, target="label")}, 1 / 12),
         ("er", {"memory": KEPT}, 4 / 12),
@@ -101,7 +101,7 @@ def test_gradients_of_a_row_add_up_to_zero() -> None:
 
 def test_logits_that_hold_old_classes_halve_the_power() -> None:
     powers = {"er": 1.0, "er_ace": 1.0, "mir": 1.0, "agem": 1.0, "ewc": 1.0, "si": 1.0, "finetune": 1.0}
-    powers |= {"der": 0.5, "derpp": 0.5, "lwf": 0.5, "bic": 0.5}
+    powers |= {"der": 0.5, "derpp": 0.5, "bic": 0.5, "lwf": 1.0}
     assert {key: find(key)(mask=Mask(leak="auto")).prior_power for key in powers} == powers
     assert find("derpp")(mask=Mask(leak="auto", power=0.8)).prior_power == 0.8
     held: Method = find("finetune")(mask=Mask(leak="auto"), cfgm=Cfgm(step=1.0))

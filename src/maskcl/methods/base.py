@@ -82,13 +82,15 @@ class Method:
     def prior_power(self) -> float:
         """Power of counts in a mask with `leak = "auto"` (`maskcl.functional.log_prior`), if the mask names none.
 
-        1 where labels alone hold old classes; 1/2 where logits do: stored ones, a teacher's, those CFGM is held to.
+        1 where labels alone hold old classes; 1/2 where logits do: stored ones, a teacher's on rows of the memory, those
+        CFGM is held to. A teacher that sees stream rows alone (LwF) is asked about new classes.
         """
         if self.mask is not None and self.mask.power is not None:
             return self.mask.power
         needs, cfgm = self.needs, self.cfgm
-        by_logits = needs.stores_logits or bool(needs.teacher) or (cfgm is not None and cfgm.target == "frozen")
-        return 0.5 if by_logits else 1.0
+        by_teacher = any(rows != "stream" for rows in needs.teacher)
+        by_samples = cfgm is not None and cfgm.target == "frozen"
+        return 0.5 if needs.stores_logits or by_teacher or by_samples else 1.0
 
     def phases(self, task: int, num_tasks: int) -> tuple[Phase, ...]:
         """What is trained on when a task comes; without a phase on the task's rows they pass by, into the memory."""
