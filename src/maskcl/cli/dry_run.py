@@ -80,8 +80,7 @@ def _print_groups(found: Forecast, labels: Sequence[str]) -> None:
 
 def _in_all(found: Forecast) -> str:
     """One line of estimates."""
-    side = max(min(max(one.group.workers for one in crew), len(crew)) for crew in found.crews)
-    how = f"up to {side} groups at a time" if side > 1 else "one group at a time"
+    how = f"up to {found.at_a_time} groups at a time" if found.at_a_time > 1 else "one group at a time"
     if found.seconds is not None:
         time = f"about {_time(found.seconds)}"
     elif found.left_out:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from maskcl.engine.groups import Group, even_parts, grouped, pieces
+from maskcl.engine.groups import Group, at_a_time, even_parts, grouped, pieces
 from maskcl.engine.measuring import Measured
 from maskcl.engine.resources import member_bytes, table_bytes
 from maskcl.engine.sketches import Sketches
@@ -64,6 +64,11 @@ class Forecast:
     def seconds(self) -> float | None:
         """Wall time of all; None where it is not known of a group."""
         return None if any(one.seconds is None for one in self.groups) else self.least_seconds
+
+    @property
+    def at_a_time(self) -> int:
+        """How many groups run at the same time at most."""
+        return max((at_a_time([one.group for one in crew]) for crew in self.crews), default=0)
 
     @property
     def least_seconds(self) -> float:
@@ -134,5 +139,4 @@ def _crew_seconds(crew: Sequence[GroupForecast]) -> float:
 
 def _crew_bytes(crew: Sequence[GroupForecast]) -> int:
     """The largest groups at the same time."""
-    workers = max(one.group.workers for one in crew)
-    return sum(sorted((one.num_bytes for one in crew), reverse=True)[:workers])
+    return sum(sorted((one.num_bytes for one in crew), reverse=True)[: at_a_time([one.group for one in crew])])

@@ -14,7 +14,7 @@ import torch
 from maskcl.engine.checkpoint_file import Saved
 from maskcl.engine.checkpoints import Checkpoints, shared_out
 from maskcl.engine.group import GroupRun, Report, StopError
-from maskcl.engine.groups import Group, grouped
+from maskcl.engine.groups import Group, at_a_time, grouped
 from maskcl.engine.isolate import isolate
 from maskcl.engine.spec import Outcome, RunSpec
 from maskcl.engine.team import Team, TeamError
@@ -161,7 +161,7 @@ class _Crew:
 
     def run(self, groups: Sequence[Group]) -> None:
         """Run groups of as many threads each, several at a time."""
-        workers = 1 if self.team is not None else min(groups[0].workers, len(groups))
+        workers = 1 if self.team is not None else at_a_time(groups)
         if workers == 1:
             for group in groups:
                 self._work(group, workers)
