@@ -65,3 +65,27 @@ def test_processes_get_a_group_each(small: Path, capsys: pytest.CaptureFixture[s
     out = capsys.readouterr().out
     assert [row[1] for row in groups(out)] == ["3 groups of 1"] * 2
     assert "up to 3 groups at a time" in out
+
+
+def test_what_there_was_no_time_to_measure_is_told(
+    small: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("maskcl.engine.measuring.PATIENCE", 0.0)
+    assert main(["run", "small.toml", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert [row[4] for row in groups(out)] == ["?"] * 2
+    assert "estimated: at least 1 s and " in out
+    assert "; 2 of 2 kinds of runs are not in it: measuring would take too long\n" in out
+
+
+def test_what_is_estimated_as_another_is_told(
+    small: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    took = iter((0.0, 0.0, 99.0))  # as it begins, and before each of the two
+    monkeypatch.setattr("maskcl.engine.measuring.time", type("Clock", (), {"perf_counter": lambda: next(took)}))
+    monkeypatch.setattr("maskcl.engine.measuring._seconds", lambda *_: 40.0)
+    assert main(["run", "small.toml", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert [row[4] for row in groups(out)] == ["40 s"] * 2
+    assert "estimated: about 80 s and " in out
+    assert "; 1 of 2 kinds of runs taken to be as one with another mask or size of memory\n" in out

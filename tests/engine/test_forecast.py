@@ -12,12 +12,14 @@ from engine.small import SCENARIO, scenario, spec
 
 from maskcl.cfgm import Cfgm
 from maskcl.engine import Population, run_population
-from maskcl.engine import forecast as module
+from maskcl.engine import measuring as module
 from maskcl.engine.forecast import forecast
 from maskcl.engine.groups import grouped
 from maskcl.engine.resources import member_bytes
+from maskcl.mask import Mask
+from maskcl.memory import MemoryConfig
 from maskcl.methods import REGISTRY, Method, Needs, Step
-from maskcl.networks import ConvNet
+from maskcl.networks import ConvNet, Mlp
 
 IMAGES = scenario(2, rows=8, shape=(3, 8, 8), classes=4)
 
@@ -179,6 +181,68 @@ def test_a_slow_step_is_measured_once_and_many_fast_ones_within_their_moment(mon
         counts.clear()
 
 
+@pytest.fixture
+def slow(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Looks of 12 s each that find a second for each letter of the method's name; whose were made."""
+    looked: list[str] = []
+
+    def seconds(self: Any) -> float:
+        clock.now += 12.0
+        looked.append(self.specs[0].name)
+        return float(len(self.specs[0].method.key) * len(self.specs))
+
+    monkeypatch.setattr(module._Trial, "seconds", seconds)
+    return looked
+
+
+def test_one_of_each_kin_is_measured_first_and_what_there_is_no_time_for_is_taken_to_be_like_it(
+    slow: list[str],
+) -> None:
+    specs = [
+        spec("er", seed=1), spec("er", seed=2, mask=Mask(leak=0.1)), spec("er", seed=3, memory=MemoryConfig(size=9)),
+        spec("er", seed=4, mask=Mask(value=-1.0)), spec("derpp", seed=5), spec("derpp", seed=6, mask=Mask(leak=0.1)),
+    ]  # fmt: skip
+    found = forecast(specs, threads=1)
+    assert slow == ["er seed 1", "derpp seed 5", "er seed 2"]
+    assert (found.structures, found.likened, found.left_out) == (6, 3, 0)
+    assert [one.seconds for one in found.groups] == [2, 2, 2, 2, 5, 5]
+    assert found.seconds == found.least_seconds == 18
+
+
+def test_what_is_like_nothing_that_was_measured_is_left_out_and_told(slow: list[str]) -> None:
+    methods = ("er", "derpp", "joint", "finetune", "ewc")
+    found = forecast([spec(key, seed=seed) for key in methods for seed in range(2)], threads=1)
+    assert len(slow) == 3
+    assert (found.structures, found.likened, found.left_out) == (5, 0, 2)
+    assert [one.seconds for one in found.groups] == [4, 10, 10, None, None]
+    assert found.seconds is None
+    assert found.least_seconds == 24
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        spec("er", memory=MemoryConfig(size=2)),  # less than it draws
+        spec("er", memory=MemoryConfig(size=9, policy="herding")),
+        spec("er", cfgm=Cfgm(step=1.0)),
+        spec("er", network=Mlp(hidden=(9,))),
+        spec("er", training={"batch_size": 5}),
+        spec("er", optimizer={"momentum": 0.9}),
+        spec("er", tasks=scenario(2)),
+        spec("er", replay_batch=4),
+    ],
+)
+def test_what_changes_a_step_is_measured_by_itself(other: Any, slow: list[str]) -> None:
+    found = forecast([spec("finetune"), spec("er"), spec("joint"), other], threads=1)
+    assert (found.likened, found.left_out) == (0, 1)
+
+
+def test_memories_that_are_gone_through_whole_are_measured_by_size(slow: list[str]) -> None:
+    sizes = (8, 9, 10, 11)
+    found = forecast([spec("gdumb", memory=MemoryConfig(size=size)) for size in sizes], threads=1)
+    assert (found.likened, found.left_out) == (0, 1)
+
+
 def test_what_a_short_look_cannot_tell_is_not_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = spec("er", tasks=IMAGES, network=ConvNet(hidden=(4,)))
     compiled = replace(compiled, training=replace(compiled.training, compile=True))
@@ -224,4 +288,4 @@ def test_an_estimate_changes_nothing() -> None:
 
 def test_nothing_to_run_takes_nothing() -> None:
     found = forecast([])
-    assert (found.crews, found.seconds, found.num_bytes) == ((), 0, 0)
+    assert (found.crews, found.seconds, found.num_bytes, found.structures) == ((), 0, 0, 0)

@@ -12,7 +12,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from maskcl.experiment.stopping import STOPPED_BY
-from maskcl.methods import Draw, Method, Needs, Step, option, register
+from maskcl.methods import Draw, Method, Needs, State, Step, View, dial, option, register
 
 STEPS = [0]
 
@@ -53,6 +53,21 @@ class Raising(Replaying):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Choosy(Replaying):
+    """Raises an error for some of its members, at the end of the second task."""
+
+    key: ClassVar[str] = "choosy"
+    title: ClassVar[str] = "Choosy"
+
+    trouble: float = dial(1.0, "above 1: raises", above=0)
+
+    def end_task(self, state: State, view: View) -> State:
+        if self.trouble > 1 and view.task == 1:
+            raise RuntimeError(f"trouble {self.trouble:g}")
+        return state
+
+
+@dataclass(frozen=True, kw_only=True)
 class Undefined(Replaying):
     """Gives a loss that is no number."""
 
@@ -84,5 +99,5 @@ class Waiting(Replaying):
 
 def make_known() -> None:
     """Make them known to experiments of this process; never of pytest's, whose other tests go through all methods."""
-    for kind in (Raising, Undefined, Waiting):
+    for kind in (Choosy, Raising, Undefined, Waiting):
         register(kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,35 @@ def test_where_all_runs_fail_that_is_what_is_said(tmp_path: Path) -> None:
     assert command.out == ""
     assert results(folder) == {}
     assert left_over(folder) == []
+
+
+CHOOSY = (
+    MIXED + '[grid]\nmethod = [{name = "choosy"}, {name = "choosy", trouble = 2.0}, {name = "choosy", trouble = 0.5}]\n'
+)
+
+
+def test_an_error_in_one_member_of_a_population_leaves_the_others_alone(tmp_path: Path) -> None:
+    folder = prepared(tmp_path / "all", CHOOSY)
+    command = Command(folder, "-q")
+    assert command.status() == 3
+    *failed, last = command.err.splitlines()
+    assert [line.rpartition(", seed ")[2] for line in failed] == [f"{k}: RuntimeError: trouble 2" for k in (0, 1)]
+    assert last == "the same command tries these runs again"
+    good = prepared(tmp_path / "good", CHOOSY.replace('{name = "choosy", trouble = 2.0}, ', ""))
+    assert Command(good, "-q").status() == 0
+    assert len(results(good)) == 8
+    assert results(folder) == results(good)
+
+
+def test_an_error_of_every_member_is_listed_for_each_and_not_tried_with_each(tmp_path: Path) -> None:
+    text = ONE.replace('"er"', '{ name = "raising", after = 3 }').replace("seeds = 1", "seeds = 16")
+    folder = prepared(tmp_path, text)
+    command = Command(folder, "--log-level", "debug", "--set", "training.checkpoint_every=0")
+    assert command.status() == 3
+    failed = [line for line in command.err.splitlines() if line.startswith("failed: ")]
+    assert [line.rpartition(", seed ")[2] for line in failed] == [f"{k}: RuntimeError: no good" for k in range(16)]
+    populations = re.findall(r"begins: (\d+) runs?", command.err)
+    assert 16 < sum(map(int, populations)) <= 3 * 16
 
 
 def diverged(folder: Path) -> list[object]:

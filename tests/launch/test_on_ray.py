@@ -78,15 +78,15 @@ def test_results_are_those_of_this_process(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked for in /proc")
 def test_a_worker_that_is_killed_costs_no_run(tmp_path: Path) -> None:
     (tmp_path / "on_ray.toml").write_text(EXPERIMENT.format(epochs=15))
-    process = run(tmp_path, "--out", "there", "-q", "--launcher", "ray")
-    while process.poll() is None:
+    process, killed = run(tmp_path, "--out", "there", "-q", "--launcher", "ray"), list[int]()
+    while process.poll() is None and not killed:
         time.sleep(0.1)
-        at_work = pieces_at_work()
-        if at_work:
-            os.kill(at_work[0], signal.SIGKILL)
-            break
+        for worker in pieces_at_work()[:1]:
+            os.kill(worker, signal.SIGKILL)
+            killed.append(worker)
     _, said = process.communicate()
     assert process.returncode == 0, said
+    assert killed, "it has ended before anything was killed"
     other = run(tmp_path, "--out", "here", "-q")
     assert other.communicate()[1] == ""
     assert results(tmp_path / "there") == results(tmp_path / "here")

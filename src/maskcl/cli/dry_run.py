@@ -80,15 +80,19 @@ def _print_groups(found: Forecast, labels: Sequence[str]) -> None:
 
 def _in_all(found: Forecast) -> str:
     """One line of estimates."""
-    side = max(min(max(one.group.workers for one in crew), len(crew)) for crew in found.crews)
-    how = f"up to {side} groups at a time" if side > 1 else "one group at a time"
-    if found.seconds is None:
-        time = "time not estimated (a compiled network, or a method that needs a whole task)"
-    else:
+    how = f"up to {found.at_a_time} groups at a time" if found.at_a_time > 1 else "one group at a time"
+    if found.seconds is not None:
         time = f"about {_time(found.seconds)}"
+    elif found.left_out:
+        time = f"at least {_time(found.least_seconds)}"
+    else:
+        time = "time not estimated (a compiled network, or a method that needs a whole task)"
+    of = f"of {found.structures} kinds of runs"
+    some = f"; {found.left_out} {of} are not in it: measuring would take too long" if found.left_out else ""
+    some += f"; {found.likened} {of} taken to be as one with another mask or size of memory" if found.likened else ""
     return (
         f"estimated: {time} and {_size(found.num_bytes)} of memory, {how}; "
-        f"from steps measured for {found.measured:.1f} s on the machine as busy as it is now"
+        f"from steps measured for {found.measured:.1f} s on the machine as busy as it is now{some}"
     )
 
 

@@ -20,7 +20,7 @@ from maskcl.engine.spec import RunSpec
 from maskcl.engine.table import Stores
 from maskcl.machine import free_cores, usable_cores
 
-__all__ = ["MOST_THREADS", "Group", "by_structure", "data_keys", "even_parts", "grouped", "pieces"]
+__all__ = ["MOST_THREADS", "Group", "at_a_time", "by_structure", "data_keys", "even_parts", "grouped", "pieces"]
 
 MOST_THREADS = 8
 """Threads of one convolutional run at most. With a full ResNet-18 on 2 cores two are 1.98 times one; more than these
@@ -103,6 +103,11 @@ def grouped(
         for part in even_parts(indices, choice.group_size):
             crews.setdefault(own, []).append(Group(tuple(part), choice, data_of(indices[0]), own, workers))
     return list(crews.values())
+
+
+def at_a_time(crew: Sequence[Group]) -> int:
+    """How many groups of a crew run at the same time at most."""
+    return min(max(group.workers for group in crew), len(crew))
 
 
 def _threads(asked: int | None) -> int:

@@ -21,6 +21,7 @@ from maskcl.engine.fits import num_rows
 from maskcl.engine.member import memory_slots, train_rows
 from maskcl.engine.plan import plan_member
 from maskcl.engine.spec import RunSpec
+from maskcl.engine.synthesis import makes_samples
 from maskcl.errors import ConfigError, message, raised
 from maskcl.memory import POLICIES, MemoryState
 from maskcl.methods import Phase
@@ -95,13 +96,13 @@ def passes(spec: RunSpec) -> Iterator[Pass]:
     after the first task.
     """
     method, size, num_tasks = spec.method, spec.training.batch_size, spec.scenario.num_tasks
-    needs, cfgm = method.needs, method.cfgm
+    needs = method.needs
     at_ends = spec.memory is not None and POLICIES.find(str(spec.memory.policy)).refills
     filled = trained = False
     for task in range(num_tasks):
         phases = method.phases(task, num_tasks)
         filled |= spec.memory is not None and not at_ends and all(phase.rows != "task" for phase in phases)
-        makes = cfgm is not None and trained and task >= cfgm.from_task
+        makes = makes_samples(method.cfgm, spec.scenario.tasks, task, trained=trained)
         for phase in phases:
             total = _total(spec, task, phase)
             epochs = phase.epochs or spec.training.epochs

@@ -23,7 +23,7 @@ from maskcl.engine.plan import plan_member, step_offsets
 from maskcl.engine.samples import look_at_samples
 from maskcl.engine.state import map_tensors, pairs, stack_trees
 from maskcl.engine.steps import TaskPlan
-from maskcl.engine.synthesis import Synthesis
+from maskcl.engine.synthesis import Synthesis, makes_samples
 from maskcl.engine.training import TaskTraining
 from maskcl.engine.watch import OnEvaluation, OnSteps, Pauses, Place, Watch
 from maskcl.memory import refilled
@@ -151,14 +151,9 @@ class Population(Members):
         )  # fmt: skip
 
     def _makes_samples(self, task: int) -> bool:
-        """Whether CFGM acts in a task: there has to be a network that knew old classes, and one that is still old.
-
-        A learner's classes may all have come back, and then all belong to its newest task.
-        """
-        cfgm = self.method.cfgm
-        if cfgm is None or task < cfgm.from_task or self.state.frozen is None:
-            return False
-        return all(any(spec.scenario.tasks[:task]) for spec in self.specs)
+        """Whether CFGM acts in a task."""
+        trained = self.state.frozen is not None
+        return all(makes_samples(self.method.cfgm, spec.scenario.tasks, task, trained=trained) for spec in self.specs)
 
     def _makes(self, masking: TaskMasking, task: int) -> Synthesis | None:
         """What makes samples of old classes in a task, if anything."""

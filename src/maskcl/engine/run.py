@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -10,14 +11,19 @@ from typing import Any
 
 import torch
 
+from maskcl.engine.checkpoint_file import Saved
 from maskcl.engine.checkpoints import Checkpoints, shared_out
-from maskcl.engine.group import GroupRun, StopError
-from maskcl.engine.groups import Group, grouped
+from maskcl.engine.group import GroupRun, Report, StopError
+from maskcl.engine.groups import Group, at_a_time, grouped
+from maskcl.engine.isolate import isolate
 from maskcl.engine.spec import Outcome, RunSpec
 from maskcl.engine.team import Team, TeamError
-from maskcl.errors import check, check_choice
+from maskcl.errors import check, check_choice, counted, raised
+from maskcl.progress import Tally
 
 __all__ = ["run_population"]
+
+LOG = logging.getLogger("maskcl")
 
 
 def run_population(
@@ -53,7 +59,8 @@ def run_population(
         keys: A name for each run, by which it finds its checkpoint; None: their places.
         checkpoints: Where it is written down where training stands, and where it goes on from; None: nowhere.
         claim: Asked before a group starts which of its runs, by their places, are to be made; None: all.
-        on_failure: Told the places of runs that an error has ended, and the error; others go on. None: it is raised.
+        on_failure: Told the places of runs that an error has ended, and the error; others go on, also those of the same
+            population (`maskcl.engine.isolate`). None: it is raised.
         stopping: Asked now and then whether to stop, from any thread.
         team: The processes that make each run together, all of which call this with the same runs, one after the other
             and with executor "loop"; the first writes checkpoints. None: this process alone.
@@ -130,6 +137,14 @@ class _Reporter:
 
 
 @dataclass(frozen=True)
+class _Told:
+    """Who is told of one attempt at a group; as `Report` has it."""
+
+    progress: Callable[[float], None]
+    outcome: Callable[[int, Outcome], None]
+
+
+@dataclass(frozen=True)
 class _Crew:
     """What all groups have in common; attributes as `run_population` has them."""
 
@@ -146,7 +161,7 @@ class _Crew:
 
     def run(self, groups: Sequence[Group]) -> None:
         """Run groups of as many threads each, several at a time."""
-        workers = 1 if self.team is not None else min(groups[0].workers, len(groups))
+        workers = 1 if self.team is not None else at_a_time(groups)
         if workers == 1:
             for group in groups:
                 self._work(group, workers)
@@ -172,18 +187,47 @@ class _Crew:
             group = replace(group, indices=tuple(self.claim(group.indices)))
         if not group.indices or self._is_old(group):
             return
+
+        if self.on_failure is None:
+            self._make(group, workers, self.report)
+            return
+
+        def attempt(part: Sequence[int]) -> tuple[Sequence[int], Exception | None]:
+            if len(part) == len(group.indices):
+                return self._attempt(group, workers)
+            if self.stopping():
+                raise StopError
+            return self._attempt(replace(group, indices=tuple(part), saved=self._furthest(group, part)), workers)
+
+        isolate(group.indices, attempt, self.on_failure)
+
+    def _make(self, group: Group, workers: int, report: Report) -> None:
         specs, keys = [self.specs[i] for i in group.indices], [self.keys[i] for i in group.indices]
+        GroupRun(
+            group, specs, keys, workers=workers, report=report, checkpoints=self.checkpoints,
+            stopping=self.stopping, team=self.team,
+        ).run()  # fmt: skip
+
+    def _attempt(self, group: Group, workers: int) -> tuple[Sequence[int], Exception | None]:
+        """Make the runs of a group; returns those that an error has left without an outcome, and the error."""
+        tally = Tally(self.report.progress)
         try:
-            GroupRun(
-                group, specs, keys, workers=workers, report=self.report, checkpoints=self.checkpoints,
-                stopping=self.stopping, team=self.team,
-            ).run()  # fmt: skip
+            self._make(group, workers, _Told(tally, self.report.outcome))
         except (StopError, TeamError, _StoppedError, _ListenerError):
             raise
         except Exception as error:
-            if self.on_failure is None:
-                raise
-            self.on_failure(group.indices, error)
+            left = [i for i in group.indices if i not in self.report.outcomes]  # the others had diverged by then
+            LOG.debug("%s failed together: %s", counted(len(left), "run"), raised(error))
+            tally.take_back(len(group.indices) - len(left))
+            return left, error
+        return (), None
+
+    def _furthest(self, group: Group, part: Sequence[int]) -> Saved | None:
+        """The checkpoint that a part of a group goes on from: no other process has its runs, which are claimed."""
+        keys = [self.keys[i] for i in part]
+        found = [] if self.checkpoints is None else self.checkpoints.newest(set(keys))
+        whole = [one for one in found if set(keys) <= set(one.keys) and one.choice.stacked == group.choice.stacked]
+        return max(whole, key=lambda one: one.steps(keys), default=None)
 
     def _is_old(self, group: Group) -> bool:
         """Whether another process has gone on with these runs since they were grouped, and left them."""

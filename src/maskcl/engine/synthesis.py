@@ -17,9 +17,23 @@ from maskcl.functional.cfgm import moved_rows
 from maskcl.functional.softmax import row_losses
 from maskcl.rng import generator
 
-__all__ = ["Synthesis", "plan_old_labels", "plan_starts", "starts"]
+__all__ = ["Synthesis", "makes_samples", "plan_old_labels", "plan_starts", "starts"]
 
 Forward = Callable[[Tensor], Tensor]
+
+
+def makes_samples(cfgm: Cfgm | None, tasks: Sequence[Sequence[int]], task: int, *, trained: bool) -> bool:
+    """Whether CFGM acts in a task: there has to be a network that knew old classes, and a class that is still old.
+
+    A learner's classes may all have come back, and then all belong to its newest task.
+
+    Args:
+        cfgm: The settings; None: it never does.
+        tasks: Classes of each task.
+        task: 0-based.
+        trained: Whether anything was trained before the task.
+    """
+    return cfgm is not None and trained and task >= cfgm.from_task and any(tasks[:task])
 
 
 def plan_old_labels(

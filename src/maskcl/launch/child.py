@@ -15,7 +15,7 @@ from maskcl.errors import ConfigError
 from maskcl.experiment import Planned
 from maskcl.experiment.sharing import Share
 from maskcl.launch.worker import COMMAND
-from maskcl.progress import Resumed
+from maskcl.progress import Resumed, Tally
 
 __all__ = ["Child", "how"]
 
@@ -51,7 +51,7 @@ class Child:
         Raises:
             ConfigError: What it refuses ends all.
         """
-        by_key, made, resumed = {run.key: run for run in runs}, 0.0, 0.0
+        by_key, told = {run.key: run for run in runs}, Tally(share.progress)
         self.say({"keys": list(by_key)})
         watch = threading.Event()
         threading.Thread(target=self._pass_on_stop, args=(share, watch), daemon=True).start()
@@ -64,11 +64,9 @@ class Child:
                 if "said" in news:
                     tell(news["said"])
                 elif "progress" in news:
-                    made += news["progress"]
-                    share.progress(news["progress"])
+                    told(news["progress"])
                 elif "resumed" in news:
-                    resumed += news["resumed"]
-                    share.progress(Resumed(news["resumed"]))
+                    told(Resumed(news["resumed"]))
                 elif "result" in news:
                     run = by_key[news["result"]]
                     found = run.result()
@@ -80,10 +78,7 @@ class Child:
                     self.said.append(news)
         finally:
             watch.set()
-        done = len(runs) - len(share.still(runs))
-        again = min(resumed, max(0.0, made + resumed - done))  # who goes on finds it again, and more
-        share.progress(Resumed(-again))
-        share.progress(done - made - resumed + again)  # what was made and is lost is made again
+        told.take_back(len(runs) - len(share.still(runs)))
         return False
 
     def heard(self) -> dict[str, Any] | None:
