@@ -82,8 +82,8 @@ class Method:
     def prior_power(self) -> float:
         """Power of counts in a mask with `leak = "auto"` (`maskcl.functional.log_prior`), if the mask names none.
 
-        1 where labels alone hold old classes; 1/2 where logits do: stored ones, a teacher's on rows of the memory, those
-        CFGM is held to. A teacher that sees stream rows alone (LwF) is asked about new classes.
+        1 where labels alone hold old classes; 1/2 where logits do: stored ones, a teacher's on rows of the memory,
+        those CFGM is held to. A teacher that sees stream rows alone (LwF) is asked about new classes.
         """
         if self.mask is not None and self.mask.power is not None:
             return self.mask.power
