@@ -39,6 +39,7 @@ _DIAL = (
     "Final accuracy (up is better) and forgetting (down is better) as the mask gets stronger from left to right. "
     "Dotted: the level of no mask."
 )
+_DIAL_AUTO = ' Plus, beyond the break: leak from counts (leak = "auto"), which has no number.'
 _ACCURACY = (
     "Each line is a task, from the moment it was learnt; dashed: the mean over the tasks met so far. "
     "Shown without a mask and with the mask of the highest final accuracy."
@@ -140,10 +141,11 @@ def _of_settings(results: Results, asked: Sequence[str] | None) -> list[Drawn]:
     error_bars = " Dots: single runs. Bars: 95 % intervals over seeds." if bars else " One seed: no intervals."
     bands = " Dots: single runs. Bands: 95 % intervals over seeds." if bars else ""
     others = " Grey: the other settings." if len(results.families) > 1 else ""
+    auto = _DIAL_AUTO if any(s.dial.kind == "auto" and s.num_finished for s in results.settings) else ""
     left_out = style.left_out(results.families)
     plan: list[tuple[str, Callable[[Results], Figure | None], str, str]] = [
         ("plane", plane, "Stability and plasticity", f"{_PLANE}{others}{error_bars}{left_out}"),
-        ("dial", dial, "The dial from no mask to m = −∞", f"{_DIAL}{error_bars}"),
+        ("dial", dial, "The dial from no mask to m = −∞", f"{_DIAL}{auto}{error_bars}"),
         ("accuracy", accuracy_over_time, "Accuracy of each task over time", f"{_ACCURACY}{bands}{left_out}"),
         ("confidence", confidence_over_time, "Confidence in old classes", f"{_CONFIDENCE}{bands}{left_out}"),
         ("confusion", confusion, "What is taken for what in the end", _CONFUSION),

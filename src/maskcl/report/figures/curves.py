@@ -88,8 +88,4 @@ def number_axis(axes: Axes, axis: Axis) -> None:
     axes.set_xticks(places, labels)
     axes.grid(visible=False, axis="x")
     for left, right in axis.breaks:
-        beside: Any = {"transform": axes.get_xaxis_transform(), "clip_on": False, "zorder": 5}
-        middle, width = (left + right) / 2, 0.008 * (axis.limits[1] - axis.limits[0])
-        axes.plot([middle - width, middle + width], [0, 0], color="white", linewidth=3, **beside)
-        for x in (middle - width, middle + width):
-            axes.plot([x - width / 2, x + width / 2], [-0.025, 0.025], color=style.GREY, linewidth=0.9, **beside)
+        style.broken(axes, (left + right) / 2, axis.limits[1] - axis.limits[0])
