@@ -75,6 +75,7 @@ class Drawn(NamedTuple):
         width: Inches.
         photo: Whether it shows images, whose brightness means something.
         table: The same as numbers, for figures of studies.
+        short: What these come to, a line for each line of the figure, where they are many.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Drawn(NamedTuple):
     width: float
     photo: bool = False
     table: Table | None = None
+    short: Table | None = None
 
 
 def draw(results: Results, asked: Sequence[str] | None = None) -> list[Drawn]:
@@ -123,9 +125,8 @@ def _of_studies(results: Results, asked: Sequence[str] | None) -> list[Drawn]:
                 figure = study.draw()
                 png, svg = style.png(figure), style.svg(figure)
             text = " ".join(filter(None, (study.says, study.caption)))
-            drawn.append(
-                Drawn(study.name, study.title, text, png, svg, float(figure.get_figwidth()), table=study.table)
-            )
+            width = float(figure.get_figwidth())
+            drawn.append(Drawn(study.name, study.title, text, png, svg, width, table=study.table, short=study.short))
     return drawn
 
 
