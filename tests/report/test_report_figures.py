@@ -220,3 +220,20 @@ def test_no_run_is_cut_off_the_dial():
     low, high = accuracy.get_ylim()
     assert low < 0.05
     assert high > 0.999
+
+
+def test_of_many_masks_those_that_differ_in_the_dial_alone_are_on_it():
+    scales = [{"leak": 1.0, "old_scale": scale} for scale in (0.01, 0.1, 0.3, 3.0, 10.0, 30.0)]
+    masks = [None, {"leak": 0.3}, {"leak": 0.1}, {"value": "-inf"}]
+    few, many = (Results(fabricate(("er", "derpp"), masks + scales[:n], num_seeds=2, num_tasks=3)) for n in (1, 6))
+    with style.look():
+        labels = [[text.get_text() for text in dial(results).legends[0].get_texts()] for results in (few, many)]
+        drawn = dial(many)
+        drawn.draw_without_rendering()
+    assert labels == [["ER", "ER (old_scale=0.01)", "DER++", "DER++ (old_scale=0.01)"], ["ER", "DER++"]]
+    assert [text.get_text() for text in drawn.axes[-1].get_xticklabels()] == ["no\nmask", ".3", ".1", "m =\n−∞"]
+    captions = [figures.draw(results, ["dial"])[0].caption for results in (few, many)]
+    assert ["left out" in caption for caption in captions] == [False, True]
+    alone = Results(fabricate(("er",), [{"leak": 0.1, "old_scale": 1.5 + i} for i in range(20)], num_seeds=1))
+    with style.look():
+        assert len(dial(alone).legends[0].get_texts()) == 12

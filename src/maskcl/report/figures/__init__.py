@@ -132,8 +132,8 @@ def _of_studies(results: Results, asked: Sequence[str] | None) -> list[Drawn]:
 
 def _of_settings(results: Results, asked: Sequence[str] | None) -> list[Drawn]:
     """Figures of masks and methods, side by side."""
+    from maskcl.report.figures import dial as dials
     from maskcl.report.figures.confusion import confusion
-    from maskcl.report.figures.dial import dial
     from maskcl.report.figures.over_time import accuracy_over_time, confidence_over_time
     from maskcl.report.figures.plane import plane
     from maskcl.report.figures.samples import samples
@@ -146,7 +146,12 @@ def _of_settings(results: Results, asked: Sequence[str] | None) -> list[Drawn]:
     left_out = style.left_out(results.families)
     plan: list[tuple[str, Callable[[Results], Figure | None], str, str]] = [
         ("plane", plane, "Stability and plasticity", f"{_PLANE}{others}{error_bars}{left_out}"),
-        ("dial", dial, "The dial from no mask to m = −∞", f"{_DIAL}{auto}{error_bars}"),
+        (
+            "dial",
+            dials.dial,
+            "The dial from no mask to m = −∞",
+            f"{_DIAL}{auto}{error_bars}{dials.left_out(results)}{left_out}",
+        ),
         ("accuracy", accuracy_over_time, "Accuracy of each task over time", f"{_ACCURACY}{bands}{left_out}"),
         ("confidence", confidence_over_time, "Confidence in old classes", f"{_CONFIDENCE}{bands}{left_out}"),
         ("confusion", confusion, "What is taken for what in the end", _CONFUSION),

@@ -20,6 +20,8 @@ METRICS = {"final_accuracy": ("Final accuracy, %", 0.0), "forgetting": ("Forgett
 """What is drawn, what it is called, and the lowest it can be."""
 LEVELS: dict[str, tuple[str, Any]] = {"no mask": ("plain", (0, (1, 2.5))), "leak auto": ("auto", (0, (6, 2, 1, 2)))}
 """Settings without a place on the axis, drawn as levels: which of a line's, and how."""
+MOST_BANDS = 4
+"""Lines up to which levels have their interval as a band: of more nothing is seen but grey."""
 _STYLES = ("-", "--", ":", "-.")
 
 
@@ -85,6 +87,7 @@ def _line(axes: Axes, axis: Axis, line: Line, metric: str, look: tuple[str, str]
 
 def _levels(axes: Axes, lines: list[Line], metric: str, looks: dict[str, tuple[str, str]]) -> None:
     """Settings that lines are held against, each once, in the colour of its first line."""
+    banded = len(lines) <= MOST_BANDS
     for of, dash in LEVELS.values():
         first = {id(level): (level, line) for line in reversed(lines) if (level := getattr(line, of)) is not None}
         for level, line in first.values():
@@ -93,7 +96,8 @@ def _levels(axes: Axes, lines: list[Line], metric: str, looks: dict[str, tuple[s
                 continue
             (down,), (up,) = style.inside([float(mean.mean)], [float(mean.half)], METRICS[metric][1], 1.0)
             ends = float(mean.mean) - down, float(mean.mean) + up
-            axes.axhspan(*ends, color=colour, alpha=0.08, linewidth=0, zorder=0)
+            if banded:
+                axes.axhspan(*ends, color=colour, alpha=0.08, linewidth=0, zorder=0)
             axes.axhline(float(mean.mean), color=colour, linestyle=dash, linewidth=1.1, zorder=1)
 
 

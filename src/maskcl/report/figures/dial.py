@@ -17,29 +17,36 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["dial"]
+__all__ = ["dial", "left_out"]
 
 KINDS = {"leak": "leak", "value": "m", "mass": "mass"}
 METRICS = {"final_accuracy": "Final accuracy, %", "forgetting": "Forgetting, %"}
 RANGES = {"final_accuracy": (0.0, 1.0), "forgetting": (-1.0, 1.0)}
 GAP = 0.35
 """From m = -inf to what stands beyond the break, more than from one mask to the next."""
+MOST_LINES = 12
+"""In a column: where there would be more, masks are left out that differ in more than the dial."""
+FEW = 14
+"""Masks up to which each has the room of a word."""
 _STYLES = ("-", "--", ":", "-.")
+Line = tuple[Family, str, list[Setting]]
+"""A family, what else than the dial differs from no mask, and the settings."""
 
 
 def dial(results: Results) -> Figure | None:
     """Draw one column for each kind of mask that has numbers between the ends; None if there is none."""
-    ticks = {kind: _ticks(results, kind) for kind in KINDS}
+    lines = {kind: _lines(results, kind) for kind in KINDS}
+    ticks = {kind: _ticks(lines[kind]) for kind in KINDS}
     kinds = [kind for kind in KINDS if any(d.kind == kind for d in ticks[kind])]
     if not kinds:
         return None
     widths = [max(len(ticks[kind]), 3) for kind in kinds]
-    size = (max(5.5, 1.6 + 0.62 * sum(widths)), 5.6)
+    size = (max(5.5, 1.6 + (0.62 if sum(widths) <= FEW else 0.46) * sum(widths)), 5.6)
     shape = {"sharex": "col", "sharey": "row", "width_ratios": widths}
     figure, grid = style.canvas(len(METRICS), len(kinds), size=size, **shape)
     for row, (metric, label) in zip(grid, METRICS.items(), strict=True):
         for axes, kind in zip(row, kinds, strict=True):
-            _panel(axes, results, kind, ticks[kind], metric)
+            _panel(axes, results, lines[kind], ticks[kind], metric)
         row[0].set_ylabel(label)
     for axes, kind in zip(grid[-1], kinds, strict=True):
         axes.set_xticks(_places(ticks[kind]), [symbol(d) for d in ticks[kind]])
@@ -51,9 +58,15 @@ def dial(results: Results) -> Figure | None:
     return figure
 
 
-def _ticks(results: Results, kind: str) -> list[Dial]:
+def left_out(results: Results) -> str:
+    """A sentence on masks that get no line."""
+    more = any(len(_lines(results, kind, every=True)) > len(_lines(results, kind)) for kind in KINDS)
+    return " Masks that differ in more than the dial are many, and left out." if more else ""
+
+
+def _ticks(lines: list[Line]) -> list[Dial]:
     """What a column's axis shows, weakest mask first: no mask, the numbers of this kind, m = -inf; then from counts."""
-    shown = {_place(s): s.dial._replace(extras="") for s in results.settings if _belongs(s, kind)}
+    shown = {_place(s): s.dial._replace(extras="") for _, _, line in lines for s in line}
     return sorted(shown.values(), key=lambda d: (d.kind == "auto", d.order))
 
 
@@ -73,22 +86,23 @@ def _place_of(dial: Dial) -> tuple[str, str]:
     return dial.kind, f"{dial.number:g}"
 
 
-def _lines(results: Results, kind: str) -> list[tuple[Family, str, list[Setting]]]:
+def _lines(results: Results, kind: str, *, every: bool = False) -> list[Line]:
     """Each family's settings of this kind; those that differ from no mask in more than the dial, apart."""
-    found = []
-    for family in results.families:
+    found: list[Line] = []
+    for family in results.families[: style.MOST_PANELS]:
         known = [s for s in family.settings if _belongs(s, kind)]
         more = {id(s): " ".join(filter(None, (s.dial.extras, apart(s, family)))) for s in known}
         for extras in sorted({more[id(s)] for s in known if s.dial.kind != "none"}):
             line = [s for s in known if s.dial.kind == "none" or more[id(s)] == extras]
             found.append((family, extras, line))
-    return found
+    if every or len(found) <= MOST_LINES:
+        return found
+    return [line for line in found if not line[1]] or found[:MOST_LINES]
 
 
-def _panel(axes: Axes, results: Results, kind: str, ticks: list[Dial], metric: str) -> None:
+def _panel(axes: Axes, results: Results, lines: list[Line], ticks: list[Dial], metric: str) -> None:
     places = {_place_of(d): place for d, place in zip(ticks, _places(ticks), strict=True)}
     colours = style.colours(results.families)
-    lines = _lines(results, kind)
     for i, (family, extras, line) in enumerate(lines):
         shift = min(0.07, 0.4 / len(lines)) * (i - (len(lines) - 1) / 2)  # so that error bars stand side by side
         counted = np.array([s.dial.kind == "auto" for s in line])
