@@ -18,7 +18,7 @@ __all__ = ["Axis", "axis_of", "number"]
 WIDE, WIDER = 8.0, 200.0
 GAP = 0.14
 """From the outermost value to one beyond a break, as a share of what lies between."""
-CLOSE, LETTER = 0.055, 0.024
+CLOSE, LETTER = 0.055, 0.019
 """Ticks that are nearer to each other than a share of the axis, or than their letters are wide, would overlap: of two
 one has no label. A letter is that wide where three panels stand beside each other."""
 
@@ -108,7 +108,8 @@ def number(value: float) -> str:
 
 
 def _apart(first: str, second: str) -> float:
-    return max(CLOSE, LETTER * ((len(first) + len(second)) / 2 + 0.5))
+    letters = [len(label) + 0.5 * label.startswith("−") for label in (first, second)]  # a minus is wide
+    return max(CLOSE, LETTER * (sum(letters) / 2 + 0.5))
 
 
 def _place(value: float, kind: str, smallest: float) -> float:
