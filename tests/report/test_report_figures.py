@@ -11,6 +11,7 @@ from matplotlib.text import Text
 from report.fabricate import fabricate
 
 from maskcl import report
+from maskcl.report import figures
 from maskcl.report.figures import style
 from maskcl.report.figures.confusion import confusion
 from maskcl.report.figures.dial import dial
@@ -183,7 +184,56 @@ def test_masks_from_counts_are_in_the_figures_and_tables_by_name(tmp_path):
         for figure in FIGURES:
             assert figure(results) is not None
         texts = [t.get_text() for t in plane(results).findobj(Text)]
-        ticks = [t.get_text() for axes in dial(results).axes for t in axes.get_xticklabels()]
     assert any("leak auto" in text for text in texts)
-    assert not any("auto" in tick for tick in ticks), "a rule is no place on an axis of numbers"
     assert "leak\u00a0=\u00a0auto" in report.write(tmp_path, results).read_text(encoding="utf-8")
+
+
+def test_a_leak_from_counts_stands_beyond_a_break_of_the_dial_and_is_on_no_line():
+    masks = [None, {"leak": "auto"}, {"leak": 0.3}, {"leak": 0.1}, {"value": 0.0}, {"value": "-inf"}]
+    results = Results(fabricate(methods=("er", "derpp"), masks=masks, num_seeds=3, num_tasks=3))
+    autos = {s.title: s for s in results.settings if s.dial.kind == "auto"}
+    colours = {family.name: style.colours(results.families)[family.name] for family in results.families}
+    with style.look():
+        drawn = dial(results)
+    for axes, metric in zip(drawn.axes, np.repeat(["final_accuracy", "forgetting"], 2), strict=True):
+        places = axes.get_xticks()
+        assert places[-1] - places[-2] > max(np.diff(places[:-1]))
+        for name, colour in colours.items():
+            (mark,) = [c.lines[0] for c in axes.containers if c.lines[0].get_marker() == style.AUTO
+                       and c.lines[0].get_color() == colour]  # fmt: skip
+            np.testing.assert_allclose(mark.get_ydata(), [float(autos[name].interval(metric).mean)])
+            assert mark.get_xdata()[0] == pytest.approx(places[-1], abs=0.2)
+            (line,) = [part for part in axes.lines if part.get_label() == name]
+            assert max(line.get_xdata()) < places[-1] - 0.5
+    assert [axes.get_xticklabels()[-1].get_text() for axes in drawn.axes[2:]] == ["leak\nauto"] * 2
+    (shown,) = figures.draw(results, ["dial"])
+    others = [run for s in results.settings if s.dial.kind != "auto" for run in s.runs]
+    (without,) = figures.draw(Results(others), ["dial"])
+    assert ["beyond the break" in one.caption for one in (shown, without)] == [True, False]
+
+
+def test_no_run_is_cut_off_the_dial():
+    runs = fabricate(methods=("er",), masks=[None, {"leak": 0.3}, {"leak": 0.1}], num_seeds=9, num_tasks=3)
+    runs[0]["metrics"]["final_accuracy"], runs[1]["metrics"]["final_accuracy"] = 0.05, 0.999
+    with style.look():
+        accuracy = dial(Results(runs)).axes[0]
+    low, high = accuracy.get_ylim()
+    assert low < 0.05
+    assert high > 0.999
+
+
+def test_of_many_masks_those_that_differ_in_the_dial_alone_are_on_it():
+    scales = [{"leak": 1.0, "old_scale": scale} for scale in (0.01, 0.1, 0.3, 3.0, 10.0, 30.0)]
+    masks = [None, {"leak": 0.3}, {"leak": 0.1}, {"value": "-inf"}]
+    few, many = (Results(fabricate(("er", "derpp"), masks + scales[:n], num_seeds=2, num_tasks=3)) for n in (1, 6))
+    with style.look():
+        labels = [[text.get_text() for text in dial(results).legends[0].get_texts()] for results in (few, many)]
+        drawn = dial(many)
+        drawn.draw_without_rendering()
+    assert labels == [["ER", "ER (old_scale=0.01)", "DER++", "DER++ (old_scale=0.01)"], ["ER", "DER++"]]
+    assert [text.get_text() for text in drawn.axes[-1].get_xticklabels()] == ["no\nmask", ".3", ".1", "m =\n−∞"]
+    captions = [figures.draw(results, ["dial"])[0].caption for results in (few, many)]
+    assert ["left out" in caption for caption in captions] == [False, True]
+    alone = Results(fabricate(("er",), [{"leak": 0.1, "old_scale": 1.5 + i} for i in range(20)], num_seeds=1))
+    with style.look():
+        assert len(dial(alone).legends[0].get_texts()) == 12

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 
-from maskcl.report.studies.axis import CLOSE, axis_of, number
+from maskcl.report.studies.axis import CLOSE, LETTER, axis_of, number
 
 INF = math.inf
 
@@ -66,6 +67,18 @@ def test_labels_do_not_overlap_and_ends_have_theirs():
     span = axis.places[-1] - axis.places[0]
     assert np.diff(places).min() >= CLOSE * span - 1e-12
     assert [axis.ticks[0][1], axis.ticks[-1][1]] == ["0", "1,000"]
+
+
+@pytest.mark.parametrize("values", [[0, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3],
+                                    [-INF, -20, -10, -7, -5, -3, -2, -1, 0, 1, 2, 3, 5, 7, 10, 20]])  # fmt: skip
+def test_long_labels_take_more_room_and_0_has_one(values):
+    axis = axis_of(values)
+    span = axis.places[-1] - axis.places[0]
+    labels = [label for _, label in axis.ticks]
+    for (left, first), (right, second) in itertools.pairwise(axis.ticks):
+        assert right - left >= LETTER * span * (len(first) + len(second)) / 2
+    assert "0" in labels
+    assert len(labels) >= 7
 
 
 def test_numbers_read_as_in_print():

@@ -99,7 +99,7 @@ def test_it_is_unasked_where_samples_are_made_beside_a_memory_of_several_sizes()
     assert cost(Results(replay(PRICES)), asked=False) == []
     assert cost(Results(generated(3.0, 0.5)), asked=True) == []
     (study,) = cost(Results(replay(PRICES)), asked=True)
-    assert study.says.startswith("Cheapest: ER, no mask, memory.size=10, 1 s for 50.0")
+    assert study.says.startswith("Cheapest: ER, no mask, 10 slots, 1 s for 50.0")
 
 
 def test_runs_that_diverged_or_took_no_time_are_left_out():
@@ -118,3 +118,53 @@ def test_runs_of_different_executors_are_told_to_be_no_rivals():
     runs[0]["executor"] = runs[0]["executor"] | {"threads": 2}
     (study,) = cost(Results(runs), asked=True)
     assert "no rivals" in study.caption
+
+
+def many_of_cfgm():
+    """Two settings of CFGM without a memory, and two lines of growing memory whose settings have long names."""
+    runs = replay(PRICES) + replay(PRICES, mask={"leak": 0.1}) + generated(3.0, 0.75) + generated(4.0, 0.8)
+    for run in runs[-3:]:
+        run["config"] |= {"mask": {"leak": 0.3}, "cfgm": {"step": 4.8, "num_steps": 2, "draw": "balanced"}}
+    for run in runs:
+        name, mask = run["config"]["method"]["name"], run["config"]["mask"]
+        run["config"]["network"]["hidden"] = [100] if name == "er" else [200]
+        run["config"]["optimizer"]["lr"] = 0.03 if mask is None else 0.05
+        run["config_hash"] = config_hash(run["config"])
+        run["label"] += " long" if run["metrics"]["final_accuracy"] == 0.8 and name == "finetune" else ""
+    return runs
+
+
+def test_names_are_short_and_lines_stand_together_by_slots():
+    (study,) = cost(Results(many_of_cfgm()), asked=False)
+    assert [(row.cells[0], row.cells[1], row.first) for row in study.table.rows] == [
+        ("Fine-tuning, leak .03, CFGM", "0", True),
+        ("Fine-tuning, leak .3, CFGM", "0", False),
+        *(("ER, no mask", slots, slots == "10") for slots in ("10", "50", "200")),
+        *(("ER, leak .1", slots, slots == "10") for slots in ("10", "50", "200")),
+    ]
+    with style.look():
+        figure = study.draw()
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert {"CFGM, leak .3", "CFGM, leak .03"} <= set(texts)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["ER, no mask, by slots", "ER, leak .1, by slots"]
+
+
+def test_a_legend_of_long_names_is_not_cut_off():
+    runs = [r for lr in (0.01, 0.1) for r in replay(PRICES) if not r["config"]["optimizer"].update(lr=lr)]
+    for run in runs:
+        run["config_hash"] = config_hash(run["config"])
+        run["label"] += f" lr={run['config']['optimizer']['lr']}"
+        run["method_title"] = "ER with a name as long as some of our own are"
+    (study,) = cost(Results(runs), asked=True)
+    with style.look():
+        figure = study.draw()
+        figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert [text.get_text().split("optimizer.")[1] for text in legend.get_texts()] == [
+        "lr=0.01, by slots",
+        "lr=0.1, by slots",
+    ]
+    box = legend.get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1

@@ -11,8 +11,9 @@ from report.studied import diverged, varied
 
 from maskcl.report.figures import style
 from maskcl.report.studies.curves import MOST_LINES, curves, numbers_that_vary
-from maskcl.report.studies.sensitivity import as_good, best_of, memory_size, sensitivity
-from maskcl.results import Results, difference
+from maskcl.report.studies.sensitivity import memory_size, sensitivity
+from maskcl.report.studies.short import as_good, best_of
+from maskcl.results import Results, config_hash, difference
 
 LEAKS = [None, *({"leak": leak} for leak in (0.3, 0.1, 0.03, 0.01, 0.001)), {"value": "-inf"}]
 
@@ -45,7 +46,7 @@ def test_a_whole_number_that_no_float_can_hold_is_on_no_axis():
 def test_a_line_is_what_is_equal_in_all_but_the_number_and_no_mask_is_its_reference():
     results = Results(masks(sizes=(50, 200)))
     found = curves(results, "mask.leak")
-    assert found.panels == ("memory.size = 50", "memory.size = 200")
+    assert found.panels == ("50 slots", "200 slots")
     assert [line.name for line in found.lines] == ["ER", "ER", "DER++", "DER++"]
     for line in found.lines:
         assert [value for value, _ in line.points] == [0, 0.001, 0.01, 0.03, 0.1, 0.3]
@@ -167,6 +168,78 @@ def test_one_task_has_no_forgetting_and_no_panel_of_it():
     runs = fabricate(("er",), LEAKS, num_seeds=2, num_tasks=1)
     (study,) = sensitivity(Results(runs), asked=True)
     assert len(axes_of(study)) == 1
+
+
+def test_a_leak_from_counts_is_a_level_as_no_mask_is():
+    auto = fabricate(("er", "derpp"), [{"leak": "auto"}], num_seeds=3, num_tasks=3)
+    results = Results(masks() + auto)
+    (study,) = sensitivity(results, asked=True)
+    accuracy, forgetting = axes_of(study)
+    autos = [line.auto for line in curves(results, "mask.leak").lines]
+    assert [s.dial.kind for s in autos] == ["auto", "auto"]
+    for axes, metric in ((accuracy, "final_accuracy"), (forgetting, "forgetting")):
+        levels = {line.get_ydata()[0]: line.get_color() for line in axes.lines if list(line.get_xdata()) == [0, 1]}
+        assert len(levels) == 4
+        for i, s in enumerate(autos):
+            assert levels[float(s.interval(metric).mean)] == style.colour(i)
+    with style.look():
+        (legend,) = study.draw().legends
+    assert [text.get_text() for text in legend.get_texts()] == ["ER", "DER++", "no mask", "leak auto"]
+    assert "from counts" in study.caption
+    assert [row.cells[1] for row in study.table.rows].count("leak auto") == 2
+    (without,) = sensitivity(Results(masks()), asked=True)
+    assert "from counts" not in without.caption
+
+
+def scaled(peak, num_seeds=3):
+    """Masks with and without a leak, whose gradient of inactive logits is scaled."""
+    scales = [{"leak": leak, "old_scale": scale} for leak in (1.0, 0.1) for scale in (0.1, 0.3, 3.0)]
+    runs = fabricate(("er",), [None, {"leak": 0.1}, *scales], num_seeds=num_seeds, num_tasks=3)
+    for run in runs:
+        mask = run["config"]["mask"]
+        if mask is not None:
+            mask.setdefault("old_scale", 1.0)
+            run["config_hash"] = config_hash(run["config"])
+        run["metrics"]["final_accuracy"] = peak - 0.1 * abs(math.log10((mask or {}).get("old_scale", 1.0)))
+    return runs
+
+
+def test_no_mask_is_the_scale_1_of_a_leak_of_1():
+    found = curves(Results(scaled(0.8)), "mask.old_scale")
+    assert {line.name: [v for v, _ in line.points] for line in found.lines} == {
+        "leak 1": [0.1, 0.3, 1.0, 3.0],
+        "leak .1": [0.1, 0.3, 1.0, 3.0],
+    }
+    (first, second) = found.lines
+    assert dict(first.points)[1.0].dial.kind == "none"
+    assert dict(second.points)[1.0].dial.kind == "leak"
+    assert first.plain is second.plain is dict(first.points)[1.0]
+    (study,) = [s for s in sensitivity(Results(scaled(0.8)), asked=True) if s.name.endswith("old_scale")]
+    assert [row.cells[1] for row in study.table.rows] == [".1", ".3", "1", "3", ".1", ".3", "1", "3", "no mask"]
+    accuracy = axes_of(study)[0]
+    levels = [line for line in accuracy.lines if list(line.get_xdata()) == [0, 1]]
+    assert len(levels) == 1  # both lines are held against one setting
+
+
+def test_masks_that_share_a_leak_of_1_are_no_line_against_leak():
+    results = Results(scaled(0.8) + fabricate(("er",), [{"leak": leak} for leak in (0.01, 0.3)], num_tasks=3))
+    assert [line.name for line in curves(results, "mask.leak").lines] == ["ER"]
+
+
+def test_the_same_lines_are_drawn_in_all_panels():
+    many = [None, *({"leak": 0.02 * i} for i in range(1, 15)), {"leak": "auto"}]
+    runs = [
+        r for n in (50, 200, 500) for r in fabricate(("er", "derpp"), many, num_seeds=1, memory_size=n, num_tasks=3)
+    ]
+    for run in runs:
+        if run["config"]["mask"] == {"leak": "auto"}:
+            run["metrics"]["final_accuracy"] = 0.01
+    found = curves(Results(runs), "memory.size")
+    names = {panel: [line.name for line in found.shown if line.panel == panel] for panel in found.panels}
+    assert list(names) == ["ER", "DER++"]
+    assert names["ER"] == names["DER++"]
+    assert len(names["ER"]) == MOST_LINES
+    assert {"no mask", "leak auto"} <= set(names["ER"])
 
 
 def test_of_many_lines_no_mask_and_the_best_are_drawn_and_all_are_in_the_table():

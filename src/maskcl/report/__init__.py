@@ -43,7 +43,7 @@ def render(results: Runs, format: str = "table", *, command: str | None = None) 
 
 
 def draw(folder: str | os.PathLike[str], results: Runs, names: Sequence[str], format: str = "table") -> str:
-    """Write some figures into `figures/` of a folder, and return their tables.
+    """Write some figures into `figures/` of a folder, and return their tables, long ones in short.
 
     Args:
         folder: Where; made if missing. Of each figure NAME.png and NAME.svg, of those with a table NAME.csv.
@@ -61,7 +61,7 @@ def draw(folder: str | os.PathLike[str], results: Runs, names: Sequence[str], fo
     results = _as_results(results)
     drawn = figures.draw(results, names)
     _write_figures(Path(folder), drawn)
-    known = [(figure.title, figure.table) for figure in drawn if figure.table is not None]
+    known = [(figure.title, figure.short or figure.table) for figure in drawn if figure.table is not None]
     return "\n".join(tables.titled(title, table, format) for title, table in known) or render(results, format)
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 
 from maskcl.results import Dial, Family, Setting
 
-__all__ = ["amount", "apart", "joined", "mask_and_more", "pretty", "short_name", "symbol"]
+__all__ = ["amount", "apart", "joined", "mask_and_more", "pretty", "short_name", "short_names", "symbol", "worded"]
+
+_WORDS = {"memory.size": "{} slots", "scenario.num_tasks": "{} tasks", "scenario.dataset": "{}"}
+"""Settings that have a word of their own."""
 
 
 def symbol(dial: Dial) -> str:
@@ -31,6 +35,38 @@ def short_name(dial: Dial) -> str:
     name = {"none": "no mask", "full": "m = −∞", "auto": "leak auto", "leak": f"leak {symbol(dial)}"}.get(dial.kind)
     name = name or f"{'m' if dial.kind == 'value' else dial.kind} = {symbol(dial)}"
     return f"{name} ({dial.extras})" if dial.extras else name
+
+
+def worded(name: str, value: object) -> str:
+    """A setting and its value, in words where it has some.
+
+    >>> worded("memory.size", 50), worded("training.epochs", 3)
+    ('50 slots', 'training.epochs = 3')
+    """
+    return _WORDS[name].format(value) if name in _WORDS else f"{name} = {value}"
+
+
+def short_names(settings: Sequence[Setting], *, without: Collection[str] = ()) -> list[str]:
+    """Method, mask, CFGM, and of what else varies what has a word of its own; all that varies where these are equal.
+
+    No two are the same: those that nothing tells apart have numbers.
+
+    Args:
+        settings: What is to be named.
+        without: Settings that are left out of the names.
+    """
+    varied = [[word for word in s.varies.split() if word.partition("=")[0] not in without] for s in settings]
+    brief = []
+    for s, words in zip(settings, varied, strict=True):
+        known = (word.partition("=") for word in words)
+        more = [worded(name, value) for name, _, value in known if name in _WORDS]
+        brief.append(", ".join([s.title, short_name(s.dial), *["CFGM"] * bool(s.cfgm), *more]))
+    counts = Counter(brief)
+    names = [
+        name if counts[name] == 1 else ", ".join(filter(None, (s.title, short_name(s.dial), " ".join(words))))
+        for name, s, words in zip(brief, settings, varied, strict=True)
+    ]
+    return [f"{name} ({names[: i + 1].count(name)})" if names.count(name) > 1 else name for i, name in enumerate(names)]
 
 
 def apart(setting: Setting, family: Family) -> str:

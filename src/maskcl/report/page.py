@@ -75,5 +75,9 @@ def _embedded(figure: Drawn) -> dict[str, Any]:
     """A figure as the page takes it, with the widths it can be read at."""
     inches = figure.width
     coded = {name: base64.b64encode(getattr(figure, name)).decode() for name in ("png", "svg")}
-    table = None if figure.table is None else grids.of_table(f"{figure.title}: numbers", figure.table)
-    return figure._asdict() | coded | {"table": table} | {"least": round(LEAST * inches), "most": round(MOST * inches)}
+    known = {"short": (figure.short, "in short"), "table": (figure.table, "numbers")}
+    tables = {
+        name: None if table is None else grids.of_table(f"{figure.title}: {word}", table)
+        for name, (table, word) in known.items()
+    }
+    return figure._asdict() | coded | tables | {"least": round(LEAST * inches), "most": round(MOST * inches)}

@@ -39,6 +39,7 @@ _DIAL = (
     "Final accuracy (up is better) and forgetting (down is better) as the mask gets stronger from left to right. "
     "Dotted: the level of no mask."
 )
+_DIAL_AUTO = ' Plus, beyond the break: leak from counts (leak = "auto"), which has no number.'
 _ACCURACY = (
     "Each line is a task, from the moment it was learnt; dashed: the mean over the tasks met so far. "
     "Shown without a mask and with the mask of the highest final accuracy."
@@ -74,6 +75,7 @@ class Drawn(NamedTuple):
         width: Inches.
         photo: Whether it shows images, whose brightness means something.
         table: The same as numbers, for figures of studies.
+        short: What these come to, a line for each line of the figure, where they are many.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Drawn(NamedTuple):
     width: float
     photo: bool = False
     table: Table | None = None
+    short: Table | None = None
 
 
 def draw(results: Results, asked: Sequence[str] | None = None) -> list[Drawn]:
@@ -122,16 +125,15 @@ def _of_studies(results: Results, asked: Sequence[str] | None) -> list[Drawn]:
                 figure = study.draw()
                 png, svg = style.png(figure), style.svg(figure)
             text = " ".join(filter(None, (study.says, study.caption)))
-            drawn.append(
-                Drawn(study.name, study.title, text, png, svg, float(figure.get_figwidth()), table=study.table)
-            )
+            width = float(figure.get_figwidth())
+            drawn.append(Drawn(study.name, study.title, text, png, svg, width, table=study.table, short=study.short))
     return drawn
 
 
 def _of_settings(results: Results, asked: Sequence[str] | None) -> list[Drawn]:
     """Figures of masks and methods, side by side."""
+    from maskcl.report.figures import dial as dials
     from maskcl.report.figures.confusion import confusion
-    from maskcl.report.figures.dial import dial
     from maskcl.report.figures.over_time import accuracy_over_time, confidence_over_time
     from maskcl.report.figures.plane import plane
     from maskcl.report.figures.samples import samples
@@ -140,10 +142,16 @@ def _of_settings(results: Results, asked: Sequence[str] | None) -> list[Drawn]:
     error_bars = " Dots: single runs. Bars: 95 % intervals over seeds." if bars else " One seed: no intervals."
     bands = " Dots: single runs. Bands: 95 % intervals over seeds." if bars else ""
     others = " Grey: the other settings." if len(results.families) > 1 else ""
+    auto = _DIAL_AUTO if any(s.dial.kind == "auto" and s.num_finished for s in results.settings) else ""
     left_out = style.left_out(results.families)
     plan: list[tuple[str, Callable[[Results], Figure | None], str, str]] = [
         ("plane", plane, "Stability and plasticity", f"{_PLANE}{others}{error_bars}{left_out}"),
-        ("dial", dial, "The dial from no mask to m = −∞", f"{_DIAL}{error_bars}"),
+        (
+            "dial",
+            dials.dial,
+            "The dial from no mask to m = −∞",
+            f"{_DIAL}{auto}{error_bars}{dials.left_out(results)}{left_out}",
+        ),
         ("accuracy", accuracy_over_time, "Accuracy of each task over time", f"{_ACCURACY}{bands}{left_out}"),
         ("confidence", confidence_over_time, "Confidence in old classes", f"{_CONFIDENCE}{bands}{left_out}"),
         ("confusion", confusion, "What is taken for what in the end", _CONFUSION),

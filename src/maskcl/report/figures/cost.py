@@ -9,13 +9,15 @@ import numpy as np
 
 from maskcl.report.figures import style
 from maskcl.report.figures.placement import place_labels
-from maskcl.report.studies.cost import Priced, name_of
+from maskcl.report.studies.cost import Priced, labels_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["draw"]
 
+WIDEST = 32
+"""Letters of a line's name up to which two stand beside each other above the figure."""
 MOST_NAMED = 40
 """Points that have a label: more would cover each other."""
 
@@ -25,7 +27,7 @@ def draw(found: Sequence[Priced]) -> Figure:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     names = list(dict.fromkeys(one.line for one in found if one.line))
-    figure, grid = style.canvas(1, 1, size=(7.0, 4.9 + 0.2 * len(names) / 2))
+    figure, grid = style.canvas(1, 1, size=(7.0, 4.9 + 0.1 * len(names)))
     axes = grid[0, 0]
     colours = [style.colour(names.index(one.line)) if one.line else style.INK for one in found]
     for one, colour in zip(found, colours, strict=True):
@@ -50,14 +52,15 @@ def draw(found: Sequence[Priced]) -> Figure:
     axes.set_ylabel("Final accuracy, % (up is better)")
     axes.margins(0.12)
     if names:
+        beside = len(names) > 1 and max(map(len, names)) <= WIDEST
         figure.legend(
-            *axes.get_legend_handles_labels(), loc="outside upper left", ncols=2 if len(names) > 1 else 1, fontsize=8.5
+            *axes.get_legend_handles_labels(), loc="outside upper left", ncols=2 if beside else 1, fontsize=8.5
         )
     figure.draw_without_rendering()  # fixes the layout, so that labels can be measured
     figure.set_layout_engine("none")
     if len(found) <= MOST_NAMED:
         points = np.array([[float(one.seconds.mean), float(one.accuracy.mean)] for one in found])
-        place_labels(axes, points, [name_of(one) for one in found], colours, fontsize=8)
+        place_labels(axes, points, labels_of(found), colours, fontsize=8)
     return figure
 
 

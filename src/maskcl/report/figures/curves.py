@@ -18,6 +18,10 @@ __all__ = ["draw"]
 
 METRICS = {"final_accuracy": ("Final accuracy, %", 0.0), "forgetting": ("Forgetting, %", -1.0)}
 """What is drawn, what it is called, and the lowest it can be."""
+LEVELS: dict[str, tuple[str, Any]] = {"no mask": ("plain", (0, (1, 2.5))), "leak auto": ("auto", (0, (6, 2, 1, 2)))}
+"""Settings without a place on the axis, drawn as levels: which of a line's, and how."""
+MOST_BANDS = 4
+"""Lines up to which levels have their interval as a band: of more nothing is seen but grey."""
 _STYLES = ("-", "--", ":", "-.")
 
 
@@ -27,7 +31,7 @@ def draw(found: Curves, label: str) -> Figure:
     names = list(dict.fromkeys(line.name for line in found.shown))
     columns = len(found.panels)
     wide = 4.6 if columns < 3 else 3.7
-    size = (max(6.2, wide * columns + 0.8), 2.9 * max(1, len(known)) + 0.4 + 0.2 * len(names) / 2)
+    size = (max(6.2, wide * columns + 0.8), 2.9 * max(1, len(known)) + 0.4 + 0.1 * len(names))
     figure, grid = style.canvas(max(1, len(known)), columns, size=size, sharex=True, sharey="row")
     looks = {name: (style.colour(i), _STYLES[i // 8 % len(_STYLES)]) for i, name in enumerate(names)}
     for row, metric in zip(grid, known or list(METRICS)[:1], strict=True):
@@ -36,6 +40,7 @@ def draw(found: Curves, label: str) -> Figure:
             for i, line in enumerate(lines):
                 side = min(0.006, 0.04 / len(lines)) * (i - (len(lines) - 1) / 2)
                 _line(axes, found.axis, line, metric, looks[line.name], side)
+            _levels(axes, lines, metric, looks)
             number_axis(axes, found.axis)
             style.percent_axis(axes, "y")
         row[0].set_ylabel(METRICS[metric][0])
@@ -45,9 +50,13 @@ def draw(found: Curves, label: str) -> Figure:
     for axes in grid[-1]:
         axes.set_xlabel(label)
     handles = {n: line for axes in grid.flat for line, n in zip(*axes.get_legend_handles_labels(), strict=True)}
-    if len(names) > 1 or not any(found.panels):
-        fitting = int(size[0] * 72 / (40 + 5.6 * max(map(len, names))))
-        shown = [n for n in names if n in handles]
+    shown = [n for n in names if n in handles] if len(names) > 1 or not any(found.panels) else []
+    for name, (of, dash) in LEVELS.items():
+        if any(getattr(line, of) is not None for line in found.shown):
+            handles[name] = grid[0, 0].plot([], [], color=style.GREY, linestyle=dash, linewidth=1.4)[0]
+            shown.append(name)
+    if shown:
+        fitting = int(size[0] * 72 / (40 + 5.6 * max(map(len, shown))))
         columns = max(1, min(4, len(shown), fitting))
         figure.legend([handles[n] for n in shown], shown, loc="outside upper left", ncols=columns)
     return figure
@@ -74,11 +83,22 @@ def _line(axes: Axes, axis: Axis, line: Line, metric: str, look: tuple[str, str]
     if lost:
         beside: Any = {"transform": axes.get_xaxis_transform(), "clip_on": False}
         axes.plot(lost, [0.03] * len(lost), "x", color=colour, markersize=6, markeredgewidth=1.6, zorder=4, **beside)
-    if line.plain is not None and not np.isnan(line.plain.interval(metric).mean):
-        mean = line.plain.interval(metric)
-        (down,), (up,) = style.inside([float(mean.mean)], [float(mean.half)], low, 1.0)
-        axes.axhspan(float(mean.mean) - down, float(mean.mean) + up, color=colour, alpha=0.08, linewidth=0, zorder=0)
-        axes.axhline(float(mean.mean), color=colour, linestyle=(0, (1, 2.5)), linewidth=1.1, zorder=1)
+
+
+def _levels(axes: Axes, lines: list[Line], metric: str, looks: dict[str, tuple[str, str]]) -> None:
+    """Settings that lines are held against, each once, in the colour of its first line."""
+    banded = len(lines) <= MOST_BANDS
+    for of, dash in LEVELS.values():
+        first = {id(level): (level, line) for line in reversed(lines) if (level := getattr(line, of)) is not None}
+        for level, line in first.values():
+            mean, colour = level.interval(metric), looks[line.name][0]
+            if np.isnan(mean.mean):
+                continue
+            (down,), (up,) = style.inside([float(mean.mean)], [float(mean.half)], METRICS[metric][1], 1.0)
+            ends = float(mean.mean) - down, float(mean.mean) + up
+            if banded:
+                axes.axhspan(*ends, color=colour, alpha=0.08, linewidth=0, zorder=0)
+            axes.axhline(float(mean.mean), color=colour, linestyle=dash, linewidth=1.1, zorder=1)
 
 
 def number_axis(axes: Axes, axis: Axis) -> None:
@@ -86,10 +106,7 @@ def number_axis(axes: Axes, axis: Axis) -> None:
     axes.set_xlim(*axis.limits)
     places, labels = zip(*axis.ticks, strict=True)
     axes.set_xticks(places, labels)
+    axes.set_xticks([place for place in axis.places if place not in places], minor=True)
     axes.grid(visible=False, axis="x")
     for left, right in axis.breaks:
-        beside: Any = {"transform": axes.get_xaxis_transform(), "clip_on": False, "zorder": 5}
-        middle, width = (left + right) / 2, 0.008 * (axis.limits[1] - axis.limits[0])
-        axes.plot([middle - width, middle + width], [0, 0], color="white", linewidth=3, **beside)
-        for x in (middle - width, middle + width):
-            axes.plot([x - width / 2, x + width / 2], [-0.025, 0.025], color=style.GREY, linewidth=0.9, **beside)
+        style.broken(axes, (left + right) / 2, axis.limits[1] - axis.limits[0])

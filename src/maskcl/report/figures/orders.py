@@ -18,15 +18,18 @@ __all__ = ["draw"]
 
 MOST = 24
 """Settings that are drawn: the table has all."""
+FEW = 8
+"""Settings up to which rows are high."""
 
 
 def draw(found: Sequence[Spread]) -> Figure:
     """Draw one row for each setting, the first at the top."""
     shown = found[:MOST]
-    figure, grid = style.canvas(1, 1, size=(7.4, 0.9 + 0.72 * len(shown)))
+    figure, grid = style.canvas(1, 1, size=(7.4, 0.9 + (0.72 if len(shown) <= FEW else 0.54) * len(shown)))
     axes = grid[0, 0]
+    kinds = list(dict.fromkeys(one.kind for one in shown))
     for i, one in enumerate(shown):
-        place, colour = -i, style.colour(i)
+        place, colour = -i, style.colour(kinds.index(one.kind))
         ends = np.quantile(one.values, [0, 0.25, 0.5, 0.75, 1])
         axes.plot(ends[[0, 4]], [place, place], color=colour, linewidth=0.9, alpha=0.6, zorder=1)
         axes.barh(place, ends[3] - ends[1], 0.62, ends[1], color=colour, alpha=0.13, zorder=1.5)
@@ -37,7 +40,7 @@ def draw(found: Sequence[Spread]) -> Figure:
             for means, above, mark in ((one.crossed.mean(1), 0.19, "o"), (one.crossed.mean(0), -0.19, "^")):
                 axes.plot(means, np.full(len(means), place + above), mark, color=colour, markersize=5.5, alpha=0.85,
                           markeredgecolor="white", markeredgewidth=0.6, zorder=4)  # fmt: skip
-    axes.set_yticks([-i for i in range(len(shown))], [textwrap.fill(one.name, 26) for one in shown])
+    axes.set_yticks([-i for i in range(len(shown))], [textwrap.fill(one.name, 30) for one in shown])
     axes.set_ylim(-len(shown) + 0.45, 0.55)
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)

@@ -17,6 +17,8 @@ __all__ = ["place_labels"]
 
 _RADII = (7.0, 11.0, 16.0, 22.0, 29.0, 37.0, 46.0, 56.0)
 _ANGLES = tuple(math.radians(a) for a in (0, 180, 30, 150, -30, -150, 60, 120, -60, -120, 90, -90))
+_TRIED = tuple(itertools.product(_RADII, _ANGLES))
+_DIRECTIONS = np.array([(math.cos(angle), math.sin(angle)) for _, angle in _TRIED])
 _FAR = 13.0
 """Points of distance beyond which a thin line ties the label to its point."""
 
@@ -46,6 +48,7 @@ def place_labels(
     renderer, unit = figure.canvas.get_renderer(), figure.dpi / 72
     centres = axes.transData.transform(points)
     frame = axes.get_window_extent(renderer)
+    radii = np.array([[radius] for radius, _ in _TRIED])
     taken = [_box(x, y, 5 * unit, 5 * unit) for x, y in centres]
     if bars is not None:
         reach = np.nan_to_num(np.abs(axes.transData.transform(points + np.nan_to_num(bars)) - centres))
@@ -58,17 +61,12 @@ def place_labels(
         label = axes.text(0, 0, texts[i], color=colours[i], ha="center", va="center", **style)
         extent = label.get_window_extent(renderer)
         half = extent.width / 2 + unit, extent.height / 2 + 0.5 * unit
-        best, centre, radius = (math.inf, 0.0), centres[i], 0.0
-        for r, angle in itertools.product(_RADII, _ANGLES):
-            direction = np.array([math.cos(angle), math.sin(angle)])
-            place = centres[i] + direction * (r * unit + np.abs(direction) * half)
-            candidate = _box(place[0], place[1], *half)
-            outside = (
-                candidate[0] < frame.x0 or candidate[1] < frame.y0 or candidate[2] > frame.x1 or candidate[3] > frame.y1
-            )
-            cost = sum(_overlap(candidate, other) for other in taken) + (1e6 if outside else 0.0), r
-            if cost < best:
-                best, centre, radius = cost, place, r
+        places = centres[i] + _DIRECTIONS * (radii * unit + np.abs(_DIRECTIONS) * half)
+        low, high = places - half, places + half
+        outside = (low < frame.min).any(1) | (high > frame.max).any(1)
+        cost = _overlaps(low, high, np.array(taken)) + 1e6 * outside
+        chosen = int(np.lexsort((radii[:, 0], cost))[0])
+        centre, radius = places[chosen], float(radii[chosen, 0])
         taken.append(_box(centre[0], centre[1], *half))
         x, y = axes.transData.inverted().transform(centre)
         label.set_position((x, y))
@@ -81,9 +79,13 @@ def _box(x: float, y: float, half_width: float, half_height: float) -> tuple[flo
     return x - half_width, y - half_height, x + half_width, y + half_height
 
 
-def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    return width * height if width > 0 and height > 0 else 0.0
+def _overlaps(low: Any, high: Any, boxes: Any) -> Any:
+    """How much of each candidate, from low to high [P, 2], lies in boxes [B, 4]: sums of areas, [P].
+
+    All at once: one by one, the labels of 300 settings took a third of a report's time.
+    """
+    sides = np.minimum(high[:, None], boxes[None, :, 2:]) - np.maximum(low[:, None], boxes[None, :, :2])
+    return np.maximum(sides, 0).prod(-1).sum(-1)
 
 
 def _edge(centre: Any, half: tuple[float, float], point: Any) -> Any:

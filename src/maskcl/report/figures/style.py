@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "AUTO",
     "GREY",
     "INK",
     "LIGHT",
     "MOST_PANELS",
+    "broken",
     "canvas",
     "colour",
     "colours",
@@ -47,7 +49,9 @@ MOST_PANELS = 12
 INK, GREY, LIGHT = "#22262b", "#6b7280", "#d7dbe0"
 _PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#5b6770")
 """Okabe and Ito's colours, the dark ones first, without yellow (too faint for lines)."""
-_MARKERS = {"none": "*", "leak": "^", "auto": "P", "value": "o", "mass": "D", "full": "s"}
+AUTO = "P"
+"""The marker of a leak from counts."""
+_MARKERS = {"none": "*", "leak": "^", "auto": AUTO, "value": "o", "mass": "D", "full": "s"}
 
 
 @contextmanager
@@ -159,6 +163,15 @@ def seeds(axes: Axes, x: Any, y: Any, colour: Any, *, beside: float = 0.0) -> No
 
     aside = axes.transData + ScaledTranslation(beside / 72, 0, axes.figure.dpi_scale_trans)
     axes.plot(x, y, ".", color=colour, markersize=4.5, markeredgewidth=0, alpha=0.45, zorder=1.8, transform=aside)
+
+
+def broken(axes: Axes, place: float, span: float) -> None:
+    """Mark that the x axis, so long as `span`, is broken at a place."""
+    beside: Any = {"transform": axes.get_xaxis_transform(), "clip_on": False, "zorder": 5}
+    width = 0.008 * span
+    axes.plot([place - width, place + width], [0, 0], color="white", linewidth=3, **beside)
+    for x in (place - width, place + width):
+        axes.plot([x - width / 2, x + width / 2], [-0.025, 0.025], color=GREY, linewidth=0.9, **beside)
 
 
 def inside(means: Any, halves: Any, low: Any, high: Any) -> Any:

@@ -23,6 +23,7 @@ class Study(NamedTuple):
         caption: How to read it.
         table: Its numbers.
         draw: Makes the figure.
+        short: The table with a line for each line of the figure, where `table` has one for each point.
     """
 
     name: str
@@ -31,3 +32,4 @@ class Study(NamedTuple):
     caption: str
     table: Table
     draw: Callable[[], Figure]
+    short: Table | None = None

@@ -18,8 +18,9 @@ __all__ = ["Axis", "axis_of", "number"]
 WIDE, WIDER = 8.0, 200.0
 GAP = 0.14
 """From the outermost value to one beyond a break, as a share of what lies between."""
-CLOSE = 0.055
-"""Ticks that are nearer to each other, as a share of the axis, would overlap: of two one has no label."""
+CLOSE, LETTER = 0.055, 0.019
+"""Ticks that are nearer to each other than a share of the axis, or than their letters are wide, would overlap: of two
+one has no label. A letter is that wide where three panels stand beside each other."""
 
 
 class Axis(NamedTuple):
@@ -53,14 +54,15 @@ class Axis(NamedTuple):
 
     @property
     def ticks(self) -> list[tuple[float, str]]:
-        """Places with their labels, none of which overlap: the ends first, then what has room."""
+        """Places with their labels, none of which overlap: the ends first, then 0, then what has room."""
         span = self.places[-1] - self.places[0] or 1.0
         pairs = list(zip(self.places, map(number, self.values), strict=True))
         ends = [i for i in (0, len(pairs) - 1) if i >= 0]
         first = [i for i, value in enumerate(self.values) if self.is_edge(value)]
         kept: list[int] = []
-        for i in [*first, *ends, *range(len(pairs))]:
-            if all(i != j and abs(pairs[i][0] - pairs[j][0]) >= CLOSE * span for j in kept):
+        zero = [i for i, value in enumerate(self.values) if value == 0]
+        for i in [*first, *ends, *zero, *range(len(pairs))]:
+            if all(i != j and abs(pairs[i][0] - pairs[j][0]) >= _apart(pairs[i][1], pairs[j][1]) * span for j in kept):
                 kept.append(i)
         return [pairs[i] for i in sorted(kept)]
 
@@ -103,6 +105,11 @@ def number(value: float) -> str:
     text = f"{value:,.0f}" if value == round(value) and 1000 <= abs(value) < 1e6 else f"{value:g}"
     text = text.replace("-", "−")
     return text.replace("0.", ".", 1) if text.startswith(("0.", "−0.")) else text
+
+
+def _apart(first: str, second: str) -> float:
+    letters = [len(label) + 0.5 * label.startswith("−") for label in (first, second)]  # a minus is wide
+    return max(CLOSE, LETTER * (sum(letters) / 2 + 0.5))
 
 
 def _place(value: float, kind: str, smallest: float) -> float:

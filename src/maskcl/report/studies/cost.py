@@ -7,12 +7,13 @@ matched: on a line of settings that differ in memory slots, where accuracy first
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from maskcl.metrics import Interval, interval
-from maskcl.report.names import short_name
+from maskcl.report.names import short_name, short_names
 from maskcl.report.studies import Study
 from maskcl.report.studies.axis import number
 from maskcl.report.studies.curves import MEMORY, Line, curves
@@ -34,6 +35,7 @@ class Priced(NamedTuple):
 
     Attributes:
         setting: Which.
+        name: As short as tells it from the others.
         slots: Of its memory.
         seconds: Mean over its runs, with interval.
         accuracy: Final accuracy.
@@ -41,6 +43,7 @@ class Priced(NamedTuple):
     """
 
     setting: Setting
+    name: str
     slots: float
     seconds: Interval
     accuracy: Interval
@@ -78,8 +81,10 @@ def priced(results: Results) -> list[Priced]:
     """All settings that finished, with seconds and accuracy; lines of growing memory in order."""
     found = curves(results, MEMORY)
     lines = [] if found is None else [line for line in found.lines if len(line.points) > 1]
-    of = {id(s): _title(line) for line in lines for _, s in line.points}
-    every = [_priced(s, of.get(id(s), "")) for s in results.settings if s.num_finished]
+    titles = _titles(lines)
+    of = {id(s): title for title, line in zip(titles, lines, strict=True) for _, s in line.points}
+    names = zip(results.settings, short_names(results.settings), strict=True)
+    every = [_priced(s, name, of.get(id(s), "")) for s, name in names if s.num_finished]
     return [one for one in every if one.seconds.mean > 0 and not math.isnan(one.accuracy.mean)]
 
 
@@ -114,15 +119,15 @@ def cost(results: Results, *, asked: bool) -> list[Study]:
     return [Study("cost", "What accuracy costs", _says(found), caption, _table(found), lambda: draw(found))]
 
 
-def _priced(setting: Setting, line: str) -> Priced:
+def _priced(setting: Setting, name: str, line: str) -> Priced:
     slots = float((setting.config.get("memory") or {}).get("size") or 0)
-    return Priced(setting, slots, seconds_of(setting), setting.interval("final_accuracy"), line)
+    return Priced(setting, name, slots, seconds_of(setting), setting.interval("final_accuracy"), line)
 
 
-def _title(line: Line) -> str:
-    first = line.points[0][1]
-    own = line.name if first.title in line.name else f"{first.title}, {line.name}"
-    return ", ".join(filter(None, (own, line.panel)))
+def _titles(lines: list[Line]) -> list[str]:
+    """Names of lines without their slots; what was tuned for each size is in them only where nothing else differs."""
+    firsts = [line.points[0][1] for line in lines]
+    return short_names(firsts, without=[MEMORY])
 
 
 def _matches(one: Priced, found: list[Priced]) -> list[Match]:
@@ -142,12 +147,12 @@ def _says(found: list[Priced]) -> str:
         if not one.setting.cfgm:
             continue
         match = _cheapest(one, found)
-        level = f"{one.setting.name} takes {seconds(one.seconds)} s for {percent(one.accuracy)} %"
+        level = f"{one.name} takes {seconds(one.seconds)} s for {percent(one.accuracy)} %"
         told.append(f"{level}; {_told(match, one)}" if _matches(one, found) else level)
     if told:
         return ". ".join(told[:3]) + "."
     cheap, best = min(found, key=lambda o: o.seconds.mean), max(found, key=lambda o: o.accuracy.mean)
-    ends = [f"{one.setting.name}, {seconds(one.seconds)} s for {percent(one.accuracy)} %" for one in (cheap, best)]
+    ends = [f"{one.name}, {seconds(one.seconds)} s for {percent(one.accuracy)} %" for one in (cheap, best)]
     return f"Cheapest: {ends[0]}; most accurate: {ends[1]}."
 
 
@@ -175,25 +180,36 @@ def seconds(found: Interval) -> str:
 def _table(found: list[Priced]) -> Table:
     header = ("Setting", "Slots", "Seconds a run", "Final accuracy", "Memory, kB", "Same from a memory", "Its seconds")
     rows: list[Row] = []
-    for one in found:
+    groups, before = list(dict.fromkeys(one.line or one.name for one in found)), None
+    for one in sorted(found, key=lambda one: (groups.index(one.line or one.name), one.slots)):
         match = None if one.line else _cheapest(one, found)
         size = max((run.get("memory_bytes") or 0 for run in one.setting.runs), default=0)
         same, its = DASH, DASH
         if match is not None:
             same = f"{match.line}: {'' if match.exact else '≤ '}{number(float(round(match.slots)))}"
             its = f"{match.seconds:.3g}"
-        rows.append(Row((one.setting.name, number(one.slots), seconds(one.seconds), percent(one.accuracy),
-                         f"{size / 1000:.1f}", same, its), not rows))  # fmt: skip
+        rows.append(Row((one.line or one.name, number(one.slots), seconds(one.seconds), percent(one.accuracy),
+                         f"{size / 1000:.1f}", same, its), one.line != before))  # fmt: skip
+        before = one.line
     notes = (
         "Seconds of training and planning, a run's share of its group; accuracy in percent; mean ± 95 % interval.",
         "Memory: ids, labels and stored logits, without the images. Same from a memory: the slots with which another "
         "setting reaches this accuracy in the fewest seconds, between sizes that were tried by interpolation.",
+        "Names are short; all that differs between settings is in the report's table of settings.",
     )
     return Table(header, tuple(rows), 1, notes)
 
 
-def name_of(one: Priced) -> str:
-    """A setting as a label in the figure: a line's points by their slots."""
-    if one.line:
-        return number(one.slots)
-    return "CFGM" if one.setting.cfgm else f"{one.setting.title}, {short_name(one.setting.dial)}"
+def labels_of(found: Sequence[Priced]) -> list[str]:
+    """Settings as labels in the figure: a line's points by their slots, CFGM by its mask where there are more of it."""
+    loose = [one for one in found if not one.line and one.setting.cfgm]
+    masks = {one.setting.dial for one in loose}
+
+    def label(one: Priced) -> str:
+        if one.line:
+            return number(one.slots)
+        if one.setting.cfgm and len(loose) in (1, len(masks)):
+            return "CFGM" if len(loose) == 1 else f"CFGM, {short_name(one.setting.dial)}"
+        return one.name
+
+    return [label(one) for one in found]

@@ -1,7 +1,7 @@
 """A metric against one number of the settings: what makes a line, what it is held against, who shares a panel.
 
 A line is what is equal in all but that number; where the numbers of method and optimiser were chosen for each of its
-values, they may differ along it. A number of the mask has "no mask" as its reference.
+values, they may differ along it. A number of the mask has "no mask" as its reference, and a leak from counts beside it.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from maskcl.report.names import short_name
+from maskcl.report.names import short_name, worded
 from maskcl.report.studies.axis import Axis, axis_of
-from maskcl.results import Results, Setting, flat_config
+from maskcl.results import Dial, Results, Setting, flat_config
 
 __all__ = ["DIALS", "MEMORY", "Curves", "Line", "curves", "numbers_that_vary"]
 
 DIALS = {"mask.leak": "leak", "mask.value": "value", "mask.mass": "mass"}
 """Numbers of a mask, of which each setting has one."""
+SCALES = ("mask.old_scale", "mask.new_scale")
+"""Factors of a gradient: no mask is leak 1 with both at 1."""
 MEMORY = "memory.size"
 LEAST = 3
 """Values of which one line must have as many: two are a comparison, which the table shows."""
@@ -45,6 +47,7 @@ class Line(NamedTuple):
         points: Values of the number and their settings, ascending.
         plain: The setting without a mask that it is held against, if the number is one of the mask.
         tuned: Whether other numbers differ along it.
+        auto: The setting with a leak from counts that is equal in all else, if the number is one of the mask.
     """
 
     name: str
@@ -52,6 +55,13 @@ class Line(NamedTuple):
     points: tuple[tuple[float, Setting], ...]
     plain: Setting | None
     tuned: bool
+    auto: Setting | None
+
+    @property
+    def title(self) -> str:
+        """Name and panel, a panel of one method first."""
+        first = self.panel == self.points[0][1].title
+        return ", ".join(filter(None, (self.panel, self.name) if first else (self.name, self.panel)))
 
 
 class Curves(NamedTuple):
@@ -69,13 +79,17 @@ class Curves(NamedTuple):
 
     @property
     def shown(self) -> tuple[Line, ...]:
-        """What a figure has room for: of each panel no mask, and of the others those that get highest."""
-        kept: list[Line] = []
-        for panel in self.panels:
-            own = [line for line in self.lines if line.panel == panel]
-            best = sorted(own, key=lambda line: (line.points[0][1].dial.kind != "none", -_top(line)))[:MOST_LINES]
-            kept += [line for line in own if line in best]
-        return tuple(kept)
+        """What a figure has room for, of the same names in all panels: no mask, leak from counts, what gets highest."""
+        of_name: dict[str, list[Line]] = defaultdict(list)
+        for line in self.lines:
+            of_name[line.name].append(line)
+
+        def place(name: str) -> tuple[bool, float]:
+            tops = [_top(line) for line in of_name[name]]
+            return of_name[name][0].points[0][1].dial.kind not in ("none", "auto"), -sum(tops) / len(tops)
+
+        kept = sorted(of_name, key=place)[:MOST_LINES]
+        return tuple(line for line in self.lines if line.name in kept)
 
     @property
     def panels(self) -> tuple[str, ...]:
@@ -123,13 +137,16 @@ def curves(results: Results, key: str) -> Curves | None:
     counts = [len({_value(s, key) for s in members}) for members in groups]
     if max(counts, default=0) < LEAST:
         return None
-    kept = [members for members, count in zip(groups, counts, strict=True) if count > 1 or alone]
+    # of a mask's number two values are no line: many masks share leak 1 or a scale of 1 and differ in another number
+    fewest = 1 if alone else LEAST if key.startswith("mask.") else 2
+    kept = [members for members, count in zip(groups, counts, strict=True) if count >= fewest]
     names, panels = _told_apart(kept, key)
     lines = []
     for members, name, panel in zip(kept, names, panels, strict=True):
         points = sorted(((float(_value(s, key) or 0.0), s) for s in members), key=lambda point: point[0])
         tuned = len({_hash(_rest(s, key), tuned=True) for s in members}) > 1
-        lines.append(Line(name, panel, tuple(points), _reference(results, members, key), tuned))
+        lines.append(Line(name, panel, tuple(points), _reference(results, members, key, "none"), tuned,
+                          _reference(results, members, key, "auto")))  # fmt: skip
     shown = list(dict.fromkeys(panels))[:MOST_PANELS]
     lines = [line for line in lines if line.panel in shown]
     return Curves(key, axis_of(v for line in lines for v, _ in line.points), tuple(lines))
@@ -142,6 +159,8 @@ def _value(setting: Setting, key: str) -> float | None:
         if dial.kind == "full":
             return 0.0 if key == "mask.leak" else -math.inf
         return dial.number if dial.kind == DIALS[key] else None
+    if key in SCALES and setting.dial.kind == "none" and not setting.dial.extras:
+        return 1.0
     if key == MEMORY and setting.config.get("memory") is None:
         return 0.0
     value = flat_config(setting.config).get(key)
@@ -155,13 +174,23 @@ def _value(setting: Setting, key: str) -> float | None:
 def _rest(setting: Setting, key: str) -> dict[str, Any]:
     """All of a configuration but the number, seeds, and what goes with the number."""
     flat = {name: part for name, part in flat_config(setting.config).items() if not name.startswith("seeds")}
-    if key in DIALS:
+    if key.startswith("mask."):
         flat = {name: part for name, part in flat.items() if name.split(".")[0] != "mask"}
-        return flat | {"mask": setting.dial.extras}
+        return flat | {"mask": _mask(setting, key)}
     if key == MEMORY:
         flat = {name: part for name, part in flat.items() if name.split(".")[0] != "memory"}
         return flat | {"memory.policy": (setting.config.get("memory") or {}).get("policy")}
     return {name: part for name, part in flat.items() if name != key}
+
+
+def _mask(setting: Setting, key: str) -> str:
+    """What names a mask beside one of its numbers."""
+    dial = setting.dial
+    if key in DIALS:
+        return dial.extras
+    word = key.removeprefix("mask.") + "="
+    extras = " ".join(part for part in dial.extras.split() if not part.startswith(word))
+    return short_name(Dial("leak", 1.0, extras) if dial.kind == "none" else dial._replace(extras=extras))
 
 
 def _hash(rest: Mapping[str, Any], *, tuned: bool) -> str:
@@ -170,13 +199,13 @@ def _hash(rest: Mapping[str, Any], *, tuned: bool) -> str:
     return json.dumps(kept, sort_keys=True, default=str)
 
 
-def _reference(results: Results, members: Sequence[Setting], key: str) -> Setting | None:
-    """The setting without a mask that is equal to one of a line's in all else."""
-    if key not in DIALS:
+def _reference(results: Results, members: Sequence[Setting], key: str, kind: str) -> Setting | None:
+    """The setting without a mask, or with one from counts, that is equal to one of a line's in all else."""
+    if not key.startswith("mask."):
         return None
     mine = [_rest(s, key) | {"mask": ""} for s in members]
-    plains = [s for s in results.settings if s.dial.kind == "none" and not s.dial.extras]
-    found = [s for s in plains if any(_rest(s, key) == rest for rest in mine)]
+    plains = [s for s in results.settings if s.dial.kind == kind and not s.dial.extras]
+    found = [s for s in plains if any(_rest(s, key) | {"mask": ""} == rest for rest in mine)]
     return found[0] if len(found) == 1 else None
 
 
@@ -204,7 +233,7 @@ def _told_apart(groups: Sequence[Sequence[Setting]], key: str) -> tuple[list[str
 def _panel_name(name: str, value: Any) -> str:
     if not name:
         return ""
-    return f"no {name.split('.')[0]}" if value is None else f"{name} = {value}"
+    return f"no {name.split('.')[0]}" if value is None else worded(name, value)
 
 
 def _varies(name: str, parts: Sequence[Mapping[str, Any]]) -> bool:
@@ -222,7 +251,7 @@ def _words(members: Sequence[Setting], key: str) -> dict[str, Any]:
     setting = members[0]
     every = [_rest(s, key) for s in members]
     rest = {n: p for n, p in every[0].items() if all(other.get(n) == p for other in every)}
-    mask = setting.dial.extras if key in DIALS else short_name(setting.dial)
+    mask = _mask(setting, key) if key.startswith("mask.") else short_name(setting.dial)
     words: dict[str, Any] = {"method": setting.title, "mask": mask, "cfgm": setting.cfgm}
     own = {n: p for n, p in sorted(rest.items()) if n.split(".")[0] not in ("mask", "cfgm") and n not in _TOLD}
     return words | {n: _plain(p) for n, p in own.items()}

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from maskcl.metrics import Bounded, VarianceParts, interval, variance_parts
-from maskcl.report.names import short_name
+from maskcl.report.names import short_name, short_names
 from maskcl.report.studies import Study
 from maskcl.results import DASH, Results, Row, Setting, Table, flat_config, percent
 
@@ -32,6 +32,7 @@ class Spread(NamedTuple):
 
     Attributes:
         name: Of the setting.
+        kind: Method and mask.
         values: Final accuracies of all runs that finished, [N].
         crossed: Those of the orders and seeds that go with each other, [O, S]; None if there are no two of each.
         orders: How many class orders there are.
@@ -39,6 +40,7 @@ class Spread(NamedTuple):
     """
 
     name: str
+    kind: str
     values: Any
     crossed: Any
     orders: int
@@ -64,7 +66,8 @@ def spreads(results: Results) -> list[Spread]:
     for s in results.settings:
         groups[_apart_from_order(s)].append(s)
     found = []
-    for members in groups.values():
+    names = short_names([members[0] for members in groups.values()], without=_ORDER)
+    for name, members in zip(names, groups.values(), strict=True):
         runs = [run for s in members for run in s.runs if run["status"] == "finished" and run.get("tasks")]
         cells = {(_order(run), run["seed"]): float(run["metrics"].get("final_accuracy", np.nan)) for run in runs}
         cells = {place: value for place, value in cells.items() if not np.isnan(value)}
@@ -73,7 +76,8 @@ def spreads(results: Results) -> list[Spread]:
             continue
         crossed = _crossed(cells)
         parts = None if crossed is None or len(crossed) < FEWEST_ORDERS else variance_parts(crossed)
-        found.append(Spread(_name(members), np.array(list(cells.values())), crossed, len(orders), parts))
+        kind = f"{members[0].title}, {short_name(members[0].dial)}"
+        found.append(Spread(name, kind, np.array(list(cells.values())), crossed, len(orders), parts))
     return found
 
 
@@ -87,13 +91,6 @@ def _apart_from_order(setting: Setting) -> str:
 def _order(run: dict[str, Any]) -> tuple[tuple[int, ...], ...]:
     """Which classes came when; within a task they come together."""
     return tuple(tuple(sorted(classes)) for classes in run["tasks"])
-
-
-def _name(members: list[Setting]) -> str:
-    first = members[0]
-    words = first.varies.split()
-    varies = " ".join(words if len(members) == 1 else [word for word in words if not word.startswith(_ORDER)])
-    return ", ".join(filter(None, (first.title, short_name(first.dial), varies)))
 
 
 def _crossed(cells: dict[Any, float]) -> Any:

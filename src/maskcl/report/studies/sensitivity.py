@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 from maskcl.report.names import joined
 from maskcl.report.studies import Study
 from maskcl.report.studies.axis import number
-from maskcl.report.studies.curves import DIALS, MEMORY, Curves, Line, curves, numbers_that_vary, reached
+from maskcl.report.studies.curves import DIALS, MEMORY, Curves, curves, numbers_that_vary, reached
+from maskcl.report.studies.short import as_good, best_of, in_short
 from maskcl.results import DASH, Results, Row, Setting, Table, difference, percent
 
-__all__ = ["LABELS", "as_good", "best_of", "memory_size", "sensitivity"]
+__all__ = ["LABELS", "memory_size", "sensitivity"]
 
 LABELS = {
     "mask.leak": "leak",
@@ -28,10 +27,13 @@ UNASKED = ("mask.old_scale", "mask.new_scale", "optimizer.lr", "scenario.num_tas
 MANY = 8
 """Values of a mask's number from which it is drawn unasked: of fewer the dial has each."""
 MOST_TOLD = 4
-_CAPTION = (
-    "Mean and 95 % interval over seeds. Dotted: the level of no mask. Beyond a break of the axis stand 0 and "
-    "infinities. Crosses: every run diverged."
-)
+LONG = 24
+"""Rows of the table above which it is shown in short first."""
+_CAPTION = "Mean and 95 % interval over seeds."
+_PLAIN = " Dotted: the level of no mask."
+_AUTO = ' Dashes and dots: that of leak from counts (leak = "auto"), which has no number.'
+_EDGES = " Beyond a break of the axis stand 0 and infinities."
+_CROSSES = " Crosses: every run diverged."
 _TUNED = " Other numbers of method and optimiser differ along a line where the experiment chose them for each value."
 
 
@@ -48,30 +50,6 @@ def memory_size(results: Results, *, asked: bool) -> list[Study]:
     return [] if found is None else [_study(found, "memory_size")]
 
 
-def best_of(line: Line) -> tuple[float, Setting] | None:
-    """The value of the highest mean final accuracy; None if nothing finished."""
-    known = reached(line.points, "final_accuracy")
-    return max(known, key=lambda point: float(point[1].interval("final_accuracy").mean), default=None)
-
-
-def as_good(line: Line) -> tuple[float, float] | None:
-    """The first and last value around the best whose paired difference to it includes 0; None without intervals."""
-    best = best_of(line)
-    if best is None or best[1].num_finished < 2:
-        return None
-    place = [value for value, _ in line.points].index(best[0])
-    ends = [place, place]
-    for side, step in ((0, -1), (1, 1)):
-        while 0 <= ends[side] + step < len(line.points) and _level_with(line.points[ends[side] + step][1], best[1]):
-            ends[side] += step
-    return line.points[ends[0]][0], line.points[ends[1]][0]
-
-
-def _level_with(setting: Setting, best: Setting) -> bool:
-    change = difference(setting, best, "final_accuracy")
-    return not math.isnan(change.half) and not bool(change.excludes_zero)
-
-
 def _speaks_for_itself(found: Curves) -> bool:
     if found.key in DIALS:
         return max(len(line.points) for line in found.lines) >= MANY
@@ -82,11 +60,21 @@ def _study(found: Curves, name: str) -> Study:
     from maskcl.report.figures.curves import draw
 
     label = LABELS.get(found.key, found.key)
-    caption = f"{_CAPTION}{_TUNED if any(line.tuned for line in found.lines) else ''}"
+    each = [(line, value, s) for line in found.shown for value, s in line.points]
+    told = {
+        _PLAIN: any(line.plain is not None for line in found.shown),
+        _AUTO: any(line.auto is not None for line in found.shown),
+        _EDGES: any(found.axis.is_edge(value) for _, value, _ in each),
+        _CROSSES: any(not s.num_finished for _, _, s in each),
+        _TUNED: any(line.tuned for line in found.lines),
+    }
+    caption = _CAPTION + "".join(text for text, holds in told.items() if holds)
     if len(found.shown) < len(found.lines):
         caption += f" Of {len(found.lines)} lines no mask and the best are drawn; the table has all."
     title = f"Accuracy and forgetting against {label}"
-    return Study(name, title, _says(found, label), caption, _table(found, label), lambda: draw(found, label))
+    table = _table(found, label)
+    short = in_short(found) if len(table.rows) > LONG else None
+    return Study(name, title, _says(found, label), caption, table, lambda: draw(found, label), short)
 
 
 def _says(found: Curves, label: str) -> str:
@@ -99,18 +87,14 @@ def _says(found: Curves, label: str) -> str:
         if found.key == MEMORY:  # more is hardly ever worse: what counts is how much
             ends = [(v, percent(s.interval("final_accuracy"))) for v, s in reached(line.points, "final_accuracy")]
             (least, low), (most, high) = ends[0], ends[-1]
-            told.append(f"{_where(line)}: {low} % with {number(least)}, {high} % with {number(most)}")
+            told.append(f"{line.title}: {low} % with {number(least)}, {high} % with {number(most)}")
             continue
         wide = as_good(line)
         also = f", as good from {number(wide[0])} to {number(wide[1])}" if wide and wide[0] != wide[1] else ""
-        told.append(f"{_where(line)}: {number(best[0])} ({level} %{also})")
+        told.append(f"{line.title}: {number(best[0])} ({level} %{also})")
     more = [f"{len(told) - MOST_TOLD} more lines in the table"] if len(told) > MOST_TOLD else []
     start = "Final accuracy by memory slots" if found.key == MEMORY else f"Best {label} by final accuracy"
     return f"{start}: {'; '.join(told[:MOST_TOLD] + more)}." if told else ""
-
-
-def _where(line: Line) -> str:
-    return ", ".join(filter(None, (line.name, line.panel)))
 
 
 def _table(found: Curves, label: str) -> Table:
@@ -120,10 +104,12 @@ def _table(found: Curves, label: str) -> Table:
     for line in found.lines:
         best = best_of(line)
         each = [(number(value), s) for value, s in line.points]
-        each += [("no mask", line.plain)] if line.plain is not None else []
+        own = [s for _, s in line.points]  # no mask is a point of its own where it is a value of the number
+        each += [("no mask", line.plain)] if line.plain is not None and line.plain not in own else []
+        each += [("leak auto", line.auto)] if line.auto is not None else []
         for i, (value, s) in enumerate(each):
             rows.append(
-                Row((_where(line), value, *_cells(s), _against(s, best, alone=len(line.points) < 2), _seeds(s)), i == 0)
+                Row((line.title, value, *_cells(s), _against(s, best, alone=len(line.points) < 2), _seeds(s)), i == 0)
             )
     against = "Against its best: difference in final accuracy to the line's best value, in points, paired by seed."
     notes = ["In percent, mean ± 95 % interval over seeds.", against]

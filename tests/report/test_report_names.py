@@ -1,0 +1,29 @@
+"""Names of settings: short where that tells them apart, whole where it does not."""
+
+from __future__ import annotations
+
+from report.fabricate import fabricate
+from report.studied import varied
+
+from maskcl.report.names import short_names
+from maskcl.results import Results
+
+
+def test_of_what_varies_only_what_has_a_word_is_in_a_short_name():
+    runs = [r for n in (50, 200) for r in fabricate(("er",), [None], num_seeds=1, memory_size=n)]
+    for run in runs:
+        run["config"]["optimizer"]["lr"] = run["config"]["memory"]["size"] / 1000
+    settings = Results(runs).settings
+    assert "optimizer.lr" in settings[0].varies
+    assert short_names(settings) == ["ER, no mask, 50 slots", "ER, no mask, 200 slots"]
+
+
+def test_names_that_would_be_the_same_have_all_that_varies():
+    settings = Results(varied(fabricate(("er",), [None], num_seeds=1), "optimizer.lr", [0.1, 0.2])).settings
+    assert short_names(settings) == ["ER, no mask, optimizer.lr=0.1", "ER, no mask, optimizer.lr=0.2"]
+
+
+def test_what_nothing_tells_apart_has_numbers():
+    runs = [r for n in (50, 200) for r in fabricate(("er",), [None], num_seeds=1, memory_size=n)]
+    names = short_names(Results(runs).settings, without=["memory.size"])
+    assert names == ["ER, no mask (1)", "ER, no mask (2)"]
