@@ -131,14 +131,19 @@ def _titles(lines: list[Line]) -> list[str]:
 
 
 def _matches(one: Priced, found: list[Priced]) -> list[Match]:
-    names = dict.fromkeys(other.line for other in found if other.line and other.line != one.line)
+    """Where each line of replay alone reaches a setting's accuracy."""
+    lines = (other.line for other in found if not other.setting.cfgm)
+    names = dict.fromkeys(line for line in lines if line not in ("", one.line))
     return [matched(one, [other for other in found if other.line == name]) for name in names]
 
 
-def _cheapest(one: Priced, found: list[Priced]) -> Match | None:
-    """The line of memory that reaches a setting's accuracy in the fewest seconds; None if none does."""
+def _smallest(one: Priced, found: list[Priced]) -> Match | None:
+    """The line of memory that reaches a setting's accuracy with the fewest slots; None if none does.
+
+    Not in the fewest seconds: they hardly go by slots, and a few per cent of noise would decide.
+    """
     known = [match for match in _matches(one, found) if not math.isnan(match.seconds)]
-    return min(known, key=lambda match: match.seconds, default=None)
+    return min(known, key=lambda match: (match.slots, match.seconds), default=None)
 
 
 def _says(found: list[Priced]) -> str:
@@ -146,7 +151,7 @@ def _says(found: list[Priced]) -> str:
     for one in found:
         if not one.setting.cfgm:
             continue
-        match = _cheapest(one, found)
+        match = _smallest(one, found)
         level = f"{one.name} takes {seconds(one.seconds)} s for {percent(one.accuracy)} %"
         told.append(f"{level}; {_told(match, one)}" if _matches(one, found) else level)
     if told:
@@ -182,7 +187,7 @@ def _table(found: list[Priced]) -> Table:
     rows: list[Row] = []
     groups, before = list(dict.fromkeys(one.line or one.name for one in found)), None
     for one in sorted(found, key=lambda one: (groups.index(one.line or one.name), one.slots)):
-        match = None if one.line else _cheapest(one, found)
+        match = None if one.line else _smallest(one, found)
         size = max((run.get("memory_bytes") or 0 for run in one.setting.runs), default=0)
         same, its = DASH, DASH
         if match is not None:
@@ -193,8 +198,8 @@ def _table(found: list[Priced]) -> Table:
         before = one.line
     notes = (
         "Seconds of training and planning, a run's share of its group; accuracy in percent; mean ± 95 % interval.",
-        "Memory: ids, labels and stored logits, without the images. Same from a memory: the slots with which another "
-        "setting reaches this accuracy in the fewest seconds, between sizes that were tried by interpolation.",
+        "Memory: ids, labels and stored logits, without the images. Same from a memory: the fewest slots with which "
+        "another setting reaches this accuracy, between sizes that were tried by interpolation.",
         "Names are short; all that differs between settings is in the report's table of settings.",
     )
     return Table(header, tuple(rows), 1, notes)
