@@ -242,6 +242,20 @@ def test_the_same_lines_are_drawn_in_all_panels():
     assert {"no mask", "leak auto"} <= set(names["ER"])
 
 
+def test_a_panel_of_which_no_line_is_drawn_is_left_out():
+    """ER-ACE's one mask is none of the best."""
+    many = [None, *({"leak": 0.02 * i} for i in range(1, 15))]
+    ace = {"value": -5.0}
+    runs = [r for n in (50, 200, 500) for method, masks in (("er", many), ("derpp", many), ("er_ace", [ace]))
+            for r in fabricate((method,), masks, num_seeds=1, memory_size=n, num_tasks=3)]  # fmt: skip
+    for run in runs:
+        if run["config"]["method"]["name"] == "er_ace":
+            run["metrics"]["final_accuracy"] = 0.01
+    assert curves(Results(runs), "memory.size").panels == ("ER", "ER-ACE", "DER++")
+    (study,) = memory_size(Results(runs), asked=True)
+    assert [axes.get_title(loc="left") for axes in axes_of(study) if axes.get_title(loc="left")] == ["ER", "DER++"]
+
+
 def test_of_many_lines_no_mask_and_the_best_are_drawn_and_all_are_in_the_table():
     many = [None, *({"leak": 0.02 * i} for i in range(1, 15))]
     runs = [r for n in (50, 200, 500) for r in fabricate(("er",), many, num_seeds=2, memory_size=n, num_tasks=3)]

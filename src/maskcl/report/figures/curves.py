@@ -29,13 +29,14 @@ def draw(found: Curves, label: str) -> Figure:
     """Draw all lines; `label` is what the number is called."""
     known = [m for m in METRICS if any(not np.isnan(s.interval(m).mean) for one in found.shown for _, s in one.points)]
     names = list(dict.fromkeys(line.name for line in found.shown))
-    columns = len(found.panels)
+    panels = list(dict.fromkeys(line.panel for line in found.shown))  # others would be empty
+    columns = len(panels)
     wide = 4.6 if columns < 3 else 3.7
     size = (max(6.2, wide * columns + 0.8), 2.9 * max(1, len(known)) + 0.4 + 0.1 * len(names))
     figure, grid = style.canvas(max(1, len(known)), columns, size=size, sharex=True, sharey="row")
     looks = {name: (style.colour(i), _STYLES[i // 8 % len(_STYLES)]) for i, name in enumerate(names)}
     for row, metric in zip(grid, known or list(METRICS)[:1], strict=True):
-        for axes, panel in zip(row, found.panels, strict=True):
+        for axes, panel in zip(row, panels, strict=True):
             lines = [line for line in found.shown if line.panel == panel]
             for i, line in enumerate(lines):
                 side = min(0.006, 0.04 / len(lines)) * (i - (len(lines) - 1) / 2)
@@ -44,13 +45,13 @@ def draw(found: Curves, label: str) -> Figure:
             number_axis(axes, found.axis)
             style.percent_axis(axes, "y")
         row[0].set_ylabel(METRICS[metric][0])
-    for axes, panel in zip(grid[0], found.panels, strict=True):
+    for axes, panel in zip(grid[0], panels, strict=True):
         if panel:
             style.title(axes, panel, width=wide - 0.6)
     for axes in grid[-1]:
         axes.set_xlabel(label)
     handles = {n: line for axes in grid.flat for line, n in zip(*axes.get_legend_handles_labels(), strict=True)}
-    shown = [n for n in names if n in handles] if len(names) > 1 or not any(found.panels) else []
+    shown = [n for n in names if n in handles] if len(names) > 1 or not any(panels) else []
     for name, (of, dash) in LEVELS.items():
         if any(getattr(line, of) is not None for line in found.shown):
             handles[name] = grid[0, 0].plot([], [], color=style.GREY, linestyle=dash, linewidth=1.4)[0]
