@@ -1,4 +1,4 @@
-"""Runs that an error is not of are made, each once, and a slip that hits all of them is found out soon."""
+"""Runs that an error is not of are made, each once; whichever and however many the others are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import combinations
 
 import pytest
 
-from maskcl.engine.isolate import MOST_ALONE, isolate
+from maskcl.engine.isolate import isolate
 
 
 class Trial:
@@ -32,10 +32,9 @@ class Trial:
         self.failed += runs
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 7, 16])
-@pytest.mark.parametrize("faults", range(MOST_ALONE))
-def test_few_faulty_runs_are_told_apart_whichever_they_are(count: int, faults: int) -> None:
-    for faulty in combinations(range(count), faults):
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 10])
+def test_faulty_runs_are_told_apart_whichever_they_are(count: int) -> None:
+    for faulty in (found for faults in range(count + 1) for found in combinations(range(count), faults)):
         trial = Trial(count, faulty)
         assert sorted(trial.failed) == sorted(faulty)
         assert sorted(trial.made) == sorted(set(range(count)) - set(faulty))
@@ -53,12 +52,11 @@ def test_one_faulty_run_costs_two_populations_more_at_most() -> None:
         assert sum(map(len, Trial(16, [faulty]).attempts)) == 16 + 16 + 8 + 4 + 2
 
 
-def test_an_error_of_all_runs_is_not_tried_with_each() -> None:
+def test_an_error_of_all_runs_costs_four_populations_more() -> None:
     trial = Trial(16, range(16))
     assert sorted(trial.failed) == list(range(16))
-    assert len(trial.attempts) == 11
-    assert sum(map(len, trial.attempts)) == 3 * 16
-    assert len(Trial(1024, range(1024)).attempts) < 30
+    assert len(trial.attempts) == 31
+    assert sum(map(len, trial.attempts)) == 5 * 16
 
 
 def test_a_run_alone_is_tried_once() -> None:
