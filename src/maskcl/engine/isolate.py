@@ -3,8 +3,8 @@
     16 fail -> 8 | 8 -> of a half that fails its halves, 4 | 4 -> ... -> the one run that fails alone
 
 One run that fails costs at most two populations' work more than none: of one part at each size both halves are made.
-An error of all 16 takes 31 attempts and five times the work. To give up sooner would list runs as failed that were never
-tried alone, with an error that may be another's.
+An error of all 16 takes 31 attempts and five times the work. To give up sooner would list runs as failed that were
+never tried alone, with an error that may be another's.
 """
 
 from __future__ import annotations
