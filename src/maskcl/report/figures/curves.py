@@ -27,9 +27,10 @@ _STYLES = ("-", "--", ":", "-.")
 
 def draw(found: Curves, label: str) -> Figure:
     """Draw all lines; `label` is what the number is called."""
-    known = [m for m in METRICS if any(not np.isnan(s.interval(m).mean) for one in found.shown for _, s in one.points)]
-    names = list(dict.fromkeys(line.name for line in found.shown))
-    panels = list(dict.fromkeys(line.panel for line in found.shown))  # others would be empty
+    drawn = found.shown
+    known = [m for m in METRICS if any(not np.isnan(s.interval(m).mean) for one in drawn for _, s in one.points)]
+    names = list(dict.fromkeys(line.name for line in drawn))
+    panels = list(dict.fromkeys(line.panel for line in drawn))  # others would be empty
     columns = len(panels)
     wide = 4.6 if columns < 3 else 3.7
     size = (max(6.2, wide * columns + 0.8), 2.9 * max(1, len(known)) + 0.4 + 0.1 * len(names))
@@ -37,7 +38,7 @@ def draw(found: Curves, label: str) -> Figure:
     looks = {name: (style.colour(i), _STYLES[i // 8 % len(_STYLES)]) for i, name in enumerate(names)}
     for row, metric in zip(grid, known or list(METRICS)[:1], strict=True):
         for axes, panel in zip(row, panels, strict=True):
-            lines = [line for line in found.shown if line.panel == panel]
+            lines = [line for line in drawn if line.panel == panel]
             for i, line in enumerate(lines):
                 side = min(0.006, 0.04 / len(lines)) * (i - (len(lines) - 1) / 2)
                 _line(axes, found.axis, line, metric, looks[line.name], side)
@@ -53,13 +54,11 @@ def draw(found: Curves, label: str) -> Figure:
     handles = {n: line for axes in grid.flat for line, n in zip(*axes.get_legend_handles_labels(), strict=True)}
     shown = [n for n in names if n in handles] if len(names) > 1 or not any(panels) else []
     for name, (of, dash) in LEVELS.items():
-        if any(getattr(line, of) is not None for line in found.shown):
+        if any(getattr(line, of) is not None for line in drawn):
             handles[name] = grid[0, 0].plot([], [], color=style.GREY, linestyle=dash, linewidth=1.4)[0]
             shown.append(name)
     if shown:
-        fitting = int(size[0] * 72 / (40 + 5.6 * max(map(len, shown))))
-        columns = max(1, min(4, len(shown), fitting))
-        figure.legend([handles[n] for n in shown], shown, loc="outside upper left", ncols=columns)
+        style.legend(figure, {n: handles[n] for n in shown})
     return figure
 
 

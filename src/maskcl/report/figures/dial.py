@@ -52,9 +52,7 @@ def dial(results: Results) -> Figure | None:
         axes.set_xticks(_places(ticks[kind]), [symbol(d) for d in ticks[kind]])
         axes.set_xlabel(f"{KINDS[kind]}  (stronger mask to the right)")
     named = {name: line for axes in grid[0] for line, name in zip(*axes.get_legend_handles_labels(), strict=True)}
-    labels = list(named)
-    fitting = int(size[0] * 72 / (40 + 5.6 * max(map(len, labels))))  # points of a handle, and of a letter
-    figure.legend(named.values(), labels, loc="outside upper left", ncols=max(1, min(4, len(labels), fitting)))
+    style.legend(figure, named)
     return figure
 
 

@@ -7,7 +7,7 @@ import os
 import sys
 import textwrap
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,6 +33,7 @@ __all__ = [
     "in_pairs",
     "inside",
     "left_out",
+    "legend",
     "look",
     "marker",
     "percent_axis",
@@ -172,6 +173,13 @@ def broken(axes: Axes, place: float, span: float) -> None:
     axes.plot([place - width, place + width], [0, 0], color="white", linewidth=3, **beside)
     for x in (place - width, place + width):
         axes.plot([x - width / 2, x + width / 2], [-0.025, 0.025], color=GREY, linewidth=0.9, **beside)
+
+
+def legend(figure: Figure, handles: Mapping[str, Any]) -> None:
+    """Put the names above the figure, in as many columns as its width has room for, four at most."""
+    fitting = int(figure.get_figwidth() * 72 / (40 + 5.6 * max(map(len, handles))))  # points of a handle and a letter
+    columns = max(1, min(4, len(handles), fitting))
+    figure.legend(list(handles.values()), list(handles), loc="outside upper left", ncols=columns)
 
 
 def inside(means: Any, halves: Any, low: Any, high: Any) -> Any:

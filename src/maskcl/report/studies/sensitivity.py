@@ -60,16 +60,17 @@ def _study(found: Curves, name: str) -> Study:
     from maskcl.report.figures.curves import draw
 
     label = LABELS.get(found.key, found.key)
-    each = [(line, value, s) for line in found.shown for value, s in line.points]
+    drawn = found.shown
+    points = [point for line in drawn for point in line.points]
     told = {
-        _PLAIN: any(line.plain is not None for line in found.shown),
-        _AUTO: any(line.auto is not None for line in found.shown),
-        _EDGES: any(found.axis.is_edge(value) for _, value, _ in each),
-        _CROSSES: any(not s.num_finished for _, _, s in each),
+        _PLAIN: any(line.plain is not None for line in drawn),
+        _AUTO: any(line.auto is not None for line in drawn),
+        _EDGES: any(found.axis.is_edge(value) for value, _ in points),
+        _CROSSES: any(not s.num_finished for _, s in points),
         _TUNED: any(line.tuned for line in found.lines),
     }
     caption = _CAPTION + "".join(text for text, holds in told.items() if holds)
-    if len(found.shown) < len(found.lines):
+    if len(drawn) < len(found.lines):
         caption += f" Of {len(found.lines)} lines no mask and the best are drawn; the table has all."
     title = f"Accuracy and forgetting against {label}"
     table = _table(found, label)

@@ -58,8 +58,12 @@ def ranges(flags: Sequence[bool], values: Sequence[float]) -> str:
     for i, flag in enumerate(flags):
         start = start if flag and i and flags[i - 1] else i
         if flag and not (i + 1 < len(flags) and flags[i + 1]):
-            told.append(number(values[i]) if start == i else f"{number(values[start])} to {number(values[i])}")
+            told.append(_span(values[start], values[i]))
     return ", ".join(told)
+
+
+def _span(first: float, last: float) -> str:
+    return number(first) if first == last else f"{number(first)} to {number(last)}"
 
 
 def _level_with(setting: Setting, best: Setting) -> bool:
@@ -70,10 +74,10 @@ def _level_with(setting: Setting, best: Setting) -> bool:
 def _by_size(found: Curves) -> Table:
     sizes = found.axis.values
     rows: list[Row] = []
-    for line in found.lines:
+    for i, line in enumerate(found.lines):
         known = dict(line.points)
         cells = [percent(known[size].interval("final_accuracy")) if size in known else DASH for size in sizes]
-        rows.append(Row((line.title, *cells), _begins(line, found)))
+        rows.append(Row((line.title, *cells), _begins(found.lines, i)))
     note = "Final accuracy in percent by memory slots, mean ± 95 % interval over seeds."
     return Table(("Line", *map(number, sizes)), tuple(rows), 1, (note,))
 
@@ -85,13 +89,13 @@ def _by_best(found: Curves) -> Table:
     header = ["Line", "Best", "Final accuracy", "As good", *["No mask", "Better than it", "Worse than it"] * plain,
               *["Leak auto"] * auto, *(f"Best of {panel}" for panel in panels)]  # fmt: skip
     rows: list[Row] = []
-    for line in found.lines:
+    for i, line in enumerate(found.lines):
         best = best_of(line)
         cells = [line.title, *([DASH] * 2 if best is None else [number(best[0]), _accuracy(best[1])]), _wide(line)]
         cells += [_accuracy(line.plain), *_beside(line)] * plain
         cells += [_accuracy(line.auto)] * auto
-        cells += [_loss(line, best, _other(line, panel, found)) for panel in panels]
-        rows.append(Row(tuple(cells), _begins(line, found)))
+        cells += [_loss(line, best, others[panel][i]) for panel in panels]
+        rows.append(Row(tuple(cells), _begins(found.lines, i)))
     notes = [
         "Final accuracy in percent, mean ± 95 % interval over seeds.",
         "As good: neighbours of the best whose difference to it, paired by seed, has an interval that includes 0.",
@@ -105,11 +109,9 @@ def _by_best(found: Curves) -> Table:
     return Table(tuple(header), tuple(rows), 1, tuple(notes))
 
 
-def _begins(line: Line, found: Curves) -> bool:
-    """Whether it is the first, or has neither name nor panel of the one before."""
-    place = found.lines.index(line)
-    before = found.lines[place - 1]
-    return place == 0 or (line.name != before.name and line.panel != before.panel)
+def _begins(lines: Sequence[Line], i: int) -> bool:
+    """Whether a line is the first, or has neither name nor panel of the one before."""
+    return i == 0 or (lines[i].name != lines[i - 1].name and lines[i].panel != lines[i - 1].panel)
 
 
 def _accuracy(setting: Setting | None) -> str:
@@ -118,9 +120,7 @@ def _accuracy(setting: Setting | None) -> str:
 
 def _wide(line: Line) -> str:
     wide = as_good(line)
-    if wide is None:
-        return DASH
-    return number(wide[0]) if wide[0] == wide[1] else f"{number(wide[0])} to {number(wide[1])}"
+    return DASH if wide is None else _span(*wide)
 
 
 def _beside(line: Line) -> tuple[str, str]:
