@@ -74,7 +74,7 @@ def test_what_there_was_no_time_to_measure_is_told(
     assert main(["run", "small.toml", "--dry-run"]) == 0
     out = capsys.readouterr().out
     assert [row[4] for row in groups(out)] == ["?"] * 2
-    assert "estimated: at least 1 s and " in out
+    assert "estimated: time unknown and " in out
     assert "; 2 of 2 kinds of runs are not in it: measuring would take too long\n" in out
 
 

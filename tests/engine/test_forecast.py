@@ -237,6 +237,22 @@ def test_what_changes_a_step_is_measured_by_itself(other: Any, slow: list[str]) 
     assert (found.likened, found.left_out) == (0, 1)
 
 
+def test_a_method_that_tells_nothing_of_its_needs_is_of_no_kin(
+    slow: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def odd(part: Any) -> Any:
+        if isinstance(part, REGISTRY["derpp"]):
+            raise RuntimeError("asked too early")
+        return [] if isinstance(part, REGISTRY["lwf"]) else structure(part)  # what has no hash
+
+    structure = module.structure
+    specs = [spec(key, mask=mask) for key in ("er", "derpp", "lwf") for mask in (Mask(leak=0.1), Mask(value=-1.0))]
+    monkeypatch.setattr(module, "structure", odd)
+    found = forecast(specs, threads=1)
+    assert slow == ["er seed 0", "derpp seed 0", "derpp seed 0"]
+    assert (found.structures, found.likened, found.left_out) == (6, 1, 2)
+
+
 def test_memories_that_are_gone_through_whole_are_measured_by_size(slow: list[str]) -> None:
     sizes = (8, 9, 10, 11)
     found = forecast([spec("gdumb", memory=MemoryConfig(size=size)) for size in sizes], threads=1)

@@ -57,6 +57,19 @@ def test_a_line_is_what_is_equal_in_all_but_the_number_and_no_mask_is_its_refere
         assert not line.tuned
 
 
+@pytest.mark.parametrize("first", ["leak", "value"])
+def test_leak_0_and_m_of_minus_infinity_are_one_point_which_is_the_one_that_says_it(first):
+    twins = [{"leak": 0.0}, {"value": "-inf"}]
+    ends = twins if first == "leak" else twins[::-1]
+    grid = [None, *ends, *({"leak": leak} for leak in (0.3, 0.1)), *({"value": m} for m in (-2.0, 0.0))]
+    results = Results(fabricate(("er",), grid, num_seeds=3, memory_size=50, num_tasks=3))
+    for key, values in {"mask.leak": [0, 0.1, 0.3], "mask.value": [-math.inf, -2, 0]}.items():
+        (line,) = curves(results, key).lines
+        assert [value for value, _ in line.points] == values
+        own = line.points[0][1].config["mask"]
+        assert own.get(key.removeprefix("mask.")) is not None
+
+
 def test_values_of_m_have_minus_infinity_at_the_edge():
     runs = fabricate(("er",), [None, *({"value": m} for m in ("-inf", -2.0, 0.0, 5.0))], num_tasks=3)
     found = curves(Results(runs), "mask.value")

@@ -83,10 +83,12 @@ def _in_all(found: Forecast) -> str:
     how = f"up to {found.at_a_time} groups at a time" if found.at_a_time > 1 else "one group at a time"
     if found.seconds is not None:
         time = f"about {_time(found.seconds)}"
+    elif found.left_out == found.structures:
+        time = "time unknown"
     elif found.left_out:
         time = f"at least {_time(found.least_seconds)}"
     else:
-        time = "time not estimated (a compiled network, or a method that needs a whole task)"
+        time = "time unknown (a compiled network, or a method that needs a whole task)"
     of = f"of {found.structures} kinds of runs"
     some = f"; {found.left_out} {of} are not in it: measuring would take too long" if found.left_out else ""
     some += f"; {found.likened} {of} taken to be as one with another mask or size of memory" if found.likened else ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from maskcl.report.names import short_name, worded
@@ -122,9 +122,8 @@ def curves(results: Results, key: str) -> Curves | None:
     """
     alone = key == MEMORY
     loose: dict[str, list[Setting]] = defaultdict(list)
-    for s in results.settings:
-        if _value(s, key) is not None:
-            loose[_hash(_rest(s, key), tuned=False)].append(s)
+    for s in _once(results.settings, key):
+        loose[_hash(_rest(s, key), tuned=False)].append(s)
     groups: list[list[Setting]] = []
     for members in loose.values():
         if len({_value(s, key) for s in members}) == len(members):
@@ -169,6 +168,19 @@ def _value(setting: Setting, key: str) -> float | None:
     if 1e300 < abs(value) < math.inf:  # asked first: a whole number may be too large for any float
         return None
     return None if math.isnan(value) else float(value)
+
+
+def _once(settings: Iterable[Setting], key: str) -> list[Setting]:
+    """Those that have the number; of leak = 0 and m = -inf, which are one mask, the one that says it."""
+    found: dict[Hashable, Setting] = {}
+    for s in settings:
+        if _value(s, key) is None:
+            continue
+        full = key in DIALS and s.dial.kind == "full"
+        place = _hash(_rest(s, key), tuned=True) if full else id(s)
+        if place not in found or s.config["mask"].get(DIALS[key]) is not None:
+            found[place] = s
+    return list(found.values())
 
 
 def _rest(setting: Setting, key: str) -> dict[str, Any]:
