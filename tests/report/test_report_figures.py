@@ -222,6 +222,16 @@ def test_no_run_is_cut_off_the_dial():
     assert high > 0.999
 
 
+def test_families_of_one_colour_have_other_lines_on_the_dial():
+    sizes = range(10, 19)
+    runs = [r for n in sizes for r in fabricate(("er",), [None, {"leak": 0.1}], num_seeds=2, memory_size=n)]
+    with style.look():
+        lines = dial(Results(runs)).legends[0].get_lines()
+    looks = [(line.get_color(), line.get_linestyle()) for line in lines]
+    assert looks[0][0] == looks[8][0]
+    assert len(set(looks)) == len(sizes)
+
+
 def test_of_many_masks_those_that_differ_in_the_dial_alone_are_on_it():
     scales = [{"leak": 1.0, "old_scale": scale} for scale in (0.01, 0.1, 0.3, 3.0, 10.0, 30.0)]
     masks = [None, {"leak": 0.3}, {"leak": 0.1}, {"value": "-inf"}]

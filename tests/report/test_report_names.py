@@ -5,7 +5,7 @@ from __future__ import annotations
 from report.fabricate import fabricate
 from report.studied import varied
 
-from maskcl.report.names import short_names
+from maskcl.report.names import family_name, short_names
 from maskcl.results import Results
 
 
@@ -21,6 +21,13 @@ def test_of_what_varies_only_what_has_a_word_is_in_a_short_name():
 def test_names_that_would_be_the_same_have_all_that_varies():
     settings = Results(varied(fabricate(("er",), [None], num_seeds=1), "optimizer.lr", [0.1, 0.2])).settings
     assert short_names(settings) == ["ER, no mask, optimizer.lr=0.1", "ER, no mask, optimizer.lr=0.2"]
+
+
+def test_families_are_named_in_words():
+    runs = [r for n in (50, 200) for r in fabricate(("er",), [None, {"leak": 0.1}], num_seeds=1, memory_size=n)]
+    results = Results(varied(runs, "optimizer.lr", [0.1, 0.2]))
+    assert family_name(results.families[0]) == "ER (50 slots, optimizer.lr = 0.1)"
+    assert family_name(Results(runs[:2]).families[0]) == "ER"
 
 
 def test_what_nothing_tells_apart_has_numbers():

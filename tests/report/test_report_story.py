@@ -75,6 +75,12 @@ def test_a_loss_is_called_a_loss_and_names_the_masks_below():
     assert "3 clearly below (leak" in " ".join(finding.sentences)
 
 
+def test_of_many_masks_below_no_mask_the_number_alone_is_told():
+    many = [None, *({"leak": 0.1 * (i + 1)} for i in range(verdict.MOST_NAMED + 1))]
+    (finding,) = findings(Results(shifted(flat(masks=many), -0.05)))
+    assert "none lies clearly above no mask in final accuracy, 7 clearly below." in " ".join(finding.sentences)
+
+
 def test_one_seed_is_never_called_clear():
     results = Results(shifted(flat(num_seeds=1), 0.2))
     assert findings(results)[0].verdict == verdict.ONE_SEED

@@ -204,6 +204,15 @@ def test_a_leak_from_counts_is_a_level_as_no_mask_is():
     assert "from counts" not in without.caption
 
 
+@pytest.mark.parametrize(("spread", "bands"), [(0.01, 1), (0.3, 0)])
+def test_an_interval_that_would_cover_all_is_no_band(spread, bands):
+    runs = fabricate(("er",), LEAKS, num_seeds=2, num_tasks=3)
+    for run in runs:
+        run["metrics"]["final_accuracy"] = 0.5 + spread * (run["seed"] - 0.5)
+    (study,) = sensitivity(Results(runs), asked=True)
+    assert len(axes_of(study)[0].patches) == bands
+
+
 def scaled(peak, num_seeds=3):
     """Masks with and without a leak, whose gradient of inactive logits is scaled."""
     scales = [{"leak": leak, "old_scale": scale} for leak in (1.0, 0.1) for scale in (0.1, 0.3, 3.0)]

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskcl.report.names import amount, mask_and_more, pretty
+from maskcl.report.names import amount, family_name, mask_and_more, pretty
 from maskcl.results import Family, Results, Setting, difference, percent
 
 __all__ = ["BADGES", "Finding", "clearly", "findings"]
 
 HELPED, UNCLEAR, COST, ONE_SEED, ALONE, LOST = "helped", "unclear", "cost", "one-seed", "alone", "lost"
+MOST_NAMED = 6
+"""Masks below no mask that are named; of more the table tells which."""
 BADGES = {
     HELPED: "raised accuracy",
     UNCLEAR: "no clear gain",
@@ -37,6 +39,11 @@ class Finding:
     family: Family
     verdict: str
     sentences: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """What the family is called."""
+        return family_name(self.family)
 
     @property
     def badge(self) -> str:
@@ -91,7 +98,7 @@ def _count(family: Family) -> Iterable[str]:
     if len(above) == total:
         yield f"All {total} masks lie clearly above no mask in final accuracy."
     else:
-        which = f" ({pretty(', '.join(s.mask for s in below))})" if below else ""
+        which = f" ({pretty(', '.join(s.mask for s in below))})" if 0 < len(below) <= MOST_NAMED else ""
         yield (
             f"Of {total} masks {len(above) or 'none'} {'lies' if len(above) < 2 else 'lie'} clearly above no mask in "
             f"final accuracy, {len(below) or 'none'} clearly below{which}."

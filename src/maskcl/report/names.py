@@ -8,7 +8,18 @@ from collections.abc import Collection, Sequence
 
 from maskcl.results import Dial, Family, Setting
 
-__all__ = ["amount", "apart", "joined", "mask_and_more", "pretty", "short_name", "short_names", "symbol", "worded"]
+__all__ = [
+    "amount",
+    "apart",
+    "family_name",
+    "joined",
+    "mask_and_more",
+    "pretty",
+    "short_name",
+    "short_names",
+    "symbol",
+    "worded",
+]
 
 _WORDS = {"memory.size": "{} slots", "scenario.num_tasks": "{} tasks", "scenario.dataset": "{}"}
 """Settings that have a word of their own."""
@@ -67,6 +78,15 @@ def short_names(settings: Sequence[Setting], *, without: Collection[str] = ()) -
         for name, s, words in zip(brief, settings, varied, strict=True)
     ]
     return [f"{name} ({names[: i + 1].count(name)})" if names.count(name) > 1 else name for i, name in enumerate(names)]
+
+
+def family_name(family: Family) -> str:
+    """A method, with what else varies but is the same for all of its masks, in words: "ER (50 slots)"."""
+    first = family.settings[0]
+    if family.name == first.title:
+        return family.name
+    words = (word.partition("=") for word in first.varies.split())
+    return f"{first.title} ({', '.join(worded(name, value) for name, _, value in words)})"
 
 
 def apart(setting: Setting, family: Family) -> str:

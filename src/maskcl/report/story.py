@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from maskcl.report.findings import COST, HELPED, LOST, ONE_SEED, UNCLEAR, Finding, clearly, findings
-from maskcl.report.names import amount, apart, joined, mask_and_more, pretty
+from maskcl.report.names import amount, apart, family_name, joined, mask_and_more, pretty
 from maskcl.results import Family, Results, Setting, difference, divergences, percent
 
 __all__ = ["answer", "cautions", "compared"]
@@ -121,7 +121,7 @@ def _corrected(results: Results) -> str:
         assert family.plain is not None
         assert family.best is not None
         wide = difference(family.best, family.plain, "final_accuracy", 1 - 0.05 / len(family.masked))
-        (kept if wide.excludes_zero else gone).append(family.name)
+        (kept if wide.excludes_zero else gone).append(family_name(family))
     parts = [f"still excludes zero for {joined(kept[:MOST_NAMED] + _rest(len(kept)))}"] if kept else []
     parts += [f"no longer excludes zero for {joined(gone[:MOST_NAMED] + _rest(len(gone)))}"] if gone else []
     return f" Widened for the number of masks (Bonferroni) the interval {joined(parts)}." if parts else ""
@@ -132,23 +132,24 @@ def _otherwise(finding: Finding) -> str:
     family, best = finding.family, finding.family.best
     if best is None or family.plain is None or finding.verdict not in (UNCLEAR, COST, ONE_SEED):
         return ""
-    change, mask = difference(best, family.plain, "final_accuracy"), mask_and_more(best, family)
+    of, mask = family_name(family), mask_and_more(best, family)
+    change = difference(best, family.plain, "final_accuracy")
     size, many = percent(change._replace(mean=np.abs(change.mean))), len(family.masked) > 1
     if finding.verdict == ONE_SEED:
         name = f"the {'best ' * many}mask, {mask},"
         side = "above" if change.mean > 0 else "below"
         return (
-            f"For {family.name} {name} is {size} points {side} no mask in final accuracy; with one seed there is no "
+            f"For {of} {name} is {size} points {side} no mask in final accuracy; with one seed there is no "
             "interval, and the difference may be chance."
         )
     if finding.verdict == COST:
         what = f"even the best mask, {mask}," if many else f"the mask, {mask},"
-        start = f"For {family.name} masking did not help final accuracy: {what} is {size} points below no mask, "
+        start = f"For {of} masking did not help final accuracy: {what} is {size} points below no mask, "
         return f"{start}an interval that excludes zero{_meanwhile(family, below=False)}."
     raised = f"none of the {len(family.masked)} masks clearly raised final accuracy: the best, {mask},"
     made = f"the mask, {mask}, made no clear difference to final accuracy: it"
     end = f"comes out at {percent(change, signed=True)} points against no mask, an interval that includes zero"
-    return f"For {family.name} {raised if many else made} {end}{_meanwhile(family, below=many)}."
+    return f"For {of} {raised if many else made} {end}{_meanwhile(family, below=many)}."
 
 
 def _meanwhile(family: Family, *, below: bool) -> str:
@@ -170,7 +171,7 @@ def _by(family: Family) -> str:
     change = difference(family.best, family.plain, "final_accuracy")
     levels = [percent(s.interval("final_accuracy")).split(" ")[0] for s in (family.plain, family.best)]
     with_what = f"with {mask_and_more(family.best, family)} (from {levels[0]} % to {levels[1]} %)"
-    return f"for {family.name} by {percent(change)} points {with_what}"
+    return f"for {family_name(family)} by {percent(change)} points {with_what}"
 
 
 def _leader(settings: tuple[Setting, ...]) -> Setting:

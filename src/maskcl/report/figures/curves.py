@@ -22,6 +22,8 @@ LEVELS: dict[str, tuple[str, Any]] = {"no mask": ("plain", (0, (1, 2.5))), "leak
 """Settings without a place on the axis, drawn as levels: which of a line's, and how."""
 MOST_BANDS = 4
 """Lines up to which levels have their interval as a band: of more nothing is seen but grey."""
+WIDEST_BAND = 0.1
+"""Half an interval up to which it is a band: those of two seeds would cover all."""
 _STYLES = ("-", "--", ":", "-.")
 
 
@@ -35,7 +37,7 @@ def draw(found: Curves, label: str) -> Figure:
     wide = 4.6 if columns < 3 else 3.7
     size = (max(6.2, wide * columns + 0.8), 2.9 * max(1, len(known)) + 0.4 + 0.1 * len(names))
     figure, grid = style.canvas(max(1, len(known)), columns, size=size, sharex=True, sharey="row")
-    looks = {name: (style.colour(i), _STYLES[i // 8 % len(_STYLES)]) for i, name in enumerate(names)}
+    looks = {name: (style.colour(i), _STYLES[i // style.NUM_COLOURS % len(_STYLES)]) for i, name in enumerate(names)}
     for row, metric in zip(grid, known or list(METRICS)[:1], strict=True):
         for axes, panel in zip(row, panels, strict=True):
             lines = [line for line in drawn if line.panel == panel]
@@ -96,7 +98,7 @@ def _levels(axes: Axes, lines: list[Line], metric: str, looks: dict[str, tuple[s
                 continue
             (down,), (up,) = style.inside([float(mean.mean)], [float(mean.half)], METRICS[metric][1], 1.0)
             ends = float(mean.mean) - down, float(mean.mean) + up
-            if banded:
+            if banded and mean.half <= WIDEST_BAND:
                 axes.axhspan(*ends, color=colour, alpha=0.08, linewidth=0, zorder=0)
             axes.axhline(float(mean.mean), color=colour, linestyle=dash, linewidth=1.1, zorder=1)
 

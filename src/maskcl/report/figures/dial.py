@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from maskcl.report.figures import style
-from maskcl.report.names import apart, symbol
+from maskcl.report.names import apart, family_name, symbol
 from maskcl.results import Dial, Family, Results, Setting
 
 if TYPE_CHECKING:
@@ -109,14 +109,15 @@ def _panel(axes: Axes, results: Results, lines: list[Line], ticks: list[Dial], m
         means = np.array([float(f.mean) for f in found])
         halves = style.inside(means, [float(f.half) for f in found], *RANGES[metric])
         number = [e for f, e, _ in lines if f is family].index(extras)
-        name, colour = f"{family.name} ({extras})" if extras else family.name, colours[family.name]
+        name, colour = family_name(family) + (f" ({extras})" if extras else ""), colours[family.name]
+        again = results.families.index(family) // style.NUM_COLOURS
         for place, s in zip(at, line, strict=True):
             if s.num_finished > 1:
                 values = s.values(metric)
                 style.seeds(axes, [place] * len(values), values, colour, beside=4.5)
                 axes.update_datalim([(place, v) for v in values if not np.isnan(v)])  # so that no run is cut off
         look: Any = {"color": colour, "markeredgecolor": "white", "markeredgewidth": 0.6, "zorder": 3}
-        axes.plot(at[~counted], means[~counted], _STYLES[number % len(_STYLES)], color=colour, linewidth=1.6,
+        axes.plot(at[~counted], means[~counted], _STYLES[(number + again) % len(_STYLES)], color=colour, linewidth=1.6,
                   label=name, zorder=2)  # fmt: skip
         for part, mark, size in ((~counted, "o", 5.5), (counted, style.AUTO, 8.5)):
             axes.errorbar(at[part], means[part], halves[:, part], fmt=mark, markersize=size, elinewidth=1.2,

@@ -8,7 +8,7 @@ import numpy as np
 
 from maskcl.report.figures import style
 from maskcl.report.figures.placement import place_labels
-from maskcl.report.names import apart, short_name
+from maskcl.report.names import apart, family_name, short_name
 from maskcl.results import Results, Setting
 
 if TYPE_CHECKING:
@@ -98,7 +98,10 @@ def _panels(results: Results) -> list[_Panel]:
     if panels or sum(len(settings) for _, settings in known) < 2:
         return panels[: style.MOST_PANELS]
     alone = [(family, settings[0]) for family, settings in known if settings]
-    names = [family.name if s.dial.kind == "none" else f"{family.name}, {short_name(s.dial)}" for family, s in alone]
+    names = [
+        family_name(family) if s.dial.kind == "none" else f"{family_name(family)}, {short_name(s.dial)}"
+        for family, s in alone
+    ]
     return [_Panel("", "", [s for _, s in alone], names, [colours[family.name] for family, _ in alone])]
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "INK",
     "LIGHT",
     "MOST_PANELS",
+    "NUM_COLOURS",
     "broken",
     "canvas",
     "colour",
@@ -50,6 +51,8 @@ MOST_PANELS = 12
 INK, GREY, LIGHT = "#22262b", "#6b7280", "#d7dbe0"
 _PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#5b6770")
 """Okabe and Ito's colours, the dark ones first, without yellow (too faint for lines)."""
+NUM_COLOURS = len(_PALETTE)
+"""After which they begin again."""
 AUTO = "P"
 """The marker of a leak from counts."""
 _MARKERS = {"none": "*", "leak": "^", "auto": AUTO, "value": "o", "mass": "D", "full": "s"}
