@@ -1,4 +1,4 @@
-"""Runs of studies, made from numbers alone: a number of the settings is varied, or the class order, or the cost."""
+"""Runs of studies, made from numbers alone: a number is varied, the class order, the cost, or one part at a time."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ import numpy as np
 from report.fabricate import fabricate
 
 from maskcl.results import config_hash
+
+CHANGES = {
+    "mask": None,
+    "method": {"name": "derpp", "replay_batch": 10, "alpha": 1.5, "beta": 2.0, "store": "before"},
+    "optimizer": {"name": "sgd", "lr": 0.5},
+    "memory": None,
+    "cfgm": {"step": 2.0},
+}
+COSTS = {"mask": -0.2, "method": 0.05, "optimizer": -0.01, "memory": -0.3, "cfgm": 0.0}
 
 
 def varied(runs, path, values, accuracy=None):
@@ -40,6 +49,20 @@ def ordered(num_orders=5, num_seeds=4, masks=(None, {"leak": 0.1}), order_sd=0.0
     for run in found:
         classes = np.random.default_rng(run["config"]["randomness"]["class_order"]).permutation(2 * num_tasks).tolist()
         run["tasks"] = [classes[2 * t : 2 * t + 2] for t in range(num_tasks)]
+    return found
+
+
+def star(size=50, costs=COSTS, num_seeds=4):
+    """A base and settings that differ from it in one section."""
+    base = fabricate(("derpp",), [{"leak": 0.1}], num_seeds=num_seeds, num_tasks=3, memory_size=size)
+    noise = np.random.default_rng(size).normal(0, 0.005, (len(costs), num_seeds))
+    found = list(base)
+    for k, (section, cost) in enumerate(costs.items()):
+        for run in copy.deepcopy(base):
+            run["config"][section] = CHANGES[section]
+            run["config_hash"], run["label"] = config_hash(run["config"]), f"{run['label']} {section}"
+            run["metrics"]["final_accuracy"] += cost + noise[k, run["seed"]]
+            found.append(run)
     return found
 
 

@@ -9,7 +9,7 @@ import re
 import matplotlib.image
 import pytest
 from report.fabricate import fabricate
-from report.studied import ordered, varied
+from report.studied import ordered, star, varied
 
 import maskcl
 from maskcl import report
@@ -18,16 +18,17 @@ from maskcl.errors import ConfigError
 from maskcl.report.figures import NEEDS, draw
 from maskcl.results import Results, result_path, write_result
 
-STUDIES = ("sensitivity", "memory_size", "class_orders", "collapse", "predictors", "cost")
+STUDIES = ("sensitivity", "memory_size", "class_orders", "collapse", "predictors", "cost", "ablation")
 EVIL = "$\\frac |x| <b> & 学习] *"
 
 
-def everything():
+def everything(*, changes=False):
     """Results that every study has something to say about, with names that nobody should trust."""
     runs = ordered(num_orders=3, num_seeds=2, masks=(None, {"leak": 0.1}))
     leaks = [None, *({"leak": leak} for leak in (0.3, 0.1, 0.01))]
     for size in (0, 50, 1000):
         runs += fabricate(("derpp",), leaks, num_seeds=2, num_tasks=3, memory_size=size, anytime=True)
+    runs += star() if changes else []
     for run in runs:
         run["method_title"] = f"{EVIL} {run['method_title']}"
         run["config"]["scenario"]["dataset"] = EVIL
@@ -35,7 +36,7 @@ def everything():
 
 
 def test_every_study_is_drawn_with_its_table_and_says_what_it_shows():
-    drawn = draw(Results(everything()), STUDIES)
+    drawn = draw(Results(everything(changes=True)), STUDIES)
     assert {name for figure in drawn for name in STUDIES if figure.name.startswith(name)} == set(STUDIES)
     for figure in drawn:
         assert matplotlib.image.imread(io.BytesIO(figure.png)).shape[1] > 500

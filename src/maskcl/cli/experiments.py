@@ -161,7 +161,7 @@ def report(
             "--figure",
             metavar="NAME",
             help="Draw this figure into DIR/figures and print its table: sensitivity, memory_size, class_orders, "
-            "collapse, predictors, cost, or one of every page; repeatable.",
+            "collapse, predictors, cost, ablation, or one of every page; repeatable.",
         ),
     ] = None,
 ) -> None:

@@ -49,7 +49,7 @@ def draw(folder: str | os.PathLike[str], results: Runs, names: Sequence[str], fo
         folder: Where; made if missing. Of each figure NAME.png and NAME.svg, of those with a table NAME.csv.
         results: A `Results`, or documents as `load_results` returns them.
         names: Which figures: plane, dial, accuracy, confidence, confusion, samples, sensitivity, memory_size,
-            class_orders, collapse, predictors, cost.
+            class_orders, collapse, predictors, cost, ablation.
         format: Of the tables: "table", "csv", "markdown" or "latex".
 
     Raises:

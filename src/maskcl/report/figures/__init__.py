@@ -27,6 +27,7 @@ NEEDS = {
     "collapse": "runs that were evaluated within tasks (training.evaluate_every)",
     "predictors": "eight runs or more that forgot something",
     "cost": "three settings or more that finished",
+    "ablation": "a setting that three others or more differ from in one part alone, by two parts or more",
 }
 """Figures by name, and what each needs."""
 
@@ -110,6 +111,7 @@ def draw(results: Results, asked: Sequence[str] | None = None) -> list[Drawn]:
 
 def _of_studies(results: Results, asked: Sequence[str] | None) -> list[Drawn]:
     """Figures that answer one question, each with its table."""
+    from maskcl.report.studies.ablation import ablation
     from maskcl.report.studies.cost import cost
     from maskcl.report.studies.orders import class_orders
     from maskcl.report.studies.predictors import predictors
@@ -117,7 +119,7 @@ def _of_studies(results: Results, asked: Sequence[str] | None) -> list[Drawn]:
     from maskcl.report.studies.switches import collapse
 
     drawn = []
-    for find in (sensitivity, memory_size, class_orders, collapse, predictors, cost):
+    for find in (sensitivity, memory_size, class_orders, collapse, predictors, cost, ablation):
         if asked is not None and find.__name__ not in asked:
             continue
         for study in find(results, asked=asked is not None):
