@@ -1,0 +1,76 @@
+"""Means with intervals in the tables of docs/studies are those of the results files that the page's commands make."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted((ROOT / "docs" / "studies").glob("*.md"))
+PAIR = re.compile(r"([+−]?\d+\.\d) ± (\d+\.\d)")
+COMMAND = re.compile(r"experiments/([a-z0-9_]+)\.toml")
+BESIDE = {"auto-leak": ("zero_memory_split_mnist",), "best-split-mnist": ()}
+"""Results that a page takes from another page, to which it links."""
+DERIVED = {
+    "| setting | mean | worst order |": "means over orders, of which each has a row of its own in the file",
+    "| DER++ | no mask | best m |": "differences between two masks",
+}
+"""Tables, by how their header begins, that are computed from several rows of a file, and how."""
+FROM_RUNS = {"confidence": ("confidence before", "vs no mask")}
+"""Columns that runs have and a line of a results file has not."""
+
+
+def tables(text: str) -> list[list[str]]:
+    """Tables of a page, as lists of lines."""
+    found: list[list[str]] = []
+    for before, line in zip(["", *text.splitlines()], text.splitlines(), strict=False):
+        if line.startswith("|"):
+            if not before.startswith("|"):
+                found.append([])
+            found[-1].append(line)
+    return found
+
+
+def without(table: list[str], columns: tuple[str, ...]) -> str:
+    """The cells of a table in other columns, a line each."""
+    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    return "\n".join(cell for row in rows for word, cell in zip(head, row, strict=True) if word not in columns)
+
+
+def known(name: str) -> set[tuple[float, float]]:
+    """Means and intervals of all metrics of a results file, and differences."""
+    path = ROOT / "experiments" / "results" / f"{name}.csv"
+    if not path.exists():
+        return set()
+    with path.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    metrics = [key for key in rows[0] if f"{key}_interval" in rows[0]]
+    return {
+        (float(row[m]), float(row[f"{m}_interval"])) for row in rows for m in metrics if row[m] and row[f"{m}_interval"]
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_means_and_intervals_are_those_of_the_files(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    names = {*COMMAND.findall(text), *BESIDE.get(page.stem, ())}
+    pairs = set().union(*(known(name) for name in names))
+    checked = []
+    for table in tables(text):
+        if any(table[0].startswith(header) for header in DERIVED):
+            continue
+        for mean, half in PAIR.findall(without(table, FROM_RUNS.get(page.stem, ()))):
+            stated = float(mean.replace("−", "-")), float(half)
+            close = [p for p in pairs if abs(p[0] - stated[0]) < 0.0501 and abs(p[1] - stated[1]) < 0.0501]
+            assert close, f"{page.name}: {mean} ± {half} is in no results file of {sorted(names)}"
+            checked.append(stated)
+    assert checked, f"{page.name} has no table of results"
+
+
+def test_every_derived_table_is_there() -> None:
+    heads = [table[0] for page in PAGES for table in tables(page.read_text(encoding="utf-8"))]
+    for header in DERIVED:
+        assert sum(head.startswith(header) for head in heads) == 1, header
