@@ -19,7 +19,7 @@ DERIVED = {
     "| DER++ | no mask | best m |": "differences between two masks",
 }
 """Tables, by how their header begins, that are computed from several rows of a file, and how."""
-FROM_RUNS = {"confidence": ("confidence before", "vs no mask")}
+FROM_RUNS = {"confidence": ("confidence before", "vs no mask"), "best-split-mnist": ("against it",)}
 """Columns that runs have and a line of a results file has not."""
 
 

@@ -161,7 +161,7 @@ def _csv(lines: Iterable[dict[str, Any]]) -> str:
 
 def _no_formula(cell: Any) -> Any:
     """Text as a spreadsheet shows it, instead of computing it; numbers, of ours also in text, stay as they are."""
-    is_number = isinstance(cell, str) and re.fullmatch(r"-?\d+(\.\d+)?", cell) is not None
+    is_number = isinstance(cell, str) and re.fullmatch(r"[-+]?\d+(\.\d+)?", cell) is not None
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) and not is_number else cell
 
 

@@ -27,7 +27,8 @@ NEEDS = {
     "collapse": "runs that were evaluated within tasks (training.evaluate_every)",
     "predictors": "eight runs or more that forgot something",
     "cost": "three settings or more that finished",
-    "ablation": "a setting that three others or more differ from in one part alone, by two parts or more",
+    "ablation": "a setting that others differ from in one part alone (mask, CFGM, or one section's settings), in two "
+    "parts or more; in a full grid every setting is one, and none stands out",
 }
 """Figures by name, and what each needs."""
 
