@@ -10,10 +10,11 @@ from engine.small import members, scenario, spec, train
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from maskcl.engine import Population, run_population
+from maskcl.engine.build import build_parts
 from maskcl.engine.precision import GROW_AFTER, LEAST, START, LossScale, Precision, gradient
 from maskcl.errors import ConfigError
 from maskcl.methods import REGISTRY
-from maskcl.networks import ConvNet
+from maskcl.networks import ConvNet, ResNet18
 from maskcl.view import Outputs
 
 SHORT = ("bfloat16", "float16")
@@ -201,6 +202,15 @@ def test_channels_last_lays_out_weights_once_and_changes_no_more_than_rounding()
             found.append(members(population)[0])
         for name, tensor in found[0].items():
             torch.testing.assert_close(found[1][name], tensor, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize(("width", "laid_out"), [(2, False), (15, False), (16, True), (20, True)])
+def test_narrow_strided_shortcuts_keep_their_layout_for_which_onednn_writes_past_its_memory(
+    width: int, laid_out: bool
+) -> None:
+    one = spec("er", tasks=IMAGES, network=ResNet18(width=width), training={"channels_last": True})
+    kernels = [w for w in build_parts(one).network.parameters() if w.ndim == 4 and w.shape[-1] == 3]
+    assert all(w.is_contiguous(memory_format=torch.channels_last) == laid_out for w in kernels)
 
 
 def test_a_compiled_pass_is_the_same_pass(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from rich.table import Table
 from maskcl.augment import Augment
 from maskcl.data import from_arrays
 from maskcl.engine import Population, RunSpec, TrainingConfig
+from maskcl.engine.build import channels_last
 from maskcl.engine.precision import gradient
 from maskcl.mask import Mask
 from maskcl.memory import MemoryConfig
@@ -97,8 +98,8 @@ def image_run(width: int, batch: int, **training: object) -> RunSpec:
 
 def bare_steps(spec: RunSpec, device: torch.device, num_steps: int) -> Callable[[], None]:
     """The same arithmetic in plain PyTorch on ready tensors, with the same device, type and layout."""
-    layout = torch.channels_last if spec.training.channels_last else torch.contiguous_format
-    network = build_network(spec.network, (3, 32, 32), 10, seed=0).to(device=device, memory_format=layout)  # type: ignore[call-overload]
+    network = build_network(spec.network, (3, 32, 32), 10, seed=0).to(device)
+    network = channels_last(network) if spec.training.channels_last else network
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
     rows = 2 * spec.training.batch_size
     inputs = torch.rand(num_steps, rows, 3, 32, 32, device=device)

@@ -37,7 +37,8 @@ class TrainingConfig:
         precision: Type of the products of a step, "float32", "bfloat16" or "float16" (autocast, for float16 with a loss
             scale); with "float32" they have the dtype.
         device: Where it is computed, "cpu", "cuda", "mps" or "auto" (the first of cuda, mps, cpu that is there).
-        channels_last: Whether weights of convolutions are laid out channels last, which is faster; not in populations.
+        channels_last: Whether weights of convolutions are laid out channels last, which is faster; not in populations,
+            nor with strided 1 x 1 convolutions of fewer than 16 channels, which PyTorch computes wrongly on some CPUs.
         compile: Whether the network's training pass is compiled by PyTorch; not in populations.
         schedule: How the learning rate goes; None: constant.
         augment: How images are changed; None: not at all.
