@@ -17,7 +17,7 @@ from maskcl import metrics
 from maskcl.cfgm import Cfgm
 from maskcl.results.masks import Dial, dial_of, mask_name
 
-__all__ = ["Family", "Setting", "difference", "families", "flat_config", "group"]
+__all__ = ["Family", "Setting", "difference", "families", "flat_config", "group", "paired"]
 
 FIRST = ("finetune", "joint", "er", "er_ace", "der", "derpp")
 """Methods that others are compared with come first in tables, in this order; the rest by key."""
@@ -194,9 +194,14 @@ def _counterpart(setting: Setting, plains: Sequence[Setting]) -> Setting | None:
 
 def difference(setting: Setting, reference: Setting, metric: str, confidence: float = 0.95) -> metrics.Interval:
     """Interval of setting - reference over the seeds that both have."""
+    return metrics.paired_difference(*paired(setting, reference, metric), confidence)
+
+
+def paired(setting: Setting, reference: Setting, metric: str) -> tuple[list[float], list[float]]:
+    """Values of both, of the seeds that both have, ascending; NaN where a run diverged."""
     ours, theirs = (dict(zip(s.seeds, s.values(metric), strict=True)) for s in (setting, reference))
     shared = sorted(set(ours) & set(theirs))
-    return metrics.paired_difference([ours[seed] for seed in shared], [theirs[seed] for seed in shared], confidence)
+    return [ours[seed] for seed in shared], [theirs[seed] for seed in shared]
 
 
 def _order(setting: Setting) -> tuple[Any, ...]:

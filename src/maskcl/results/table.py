@@ -14,7 +14,7 @@ from maskcl.results.settings import Setting, difference
 if TYPE_CHECKING:
     from maskcl.results import Results
 
-__all__ = ["DASH", "HEADLINE", "Row", "Table", "build", "divergences", "headline", "percent"]
+__all__ = ["DASH", "HEADLINE", "Row", "Table", "build", "counted_seeds", "divergences", "headline", "percent"]
 
 DASH = "–"
 HEADLINE = {
@@ -101,7 +101,7 @@ def build(results: Results) -> Table:
             names = (s.title, s.mask, *((s.varies,) if varied else ()))
             numbers = tuple(percent(s.interval(metric)) for metric in metrics)
             best = clear and against.startswith("+") and means[id(s)] == top
-            rows.append(Row((*names, *numbers, against, _seeds(s)), i == 0, best, clear))
+            rows.append(Row((*names, *numbers, against, counted_seeds(s)), i == 0, best, clear))
     return Table(header, tuple(rows), 3 if varied else 2, tuple(_notes(results)))
 
 
@@ -142,7 +142,8 @@ def _against(setting: Setting, plain: Setting | None) -> tuple[str, bool]:
     return percent(found, signed=True), bool(found.excludes_zero)
 
 
-def _seeds(setting: Setting) -> str:
+def counted_seeds(setting: Setting) -> str:
+    """How many seeds a mean is over: "10", or "9 of 10" where some diverged."""
     total = len(setting.runs)
     return str(total) if setting.num_finished == total else f"{setting.num_finished} of {total}"
 

@@ -15,6 +15,7 @@ from maskcl.metrics import Interval
 from maskcl.report.names import joined, short_name, short_names, worded
 from maskcl.report.studies import Study
 from maskcl.results import DASH, Results, Row, Setting, Table, difference, flat_config, percent
+from maskcl.results.table import counted_seeds
 
 __all__ = ["Ablation", "Change", "ablation", "ablations"]
 
@@ -75,18 +76,22 @@ def ablation(results: Results, *, asked: bool) -> list[Study]:
     from maskcl.report.figures.ablation import draw
 
     every = ablations(results) if asked else []
-    found = [one for one in every if one in sorted(every, key=lambda one: -len(one.changes))[:MOST]]
+    most = sorted(range(len(every)), key=lambda i: -len(every[i].changes))[:MOST]
+    found = [every[i] for i in sorted(most)]
     if not found:
         return []
     changes = [change for one in found for change in one.changes]
+    bars = any(not math.isnan(change.cost.half) for change in changes)
     told = {
-        _BARS: any(not math.isnan(change.cost.half) for change in changes),
-        _ONE_SEED: all(change.pairs <= 1 for change in changes),
+        _BARS: bars,
+        _ONE_SEED: not bars,
         _CROSSES: any(not change.setting.num_finished for change in changes),
         f" Of {len(every)} settings with changes the {MOST} with most are shown.": len(found) < len(every),
     }
     caption = _CAPTION + "".join(text for text, holds in told.items() if holds)
-    return [Study("ablation", "One change at a time", _says(found), caption, _table(found), lambda: draw(found))]
+    return [
+        Study("ablation", "One change at a time", _says(found), caption, _table(found, bars=bars), lambda: draw(found))
+    ]
 
 
 def ablations(results: Results) -> list[Ablation]:
@@ -179,7 +184,7 @@ def _listed(changes: list[Change]) -> str:
     return joined([f"{c.to} ({percent(c.cost, signed=True)})" for c in changes[:MOST_TOLD]] + more)
 
 
-def _table(found: list[Ablation]) -> Table:
+def _table(found: list[Ablation], *, bars: bool) -> Table:
     header = ("Setting", "Change", "Instead of", "Final accuracy", "Difference", "Pairs", "Forgetting",
               "Learning accuracy", "Seeds")  # fmt: skip
     rows = []
@@ -189,8 +194,7 @@ def _table(found: list[Ablation]) -> Table:
             cost = percent(c.cost, signed=True) if c.pairs else DASH
             rows.append(Row((one.name, c.to, c.instead, *_cells(c.setting, cost, str(c.pairs))), False))
     lost = any(s.diverged for one in found for s in (one.base, *(c.setting for c in one.changes)))
-    one_seed = all(change.pairs <= 1 for one in found for change in one.changes)
-    spread = "one seed: no intervals" if one_seed else "mean ± 95 % interval over seeds"
+    spread = "mean ± 95 % interval over seeds" if bars else "one seed: no intervals"
     notes = [f"In percent, {spread}; differences in points, over the seeds that finished with both (pairs)."]
     notes += ["Runs that diverged are in no mean."] if lost else []
     return Table(header, tuple(rows), 3, tuple(notes))
@@ -200,6 +204,4 @@ def _cells(setting: Setting, cost: str, pairs: str) -> tuple[str, ...]:
     accuracy, forgetting, learnt = (
         percent(setting.interval(name)) for name in ("final_accuracy", "forgetting", "learning_accuracy")
     )
-    total = len(setting.runs)
-    seeds = str(total) if setting.num_finished == total else f"{setting.num_finished} of {total}"
-    return accuracy, cost, pairs, forgetting, learnt, seeds
+    return accuracy, cost, pairs, forgetting, learnt, counted_seeds(setting)

@@ -8,6 +8,7 @@ from maskcl.report.studies.axis import number
 from maskcl.report.studies.curves import DIALS, MEMORY, Curves, curves, numbers_that_vary, reached
 from maskcl.report.studies.short import as_good, best_of, in_short
 from maskcl.results import DASH, Results, Row, Setting, Table, difference, percent
+from maskcl.results.table import counted_seeds
 
 __all__ = ["LABELS", "memory_size", "sensitivity"]
 
@@ -110,7 +111,10 @@ def _table(found: Curves, label: str) -> Table:
         each += [("leak auto", line.auto)] if line.auto is not None else []
         for i, (value, s) in enumerate(each):
             rows.append(
-                Row((line.title, value, *_cells(s), _against(s, best, alone=len(line.points) < 2), _seeds(s)), i == 0)
+                Row(
+                    (line.title, value, *_cells(s), _against(s, best, alone=len(line.points) < 2), counted_seeds(s)),
+                    i == 0,
+                )
             )
     against = "Against its best: difference in final accuracy to the line's best value, in points, paired by seed."
     notes = ["In percent, mean ± 95 % interval over seeds.", against]
@@ -127,8 +131,3 @@ def _against(setting: Setting, best: tuple[float, Setting] | None, *, alone: boo
     if best is None or (alone and setting is best[1]):
         return DASH
     return "best" if setting is best[1] else percent(difference(setting, best[1], "final_accuracy"), signed=True)
-
-
-def _seeds(setting: Setting) -> str:
-    total = len(setting.runs)
-    return str(total) if setting.num_finished == total else f"{setting.num_finished} of {total}"
