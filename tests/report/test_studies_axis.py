@@ -8,7 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from maskcl.report.studies.axis import CLOSE, LETTER, axis_of, number
+from maskcl.report.names import number
+from maskcl.report.studies.axis import CLOSE, LETTER, axis_of
 
 INF = math.inf
 

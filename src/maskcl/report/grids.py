@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from maskcl.metrics import Interval
+from maskcl.report.names import said
 from maskcl.results import DASH, Results, Setting, Table, difference, headline, percent
 
 __all__ = ["further", "of_table", "settings"]
@@ -112,7 +113,7 @@ def _names(results: Results, setting: Setting) -> list[dict[str, Any]]:
     for column, name in zip(_columns(results)[NAMES:], _shown(results), strict=True):
         value = results.varied[place][name]
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        text = _said(value)
+        text = DASH if value is None else said(value)
         cells.append(_cell(text, value if number else "" if value is None else text, "name" if column["text"] else ""))
     return cells
 
@@ -120,16 +121,6 @@ def _names(results: Results, setting: Setting) -> list[dict[str, Any]]:
 def _strength(results: Results, setting: Setting) -> int:
     """Masks sort from none to the strongest, not by the letters of their names."""
     return sorted({s.dial.order for s in results.settings}).index(setting.dial.order)
-
-
-def _said(value: Any) -> str:
-    if value is None:
-        return DASH
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:g}".replace("-", "−").replace("inf", "∞")
-    return ", ".join(map(_said, value)) if isinstance(value, tuple) else str(value)
 
 
 def _mean(found: Interval) -> float | str:

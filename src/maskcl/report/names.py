@@ -14,7 +14,9 @@ __all__ = [
     "family_name",
     "joined",
     "mask_and_more",
+    "number",
     "pretty",
+    "said",
     "short_name",
     "short_names",
     "symbol",
@@ -25,6 +27,32 @@ _WORDS = {"memory.size": "{} slots", "scenario.num_tasks": "{} tasks", "scenario
 """Settings that have a word of their own."""
 
 
+def number(value: float) -> str:
+    """A value as a tick, or in a sentence.
+
+    >>> number(0.001), number(-20.0), number(float("-inf")), number(5120.0)
+    ('.001', '−20', '−∞', '5,120')
+    """
+    whole = 1000 <= abs(value) < 1e6 and value == round(value)
+    text = f"{value:,.0f}".replace("-", "−") if whole else said(float(value))
+    return text.replace("0.", ".", 1) if text.startswith(("0.", "−0.")) else text
+
+
+def said(value: object) -> str:
+    """The value of a setting, as in an experiment file but for signs.
+
+    >>> said(0.03), said(float("-inf")), said((400, 400)), said(None), said(True)
+    ('0.03', '−∞', '400, 400', 'none', 'yes')
+    """
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(said, value))
+    return f"{value:g}".replace("-", "−").replace("inf", "∞") if isinstance(value, float) else str(value)
+
+
 def symbol(dial: Dial) -> str:
     """A mask as a tick on its own axis: ".1", "−2", "m = −∞".
 
@@ -33,8 +61,7 @@ def symbol(dial: Dial) -> str:
     """
     if dial.kind in ("none", "full", "auto"):
         return {"none": "no\nmask", "full": "m =\n−∞", "auto": "leak\nauto"}[dial.kind]
-    text = f"{dial.number:g}".replace("-", "−")
-    return text[1:] if text.startswith("0.") else text
+    return number(dial.number)
 
 
 def short_name(dial: Dial) -> str:
@@ -54,7 +81,7 @@ def worded(name: str, value: object) -> str:
     >>> worded("memory.size", 50), worded("training.epochs", 3)
     ('50 slots', 'training.epochs = 3')
     """
-    return _WORDS[name].format(value) if name in _WORDS else f"{name} = {value}"
+    return _WORDS[name].format(said(value)) if name in _WORDS else f"{name} = {said(value)}"
 
 
 def short_names(settings: Sequence[Setting], *, without: Collection[str] = ()) -> list[str]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from maskcl.metrics import Interval
-from maskcl.report.names import joined, short_name, short_names, worded
+from maskcl.report.names import joined, said, short_name, short_names, worded
 from maskcl.report.studies import Study
 from maskcl.results import DASH, Results, Row, Setting, Table, difference, flat_config, percent
 from maskcl.results.table import counted_seeds
@@ -150,19 +150,13 @@ def _words(part: str, setting: Setting, base: Setting) -> tuple[str, str]:
         return _cfgm(setting), _cfgm(base)
     ours, theirs = (flat_config({part: s.config.get(part)}) for s in (setting, base))
     keys = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key) and key != _LOOKS]
-    to = [worded(key, _said(ours.get(key))) for key in keys if key != part]  # a section that is None has its own key
-    instead = [_said(theirs.get(key)) for key in keys if key != part]
+    to = [worded(key, ours.get(key)) for key in keys if key != part]  # a section that is None has its own key
+    instead = [said(theirs.get(key)) for key in keys if key != part]
     return f"no {part}" if part in ours else ", ".join(to), f"no {part}" if part in theirs else ", ".join(instead)
 
 
 def _cfgm(setting: Setting) -> str:
     return setting.cfgm.replace("cfgm", "CFGM", 1) or "no CFGM"
-
-
-def _said(value: Any) -> str:
-    if value is None:
-        return "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _says(found: list[Ablation]) -> str:

@@ -13,7 +13,9 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
-__all__ = ["Axis", "axis_of", "number"]
+from maskcl.report.names import number
+
+__all__ = ["Axis", "axis_of"]
 
 WIDE, WIDER = 8.0, 200.0
 GAP = 0.14
@@ -92,19 +94,6 @@ def axis_of(values: Iterable[float]) -> Axis:
     edges |= {v: high + step * (i + 1) for i, v in enumerate(above)}
     breaks = ((low - step, low),) * bool(below and inner) + ((high, high + step),) * bool(above and inner)
     return Axis(kind, tuple(known), tuple((placed | edges)[v] for v in known), breaks)
-
-
-def number(value: float) -> str:
-    """A value as a tick.
-
-    >>> number(0.001), number(-20.0), number(float("-inf")), number(5120.0)
-    ('.001', '−20', '−∞', '5,120')
-    """
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    text = f"{value:,.0f}" if value == round(value) and 1000 <= abs(value) < 1e6 else f"{value:g}"
-    text = text.replace("-", "−")
-    return text.replace("0.", ".", 1) if text.startswith(("0.", "−0.")) else text
 
 
 def _apart(first: str, second: str) -> float:

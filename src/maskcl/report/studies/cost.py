@@ -13,9 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from maskcl.metrics import Interval, interval
-from maskcl.report.names import short_name, short_names
+from maskcl.report.names import number, short_name, short_names
 from maskcl.report.studies import Study
-from maskcl.report.studies.axis import number
 from maskcl.report.studies.curves import MEMORY, Line, curves
 from maskcl.results import DASH, Results, Row, Setting, Table, percent
 

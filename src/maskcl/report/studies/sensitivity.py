@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from maskcl.report.names import joined
+from maskcl.report.names import joined, number
 from maskcl.report.studies import Study
-from maskcl.report.studies.axis import number
 from maskcl.report.studies.curves import DIALS, MEMORY, Curves, curves, numbers_that_vary, reached
 from maskcl.report.studies.short import as_good, best_of, in_short
 from maskcl.results import DASH, Results, Row, Setting, Table, difference, percent

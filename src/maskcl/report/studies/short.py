@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from maskcl.report.studies.axis import number
+from maskcl.report.names import number
 from maskcl.report.studies.curves import MEMORY, Curves, Line, reached
 from maskcl.results import DASH, Row, Setting, Table, difference, percent
 
