@@ -23,6 +23,13 @@ class Block(NamedTuple):
     not_run: str
 
 
+class MarkdownTable(NamedTuple):
+    """A table of a page: the words of its header, and the cells of its rows."""
+
+    header: list[str]
+    rows: list[list[str]]
+
+
 def name(page: Path) -> str:
     """A page as failures call it."""
     return page.relative_to(ROOT).as_posix()
@@ -44,6 +51,15 @@ def commands(page: Path) -> list[list[str]]:
         typed = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")] or lines
         found += [command for line in typed for command in re.split(r"\s(?:&&|;|\|)\s", line)]
     return [words for command in found if (words := shlex.split(command, comments=True))]
+
+
+def tables(text: str) -> list[MarkdownTable]:
+    """The tables of a page, or of a part of one."""
+    found = []
+    for lines in re.findall(r"(?:^\|.*(?:\n|$))+", text, re.MULTILINE):
+        header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines.splitlines()]
+        found.append(MarkdownTable(header, rows))
+    return found
 
 
 def run_block(page: Path, block: Block, names: dict[str, Any]) -> None:

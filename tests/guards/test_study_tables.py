@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from pages import MarkdownTable, tables
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs" / "studies").glob("*.md"))
@@ -15,29 +16,18 @@ COMMAND = re.compile(r"experiments/([a-z0-9_]+)\.toml")
 BESIDE = {"auto-leak": ("zero_memory_split_mnist",), "best-split-mnist": ()}
 """Results that a page takes from another page, to which it links."""
 DERIVED = {
-    "| setting | mean | worst order |": "means over orders, of which each has a row of its own in the file",
-    "| DER++ | no mask | best m |": "differences between two masks",
+    ("setting", "mean", "worst order"): "means over orders, of which each has a row of its own in the file",
+    ("DER++", "no mask", "best m"): "differences between two masks",
 }
-"""Tables, by how their header begins, that are computed from several rows of a file, and how."""
+"""Tables, by their first three columns, that are computed from several rows of a file, and how."""
 FROM_RUNS = {"confidence": ("confidence before", "vs no mask"), "best-split-mnist": ("against it",)}
 """Columns that runs have and a line of a results file has not."""
 
 
-def tables(text: str) -> list[list[str]]:
-    """Tables of a page, as lists of lines."""
-    found: list[list[str]] = []
-    for before, line in zip(["", *text.splitlines()], text.splitlines(), strict=False):
-        if line.startswith("|"):
-            if not before.startswith("|"):
-                found.append([])
-            found[-1].append(line)
-    return found
-
-
-def without(table: list[str], columns: tuple[str, ...]) -> str:
+def without(table: MarkdownTable, columns: tuple[str, ...]) -> str:
     """The cells of a table in other columns, a line each."""
-    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
-    return "\n".join(cell for row in rows for word, cell in zip(head, row, strict=True) if word not in columns)
+    cells = [pair for row in table.rows for pair in zip(table.header, row, strict=True)]
+    return "\n".join(cell for word, cell in cells if word not in columns)
 
 
 def known(name: str) -> set[tuple[float, float]]:
@@ -60,7 +50,7 @@ def test_means_and_intervals_are_those_of_the_files(page: Path) -> None:
     pairs = set().union(*(known(name) for name in names))
     checked = []
     for table in tables(text):
-        if any(table[0].startswith(header) for header in DERIVED):
+        if tuple(table.header[:3]) in DERIVED:
             continue
         for mean, half in PAIR.findall(without(table, FROM_RUNS.get(page.stem, ()))):
             stated = float(mean.replace("−", "-")), float(half)
@@ -71,6 +61,6 @@ def test_means_and_intervals_are_those_of_the_files(page: Path) -> None:
 
 
 def test_every_derived_table_is_there() -> None:
-    heads = [table[0] for page in PAGES for table in tables(page.read_text(encoding="utf-8"))]
+    heads = [tuple(table.header[:3]) for page in PAGES for table in tables(page.read_text(encoding="utf-8"))]
     for header in DERIVED:
-        assert sum(head.startswith(header) for head in heads) == 1, header
+        assert heads.count(header) == 1, header

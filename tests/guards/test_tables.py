@@ -7,6 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from pages import tables
 
 from maskcl.experiment import read_experiment
 from maskcl.experiment.grid import expand
@@ -27,10 +28,10 @@ def results(name: str) -> dict[tuple[str, str], dict[str, str]]:
         return {(TITLES[row["method"]], row["mask"].replace("-", "−")): row for row in csv.DictReader(file)}
 
 
-def rows(table: str) -> list[dict[str, str]]:
-    """A Markdown table: cells by the words above them."""
-    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.strip().splitlines()]
-    return [dict(zip(lines[0], line, strict=True)) for line in lines[2:]]
+def rows(text: str, first: str = "method") -> list[dict[str, str]]:
+    """The table of a part of a page whose first column is called so: cells by the words above them."""
+    (table,) = [table for table in tables(text) if table.header[0] == first]
+    return [dict(zip(table.header, row, strict=True)) for row in table.rows]
 
 
 def numbers(cell: str) -> list[float]:
@@ -51,9 +52,7 @@ TABLES = {
 def test_a_table_states_what_its_results_file_states(which: str) -> None:
     page, start, end, name = TABLES[which]
     text = (ROOT / page).read_text(encoding="utf-8")
-    table = text.partition(start)[2].partition(end)[0]
-    table = table[table.index("| method") :]
-    found, known = rows(table), results(name)
+    found, known = rows(text.partition(start)[2].partition(end)[0]), results(name)
     assert len({(row["method"], row["mask"]) for row in found}) == len(found) >= 10
     for row in found:
         for words, metric in METRICS.items():
@@ -112,7 +111,7 @@ def streams(name: str) -> list[dict[str, str]]:
 def test_the_table_of_streams_states_what_its_results_file_states() -> None:
     text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     table = text.partition("## Split MNIST: streams without clean tasks\n")[2].partition("\nmaskcl 0")[0]
-    found, known = rows(table[table.index("| stream |") :]), streams("streams_mnist")
+    found, known = rows(table, "stream"), streams("streams_mnist")
     assert len(found) == len(known) == 18
     metrics = {
         "final accuracy": "final_accuracy_percent",
