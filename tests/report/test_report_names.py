@@ -18,9 +18,19 @@ def test_of_what_varies_only_what_has_a_word_is_in_a_short_name():
     assert short_names(settings) == ["ER, no mask, 50 slots", "ER, no mask, 200 slots"]
 
 
-def test_names_that_would_be_the_same_have_all_that_varies():
+def test_names_that_would_be_the_same_have_what_tells_them_apart():
     settings = Results(varied(fabricate(("er",), [None], num_seeds=1), "optimizer.lr", [0.1, 0.2])).settings
     assert short_names(settings) == ["ER, no mask, optimizer.lr=0.1", "ER, no mask, optimizer.lr=0.2"]
+
+
+def test_what_two_of_one_name_share_is_not_in_it():
+    runs = fabricate(("er",), [None, {"leak": 0.1}], num_seeds=1)
+    runs[1]["config"]["training"]["epochs"] = 5
+    settings = Results(varied(runs, "optimizer.lr", [0.1, 0.2])).settings
+    assert all("training.epochs" in s.varies for s in settings)
+    assert short_names(settings) == [
+        f"ER, {mask}, optimizer.lr={rate}" for rate in (0.1, 0.2) for mask in ("no mask", "leak .1")
+    ]
 
 
 def test_families_are_named_in_words():

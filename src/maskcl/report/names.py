@@ -85,7 +85,7 @@ def worded(name: str, value: object) -> str:
 
 
 def short_names(settings: Sequence[Setting], *, without: Collection[str] = ()) -> list[str]:
-    """Method, mask, CFGM, and of what else varies what has a word of its own; all that varies where these are equal.
+    """Method, mask, CFGM, and of what else varies what has a word of its own; where these are equal, what then differs.
 
     No two are the same: those that nothing tells apart have numbers.
 
@@ -101,10 +101,17 @@ def short_names(settings: Sequence[Setting], *, without: Collection[str] = ()) -
         brief.append(", ".join([s.title, short_name(s.dial), *["CFGM"] * bool(s.cfgm), *more]))
     counts = Counter(brief)
     names = [
-        name if counts[name] == 1 else ", ".join(filter(None, (s.title, short_name(s.dial), " ".join(words))))
-        for name, s, words in zip(brief, settings, varied, strict=True)
+        name if counts[name] == 1 else ", ".join(filter(None, [name, " ".join(_own(words, name, brief, varied))]))
+        for name, words in zip(brief, varied, strict=True)
     ]
     return [f"{name} ({names[: i + 1].count(name)})" if names.count(name) > 1 else name for i, name in enumerate(names)]
+
+
+def _own(words: Sequence[str], name: str, names: Sequence[str], every: Sequence[Sequence[str]]) -> list[str]:
+    """The words that not all settings of the same name have, but for those that the name says already."""
+    alike = [set(other) for its, other in zip(names, every, strict=True) if its == name]
+    shared = set.intersection(*alike)
+    return [word for word in words if word not in shared and word != "cfgm" and word.partition("=")[0] not in _WORDS]
 
 
 def family_name(family: Family) -> str:
