@@ -19,8 +19,10 @@ def main(first: str, second: str) -> None:
         for folder in (first, second)
     ]
     shared = found[0].keys() & found[1].keys()
+    if not shared:
+        sys.exit(f"{first} and {second} have no run in common")
     print("| setting | runs | the same | mean difference | largest |\n| --- | --- | --- | --- | --- |")
-    for label in dict.fromkeys(label for label, _ in found[0]):
+    for label in dict.fromkeys(label for label, _ in found[0] if any(label == other for other, _ in shared)):
         far = np.array([100 * abs(found[0][run] - found[1][run]) for run in sorted(shared) if run[0] == label])
         print(f"| {label} | {len(far)} | {(far == 0).sum()} | {far.mean():.2f} | {far.max():.2f} |")
 

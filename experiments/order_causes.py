@@ -1,0 +1,110 @@
+"""What goes with final accuracy where class orders differ, run by run: rank correlations, setting by setting.
+
+python experiments/order_causes.py mnist                          # pairs of classes that are near and far alone
+python experiments/order_causes.py mnist runs/zero_memory_causes
+
+Distance of two classes: that of their mean training images, pixels in [0, 1]. The data lie where MASKCL_DATA says.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from maskcl.data import load
+from maskcl.errors import MaskclError
+from maskcl.metrics import rank_correlation
+from maskcl.results import Results
+
+Pairs = tuple[tuple[int, ...], ...]
+
+
+def distances(name: str) -> np.ndarray:
+    """Between the mean images of all classes, [C, C]."""
+    data = load(name)
+    rows = np.asarray(data.train_inputs, np.float64).reshape(len(data.train_labels), -1)
+    means = np.stack([rows[np.asarray(data.train_labels) == c].mean(0) for c in range(data.num_classes)])
+    return np.linalg.norm(means[:, None] - means, axis=-1)
+
+
+def pairings(classes: tuple[int, ...]) -> Iterator[Pairs]:
+    """All ways to put classes into pairs."""
+    if not classes:
+        yield ()
+    for other in classes[1:]:
+        for rest in pairings(tuple(c for c in classes[1:] if c != other)):
+            yield ((classes[0], other), *rest)
+
+
+def within(tasks: Pairs, far: np.ndarray) -> float:
+    """How far the classes of a task are from each other, a mean over tasks."""
+    means = [np.mean([far[a, b] for a, b in combinations(task, 2)]) for task in tasks]
+    return round(float(np.mean(means)), 9)  # the same in any order of the tasks
+
+
+def measures(run: Mapping[str, Any], far: np.ndarray) -> dict[str, float]:
+    """All that is looked at of a run."""
+    shift, level = (np.asarray(run[name], float) for name in ("weight_shift", "level"))
+    return {
+        "distance of classes within tasks": within(tuple(map(tuple, run["tasks"])), far),
+        "shift of weights in task 2": shift[1],
+        "shift of weights in tasks 3 and on": shift[2:].mean(),
+        "fall of the true class's score": (np.diag(level) - level[-1])[:-1].mean(),
+        "learning accuracy": run["metrics"]["learning_accuracy"],
+        "forgetting": run["metrics"]["forgetting"],
+    }
+
+
+def print_pairings(name: str, far: np.ndarray) -> None:
+    """Print the nearest pairs, those of the order 0 to 9, and the farthest."""
+    if len(far) != 10:
+        sys.exit(f"{name}: must have ten classes, for all ways to pair them are looked at, got {len(far)}")
+    ways = sorted(pairings(tuple(range(len(far)))), key=lambda pairs: within(pairs, far))
+    own = tuple((c, c + 1) for c in range(0, len(far), 2))
+    print(f"{name}: {len(ways)} ways to pair the classes; mean distance within a pair")
+    for place in (0, ways.index(own), len(ways) - 1):
+        print(f"  number {place + 1}: {within(ways[place], far):.2f}  {ways[place]}")
+
+
+def print_correlations(folder: str, far: np.ndarray) -> None:
+    """Print a table, a column a setting; intervals by a bootstrap over class orders."""
+    groups: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for setting in Results.load(folder).settings:
+        runs = [run for run in setting.runs if run["status"] == "finished"]
+        groups[f"{setting.mask} {setting.cfgm}"].extend(runs)
+    columns = {name: correlations(runs, far) for name, runs in groups.items()}
+    print(f"\n| rank correlation with final accuracy | {' | '.join(columns)} |\n|{' --- |' * (len(columns) + 1)}")
+    for measure in next(iter(columns.values())):
+        print(f"| {measure} | {' | '.join(column[measure] for column in columns.values())} |")
+
+
+def correlations(runs: list[Mapping[str, Any]], far: np.ndarray) -> dict[str, str]:
+    """Rank correlations of all measures with final accuracy, in words."""
+    orders = [str(run["tasks"]) for run in runs]
+    accuracy = [run["metrics"]["final_accuracy"] for run in runs]
+    measured = [measures(run, far) for run in runs]
+    found = {name: rank_correlation([one[name] for one in measured], accuracy, orders) for name in measured[0]}
+    words = {name: f"{one.value:.2f} ({one.low:.2f} to {one.high:.2f})" for name, one in found.items()}
+    return {"runs": str(len(runs)), "class orders": str(len(set(orders)))} | words
+
+
+def main(name: str, *folders: str) -> None:
+    """Print both."""
+    far = distances(name)
+    print_pairings(name, far)
+    for folder in folders:
+        print_correlations(folder, far)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    try:
+        main(*sys.argv[1:])
+    except MaskclError as error:
+        sys.exit(str(error))
