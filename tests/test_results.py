@@ -300,6 +300,14 @@ def test_cfgm_is_a_column_by_its_name_where_some_have_none():
     assert found == {"no mask": "cfgm step=6 clamp=True", "leak=0.1": "no cfgm"}
 
 
+def test_of_two_cfgms_the_words_that_both_have_are_left_out():
+    runs = fabricate(methods=("er",), masks=[None, {"leak": 0.1}, {"leak": 0.3}], num_seeds=1)
+    both = {"step": 6.0, "clamp": True}
+    for run, cfgm in zip(runs, (both, both | {"draw": "balanced"}, None), strict=True):
+        run["config"]["cfgm"] = cfgm
+    assert [s.varies for s in Results(runs).settings] == ["cfgm", "cfgm draw=balanced", "no cfgm"]
+
+
 def test_rows_have_the_same_keys_where_a_metric_is_missing():
     runs = fabricate(methods=("er",), masks=[None], num_seeds=2)
     del runs[1]["metrics"]["stability"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from report.fabricate import MASKS, fabricate
+from report.studied import ordered
 
 from maskcl.report import findings as verdict
 from maskcl.report import story
@@ -98,6 +99,14 @@ def test_a_plain_setting_alone_is_reported_alone():
     results = Results(fabricate(methods=("er",), masks=[None], num_seeds=1))
     assert findings(results)[0].sentences[0].startswith("No mask: ")
     assert "The highest final accuracy is" in story.answer(results)
+
+
+def test_an_easy_class_order_is_no_choice():
+    runs = ordered(num_orders=4, masks=[{"leak": 0.1}])
+    orders = [s.interval("final_accuracy").mean for s in Results(runs).settings]
+    start = story.answer(Results(runs)).partition(" %")[0]
+    assert start.startswith(f"The highest mean over 4 class orders is {100 * sum(orders) / 4:.1f} ± ")
+    assert "The highest final accuracy is" in story.answer(Results(runs + flat(masks=[{"leak": 0.3}])))
 
 
 def test_when_every_run_diverged_that_is_the_answer():

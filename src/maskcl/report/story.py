@@ -8,6 +8,7 @@ import numpy as np
 
 from maskcl.report.findings import COST, HELPED, LOST, ONE_SEED, UNCLEAR, Finding, clearly, findings
 from maskcl.report.names import amount, apart, family_name, joined, mask_and_more, pretty
+from maskcl.report.studies.orders import spreads
 from maskcl.results import Family, Results, Setting, difference, divergences, percent
 
 __all__ = ["answer", "cautions", "compared"]
@@ -56,10 +57,8 @@ def answer(results: Results) -> str:
         parts.append(f"{start}: {joined(named)}. {proof}")
     parts += others[:MOST_NAMED] + [f"{text.capitalize()}." for text in _rest(len(others))]
     if not parts:
-        leader = _leader(results.settings)
-        level = f"The highest final accuracy is {percent(leader.interval('final_accuracy'))} % ({pretty(leader.name)})."
         parts = [
-            level,
+            _highest(results),
             "No method finished both with and without a mask, so these runs do not say what masking changes.",
         ]
     return " ".join(parts)
@@ -172,6 +171,16 @@ def _by(family: Family) -> str:
     levels = [percent(s.interval("final_accuracy")).split(" ")[0] for s in (family.plain, family.best)]
     with_what = f"with {mask_and_more(family.best, family)} (from {levels[0]} % to {levels[1]} %)"
     return f"for {family_name(family)} by {percent(change)} points {with_what}"
+
+
+def _highest(results: Results) -> str:
+    """Where the highest final accuracy is; an order of classes is no choice, so of several the mean counts."""
+    found = spreads(results)
+    if all(one.settings > 1 for one in found) and sum(one.settings for one in found) == len(results.settings):
+        best = max(found, key=lambda one: float(one.mean.mean))
+        return f"The highest mean over {best.orders} class orders is {percent(best.mean)} % ({best.name})."
+    leader = _leader(results.settings)
+    return f"The highest final accuracy is {percent(leader.interval('final_accuracy'))} % ({pretty(leader.name)})."
 
 
 def _leader(settings: tuple[Setting, ...]) -> Setting:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,7 @@ from maskcl import metrics
 from maskcl.cfgm import Cfgm
 from maskcl.results.masks import Dial, dial_of, mask_name
 
-__all__ = ["Family", "Setting", "difference", "families", "flat_config", "group", "paired"]
+__all__ = ["Family", "Setting", "difference", "families", "flat_config", "group", "own_words", "paired"]
 
 FIRST = ("finetune", "joint", "er", "er_ace", "der", "derpp")
 """Methods that others are compared with come first in tables, in this order; the rest by key."""
@@ -252,10 +252,21 @@ def _differing(name: str, mine: Any, every: Sequence[Any]) -> list[str]:
     if len(present) < len(every) and len({repr(part) for part in present}) == 1:
         return [name if mine is not None else f"no {name}"]
     if name == "cfgm" and len({repr(part) for part in every}) > 1:  # its label leaves the defaults out
-        return ["no cfgm" if mine is None else Cfgm(**mine).label]
+        return ["no cfgm" if mine is None else own_words(Cfgm(**mine).label, [Cfgm(**part).label for part in present])]
     if name == "network" and all(isinstance(part, Mapping) and "name" in part for part in every):
         return _differing_network(mine, every)
     return [f"{key}={value}" for key, value in _different(name, mine, every).items()]
+
+
+def own_words(label: str, labels: Collection[str]) -> str:
+    """A label without the words that all of several labels have, but for the first.
+
+    >>> own_words("cfgm step=2 clamp=True", ["cfgm step=2 clamp=True", "cfgm step=2"])
+    'cfgm clamp=True'
+    """
+    shared = set.intersection(*(set(other.split()) for other in labels))
+    first, *words = label.split()
+    return " ".join([first, *(word for word in words if word not in shared)])
 
 
 def _different(name: str, mine: Any, every: Sequence[Any]) -> dict[str, Any]:

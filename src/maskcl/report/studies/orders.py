@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from maskcl.metrics import Bounded, VarianceParts, interval, variance_parts
+from maskcl.metrics import Bounded, Interval, VarianceParts, interval, variance_parts
 from maskcl.report.names import short_name, short_names
 from maskcl.report.studies import Study
 from maskcl.results import DASH, Results, Row, Setting, Table, flat_config, percent
@@ -36,6 +36,7 @@ class Spread(NamedTuple):
         values: Final accuracies of all runs that finished, [N].
         crossed: Those of the orders and seeds that go with each other, [O, S]; None if there are no two of each.
         orders: How many class orders there are.
+        settings: How many settings these are; one, if every run of it has an order of its own.
         parts: Of the variance of `crossed`; None with fewer than three orders.
     """
 
@@ -44,7 +45,13 @@ class Spread(NamedTuple):
     values: Any
     crossed: Any
     orders: int
+    settings: int
     parts: VarianceParts | None
+
+    @property
+    def mean(self) -> Interval:
+        """Of the means of orders, where they have the same seeds; else of all runs."""
+        return interval(self.values if self.crossed is None else self.crossed.mean(1))
 
 
 def class_orders(results: Results, *, asked: bool) -> list[Study]:
@@ -77,7 +84,7 @@ def spreads(results: Results) -> list[Spread]:
         crossed = _crossed(cells)
         parts = None if crossed is None or len(crossed) < FEWEST_ORDERS else variance_parts(crossed)
         kind = f"{members[0].title}, {short_name(members[0].dial)}"
-        found.append(Spread(name, kind, np.array(list(cells.values())), crossed, len(orders), parts))
+        found.append(Spread(name, kind, np.array(list(cells.values())), crossed, len(orders), len(members), parts))
     return found
 
 
@@ -127,7 +134,7 @@ def _table(found: list[Spread]) -> Table:
         means = one.values if one.crossed is None else one.crossed.mean(1)
         seeds = DASH if one.crossed is None else str(one.crossed.shape[1])
         count = one.orders if one.crossed is None else len(one.crossed)
-        row = [one.name, str(count), seeds, percent(interval(means)), _points(means.min()), _points(one.values.min())]
+        row = [one.name, str(count), seeds, percent(one.mean), _points(means.min()), _points(one.values.min())]
         row += [DASH] * 4 if one.parts is None else [
             *(_range(part, root=True) for part in one.parts[:3]), _range(one.parts.share)]  # fmt: skip
         rows.append(Row(tuple(row), i == 0))
