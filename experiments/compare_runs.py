@@ -9,23 +9,32 @@ import sys
 
 import numpy as np
 
+from maskcl.errors import MaskclError
 from maskcl.results import Results
+
+
+def finished(folder: str) -> dict[tuple[str, int], float]:
+    """Final accuracies by setting and seed, without runs that diverged."""
+    rows = Results.load(folder).rows()
+    return {(row["label"], row["seed"]): row["final_accuracy"] for row in rows if np.isfinite(row["final_accuracy"])}
 
 
 def main(first: str, second: str) -> None:
     """Compare final accuracies, run by run."""
-    found = [
-        {(row["label"], row["seed"]): row["final_accuracy"] for row in Results.load(folder).rows()}
-        for folder in (first, second)
-    ]
-    shared = found[0].keys() & found[1].keys()
+    ours, theirs = finished(first), finished(second)
+    shared = [run for run in ours if run in theirs]
     if not shared:
-        sys.exit(f"{first} and {second} have no run in common")
+        sys.exit(f"{first} and {second} must have runs in common that finished, got none")
     print("| setting | runs | the same | mean difference | largest |\n| --- | --- | --- | --- | --- |")
-    for label in dict.fromkeys(label for label, _ in found[0] if any(label == other for other, _ in shared)):
-        far = np.array([100 * abs(found[0][run] - found[1][run]) for run in sorted(shared) if run[0] == label])
-        print(f"| {label} | {len(far)} | {(far == 0).sum()} | {far.mean():.2f} | {far.max():.2f} |")
+    for setting in dict.fromkeys(label for label, _ in shared):
+        far = np.array([100 * abs(ours[run] - theirs[run]) for run in shared if run[0] == setting])
+        print(f"| {setting} | {len(far)} | {(far == 0).sum()} | {far.mean():.2f} | {far.max():.2f} |")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    try:
+        main(*sys.argv[1:])
+    except MaskclError as error:
+        sys.exit(str(error))

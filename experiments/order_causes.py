@@ -9,8 +9,7 @@ Distance of two classes: that of their mean training images, pixels in [0, 1]. T
 from __future__ import annotations
 
 import sys
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -19,6 +18,8 @@ import numpy as np
 from maskcl.data import load
 from maskcl.errors import MaskclError
 from maskcl.metrics import rank_correlation
+from maskcl.report.studies.orders import order_of, spreads
+from maskcl.report.studies.predictors import said
 from maskcl.results import Results
 
 Pairs = tuple[tuple[int, ...], ...]
@@ -48,22 +49,21 @@ def within(tasks: Pairs, far: np.ndarray) -> float:
 
 
 def measures(run: Mapping[str, Any], far: np.ndarray) -> dict[str, float]:
-    """All that is looked at of a run."""
-    shift, level = (np.asarray(run[name], float) for name in ("weight_shift", "level"))
+    """All that is looked at of a run; NaN where it was not measured, or there are too few tasks."""
+    shift = np.full(3, np.nan) if run.get("weight_shift") is None else np.asarray(run["weight_shift"], float)
+    level = np.full((2, 2), np.nan) if run.get("level") is None else np.asarray(run["level"], float)
     return {
-        "distance of classes within tasks": within(tuple(map(tuple, run["tasks"])), far),
-        "shift of weights in task 2": shift[1],
-        "shift of weights in tasks 3 and on": shift[2:].mean(),
-        "fall of the true class's score": (np.diag(level) - level[-1])[:-1].mean(),
+        "shift of weights in task 2": shift[1] if len(shift) > 1 else np.nan,
+        "shift of weights in later tasks": shift[2:].mean() if len(shift) > 2 else np.nan,
         "learning accuracy": run["metrics"]["learning_accuracy"],
-        "forgetting": run["metrics"]["forgetting"],
+        "forgetting": run["metrics"].get("forgetting", np.nan),
+        "fall of the true class's score": (np.diag(level) - level[-1])[:-1].mean() if len(level) > 1 else np.nan,
+        "distance of the classes within a task": within(order_of(run), far),
     }
 
 
 def print_pairings(name: str, far: np.ndarray) -> None:
-    """Print the nearest pairs, those of the order 0 to 9, and the farthest."""
-    if len(far) != 10:
-        sys.exit(f"{name}: must have ten classes, for all ways to pair them are looked at, got {len(far)}")
+    """Print the nearest pairs of ten classes, those of the order 0 to 9, and the farthest."""
     ways = sorted(pairings(tuple(range(len(far)))), key=lambda pairs: within(pairs, far))
     own = tuple((c, c + 1) for c in range(0, len(far), 2))
     print(f"{name}: {len(ways)} ways to pair the classes; mean distance within a pair")
@@ -71,34 +71,36 @@ def print_pairings(name: str, far: np.ndarray) -> None:
         print(f"  number {place + 1}: {within(ways[place], far):.2f}  {ways[place]}")
 
 
-def print_correlations(folder: str, far: np.ndarray) -> None:
+def print_correlations(name: str, folder: str, far: np.ndarray) -> None:
     """Print a table, a column a setting; intervals by a bootstrap over class orders."""
-    groups: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for setting in Results.load(folder).settings:
-        runs = [run for run in setting.runs if run["status"] == "finished"]
-        groups[f"{setting.mask} {setting.cfgm}"].extend(runs)
-    columns = {name: correlations(runs, far) for name, runs in groups.items()}
+    results = Results.load(folder)
+    learnt = {str((setting.config.get("scenario") or {}).get("dataset")) for setting in results.settings}
+    if learnt != {name}:
+        sys.exit(f"{folder}: must have runs of {name} alone, got {', '.join(sorted(learnt))}")
+    columns = {one.name: correlations(one.runs, far) for one in spreads(results)}
+    if not columns:
+        sys.exit(f"{folder}: must have a setting that finished on three class orders or more, got none")
     print(f"\n| rank correlation with final accuracy | {' | '.join(columns)} |\n|{' --- |' * (len(columns) + 1)}")
     for measure in next(iter(columns.values())):
         print(f"| {measure} | {' | '.join(column[measure] for column in columns.values())} |")
 
 
-def correlations(runs: list[Mapping[str, Any]], far: np.ndarray) -> dict[str, str]:
+def correlations(runs: Sequence[Mapping[str, Any]], far: np.ndarray) -> dict[str, str]:
     """Rank correlations of all measures with final accuracy, in words."""
-    orders = [str(run["tasks"]) for run in runs]
+    orders = [str(order_of(run)) for run in runs]
     accuracy = [run["metrics"]["final_accuracy"] for run in runs]
     measured = [measures(run, far) for run in runs]
     found = {name: rank_correlation([one[name] for one in measured], accuracy, orders) for name in measured[0]}
-    words = {name: f"{one.value:.2f} ({one.low:.2f} to {one.high:.2f})" for name, one in found.items()}
-    return {"runs": str(len(runs)), "class orders": str(len(set(orders)))} | words
+    return {"runs": str(len(runs)), "class orders": str(len(set(orders)))} | {k: said(v) for k, v in found.items()}
 
 
 def main(name: str, *folders: str) -> None:
     """Print both."""
     far = distances(name)
-    print_pairings(name, far)
+    if len(far) == 10:
+        print_pairings(name, far)
     for folder in folders:
-        print_correlations(folder, far)
+        print_correlations(name, folder, far)
 
 
 if __name__ == "__main__":

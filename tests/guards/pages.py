@@ -54,10 +54,11 @@ def commands(page: Path) -> list[list[str]]:
 
 
 def tables(text: str) -> list[MarkdownTable]:
-    """The tables of a page, or of a part of one."""
+    """The tables of a page, or of a part of one, outside of code."""
     found = []
-    for lines in re.findall(r"(?:^\|.*(?:\n|$))+", text, re.MULTILINE):
-        header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines.splitlines()]
+    text = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    for lines in re.findall(r"(?:^\|.*\| *\n){3,}", f"{text}\n", re.MULTILINE):
+        header, _, *rows = [[cell.strip() for cell in line.strip()[1:-1].split("|")] for line in lines.splitlines()]
         found.append(MarkdownTable(header, rows))
     return found
 

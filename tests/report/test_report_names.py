@@ -33,6 +33,17 @@ def test_what_two_of_one_name_share_is_not_in_it():
     ]
 
 
+def test_values_with_spaces_stay_whole():
+    settings = Results(
+        varied(fabricate(("er",), [None], num_seeds=1), "scenario.tasks", [[[0, 1], [2]], [[2], [0, 1]]])
+    )
+    assert short_names(settings.settings) == [
+        "ER, no mask, scenario.tasks=[[0, 1], [2]]",
+        "ER, no mask, scenario.tasks=[[2], [0, 1]]",
+    ]
+    assert short_names(settings.settings, without=["scenario.tasks"]) == ["ER, no mask (1)", "ER, no mask (2)"]
+
+
 def test_families_are_named_in_words():
     runs = [r for n in (50, 200) for r in fabricate(("er",), [None, {"leak": 0.1}], num_seeds=1, memory_size=n)]
     results = Results(varied(runs, "optimizer.lr", [0.1, 0.2]))

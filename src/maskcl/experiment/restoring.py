@@ -10,7 +10,7 @@ from maskcl.errors import ConfigError, DataError, check, message
 from maskcl.experiment.config import plain_values
 from maskcl.networks import FactoryNetwork
 from maskcl.results import flat_config
-from maskcl.results.settings import FOUND
+from maskcl.results.varying import FOUND
 
 __all__ = ["check_restored", "sections_of"]
 

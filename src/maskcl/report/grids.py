@@ -10,7 +10,7 @@ import numpy as np
 from maskcl.metrics import Interval
 from maskcl.report.names import said
 from maskcl.results import DASH, Results, Setting, Table, difference, headline, percent
-from maskcl.results.settings import own_words
+from maskcl.results.varying import own_words
 
 __all__ = ["further", "of_table", "settings"]
 
@@ -116,7 +116,7 @@ def _names(results: Results, setting: Setting) -> list[dict[str, Any]]:
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         text = DASH if value is None else said(value)
         if name == "cfgm" and setting.cfgm:
-            text = own_words(text, {s.cfgm for s in results.settings if s.cfgm})
+            text = " ".join(own_words(text, {s.cfgm for s in results.settings if s.cfgm}))
         cells.append(_cell(text, value if number else "" if value is None else text, "name" if column["text"] else ""))
     return cells
 

@@ -50,7 +50,10 @@ def said(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
         return ", ".join(map(said, value))
-    return f"{value:g}".replace("-", "−").replace("inf", "∞") if isinstance(value, float) else str(value)
+    if isinstance(value, (int, float)):
+        text = f"{value:g}" if isinstance(value, float) else str(value)
+        return text.replace("-", "−").replace("inf", "∞")
+    return str(value)
 
 
 def symbol(dial: Dial) -> str:
@@ -93,7 +96,7 @@ def short_names(settings: Sequence[Setting], *, without: Collection[str] = ()) -
         settings: What is to be named.
         without: Settings that are left out of the names.
     """
-    varied = [[word for word in s.varies.split() if word.partition("=")[0] not in without] for s in settings]
+    varied = [[word for word in s.differs if word.partition("=")[0] not in without] for s in settings]
     brief = []
     for s, words in zip(settings, varied, strict=True):
         known = (word.partition("=") for word in words)
@@ -119,7 +122,7 @@ def family_name(family: Family) -> str:
     first = family.settings[0]
     if family.name == first.title:
         return family.name
-    words = (word.partition("=") for word in first.varies.split())
+    words = (word.partition("=") for word in first.differs)
     return f"{first.title} ({', '.join(worded(name, value) for name, _, value in words)})"
 
 

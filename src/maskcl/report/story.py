@@ -204,7 +204,7 @@ def _contenders(families: tuple[Family, ...]) -> str:
         dials = ["without a mask"] if plain else []
         dials += [f"with {amount(masked, 'mask')}"] if masked else []
         parts.append(f"{joined(list(titles))},{' each' if len(titles) > 1 else ''} {joined(dials)}")
-    words = {word for f in families for s in f.settings for word in s.varies.split()}
+    words = {word for f in families for s in f.settings for word in s.differs}
     varied = sorted({word.split("=")[0] for word in words if "=" in word and "." in word.split("=")[0]})
     several = f" and several values of {joined(varied)}" if varied else ""
-    return "; ".join(parts) + several + (", with and without CFGM" if "cfgm" in words else "") + ","
+    return "; ".join(parts) + several + (", with and without CFGM" if "no cfgm" in words else "") + ","

@@ -16,9 +16,10 @@ from maskcl.results.files import checksum, config_hash, document, result_path, s
 from maskcl.results.folder import LeftOut, load_results, read_folder
 from maskcl.results.masks import Dial
 from maskcl.results.reading import read_result
-from maskcl.results.settings import Family, Setting, difference, families, flat_config, group
+from maskcl.results.settings import Family, Setting, difference, families, group
 from maskcl.results.table import DASH, HEADLINE, Row, Table, build, divergences, headline, percent
 from maskcl.results.text import showable
+from maskcl.results.varying import flat_config
 
 if TYPE_CHECKING:
     import pandas

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from maskcl.cfgm import Cfgm
-from maskcl.results.settings import Setting, flat_config
+from maskcl.results.settings import Setting
+from maskcl.results.varying import flat_config
 
 __all__ = ["varied_columns"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,17 +16,12 @@ import numpy.typing as npt
 from maskcl import metrics
 from maskcl.cfgm import Cfgm
 from maskcl.results.masks import Dial, dial_of, mask_name
+from maskcl.results.varying import varying
 
-__all__ = ["Family", "Setting", "difference", "families", "flat_config", "group", "own_words", "paired"]
+__all__ = ["Family", "Setting", "difference", "families", "group", "paired"]
 
 FIRST = ("finetune", "joint", "er", "er_ace", "der", "derpp")
 """Methods that others are compared with come first in tables, in this order; the rest by key."""
-
-FOUND = ("class", "fingerprint", "attributes", "weights_digest")
-"""What a network's description holds beside its settings: of what was built, or read."""
-
-_TOLD_FROM_ALL = ("scenario", "network")
-"""Sections by which numbers of different methods are told apart too: accuracies on other data are no rivals."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +32,13 @@ class Setting:
         label: Its name in the result files.
         config_hash: Hash of its configuration without seeds.
         runs: Documents by ascending seed.
-        varies: What besides method and mask tells it from the other settings of its method, e.g. "memory.size=50".
+        differs: What besides method and mask tells it from the other settings of its method, e.g. "memory.size=50".
     """
 
     label: str
     config_hash: str
     runs: tuple[dict[str, Any], ...]
-    varies: str = ""
+    differs: tuple[str, ...] = ()
 
     @property
     def config(self) -> dict[str, Any]:
@@ -80,6 +75,11 @@ class Setting:
         """Its CFGM's name; empty without."""
         found = self.config.get("cfgm")
         return "" if found is None else Cfgm(**found).label
+
+    @property
+    def varies(self) -> str:
+        """What it differs in, as text."""
+        return " ".join(self.differs)
 
     @property
     def name(self) -> str:
@@ -154,7 +154,7 @@ def group(runs: Iterable[Mapping[str, Any]]) -> tuple[Setting, ...]:
         Setting(label, hashed, tuple(sorted(member, key=lambda run: run["seed"])))
         for (label, hashed), member in members.items()
     ]
-    names = _varying(found)
+    names = varying([(s.method, s.config) for s in found])
     named = [Setting(s.label, s.config_hash, s.runs, name) for s, name in zip(found, names, strict=True)]
     return tuple(sorted(named, key=_order))
 
@@ -225,77 +225,6 @@ def _conditions(setting: Setting) -> Any:
 def _unmasked_hash(config: Mapping[str, Any]) -> str:
     kept = {name: part for name, part in config.items() if name not in ("mask", "seeds")}
     return hashlib.blake2b(json.dumps(kept, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()
-
-
-def _varying(settings: Sequence[Setting]) -> list[str]:
-    """What tells each setting from the others of its method, mask and seeds aside; by data and network, from all."""
-    parts = [{name: part for name, part in s.config.items() if name not in ("mask", "seeds")} for s in settings]
-    names = sorted(set().union(*parts))
-    every: dict[tuple[str, str], dict[str, Any]] = {}  # forms of a section by method, each once: grids have thousands
-    for s, part in zip(settings, parts, strict=True):
-        for name in names:
-            for method in (s.method, ""):
-                every.setdefault((method, name), {})[repr(part.get(name))] = part.get(name)
-    found = []
-    for s, part in zip(settings, parts, strict=True):
-        words = []
-        for name in names:
-            others = every["" if name in _TOLD_FROM_ALL else s.method, name]
-            words += _differing(name, part.get(name), list(others.values()))
-        found.append(" ".join(words))
-    return found
-
-
-def _differing(name: str, mine: Any, every: Sequence[Any]) -> list[str]:
-    """How one part of a configuration differs among settings: "memory.size=50", or "no cfgm" where others have one."""
-    present = [part for part in every if part is not None]
-    if len(present) < len(every) and len({repr(part) for part in present}) == 1:
-        return [name if mine is not None else f"no {name}"]
-    if name == "cfgm" and len({repr(part) for part in every}) > 1:  # its label leaves the defaults out
-        return ["no cfgm" if mine is None else own_words(Cfgm(**mine).label, [Cfgm(**part).label for part in present])]
-    if name == "network" and all(isinstance(part, Mapping) and "name" in part for part in every):
-        return _differing_network(mine, every)
-    return [f"{key}={value}" for key, value in _different(name, mine, every).items()]
-
-
-def own_words(label: str, labels: Collection[str]) -> str:
-    """A label without the words that all of several labels have, but for the first.
-
-    >>> own_words("cfgm step=2 clamp=True", ["cfgm step=2 clamp=True", "cfgm step=2"])
-    'cfgm clamp=True'
-    """
-    shared = set.intersection(*(set(other.split()) for other in labels))
-    first, *words = label.split()
-    return " ".join([first, *(word for word in words if word not in shared)])
-
-
-def _different(name: str, mine: Any, every: Sequence[Any]) -> dict[str, Any]:
-    """The values of one part, by dotted name, that are not the same in all settings."""
-    flats = [flat_config({name: part}) for part in every]
-    own = sorted(flat_config({name: mine}).items())
-    return {key: value for key, value in own if len({repr(flat.get(key)) for flat in flats}) > 1}
-
-
-def _differing_network(mine: Mapping[str, Any], every: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A network by its key, and what was set differently in others of that key: other networks have other settings."""
-    alike = [part for part in every if part["name"] == mine["name"]]
-    named = [] if len(alike) == len(every) else [f"network={mine['name']}"]
-
-    def told(part: Mapping[str, Any]) -> dict[str, Any]:
-        set_by_hand = {name: value for name, value in part.items() if name not in FOUND}
-        return _different("network", set_by_hand, alike)
-
-    twins = [part for part in alike if told(part) == told(mine) and part != mine]
-    values = _different("network", mine, alike) if twins else told(mine)  # only what was built tells them apart
-    return named + [f"{key}={value}" for key, value in values.items()]
-
-
-def flat_config(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a nested configuration with dotted names, as `--set` takes them."""
-    found: dict[str, Any] = {}
-    for name, value in config.items():
-        found |= flat_config(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return found
 
 
 def _natural(text: str) -> list[tuple[float, str]]:

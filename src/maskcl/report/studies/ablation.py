@@ -118,7 +118,7 @@ def ablations(results: Results) -> list[Ablation]:
 
 def _names(bases: list[Setting]) -> list[str]:
     """Names without what all bases share."""
-    words = [set(s.varies.split()) for s in bases]
+    words = [set(s.differs) for s in bases]
     shared = set.intersection(*words) if len(words) > 1 else set()
     return short_names(bases, without=[word.partition("=")[0] for word in shared])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from maskcl.report.names import short_name, short_names
 from maskcl.report.studies import Study
 from maskcl.results import DASH, Results, Row, Setting, Table, flat_config, percent
 
-__all__ = ["Spread", "class_orders", "spreads"]
+__all__ = ["Spread", "class_orders", "order_of", "spreads"]
 
 FEWEST_ORDERS = 3
 MOST_TOLD = 4
@@ -33,7 +34,8 @@ class Spread(NamedTuple):
     Attributes:
         name: Of the setting.
         kind: Method and mask.
-        values: Final accuracies of all runs that finished, [N].
+        runs: Documents of all runs that finished.
+        values: Their final accuracies, [N].
         crossed: Those of the orders and seeds that go with each other, [O, S]; None if there are no two of each.
         orders: How many class orders there are.
         settings: How many settings these are; one, if every run of it has an order of its own.
@@ -42,6 +44,7 @@ class Spread(NamedTuple):
 
     name: str
     kind: str
+    runs: tuple[dict[str, Any], ...]
     values: Any
     crossed: Any
     orders: int
@@ -76,7 +79,7 @@ def spreads(results: Results) -> list[Spread]:
     names = short_names([members[0] for members in groups.values()], without=_ORDER)
     for name, members in zip(names, groups.values(), strict=True):
         runs = [run for s in members for run in s.runs if run["status"] == "finished" and run.get("tasks")]
-        cells = {(_order(run), run["seed"]): float(run["metrics"].get("final_accuracy", np.nan)) for run in runs}
+        cells = {(order_of(run), run["seed"]): float(run["metrics"].get("final_accuracy", np.nan)) for run in runs}
         cells = {place: value for place, value in cells.items() if not np.isnan(value)}
         orders = {order for order, _ in cells}
         if len(orders) < FEWEST_ORDERS:
@@ -84,7 +87,8 @@ def spreads(results: Results) -> list[Spread]:
         crossed = _crossed(cells)
         parts = None if crossed is None or len(crossed) < FEWEST_ORDERS else variance_parts(crossed)
         kind = f"{members[0].title}, {short_name(members[0].dial)}"
-        found.append(Spread(name, kind, np.array(list(cells.values())), crossed, len(orders), len(members), parts))
+        values = np.array(list(cells.values()))
+        found.append(Spread(name, kind, tuple(runs), values, crossed, len(orders), len(members), parts))
     return found
 
 
@@ -95,7 +99,7 @@ def _apart_from_order(setting: Setting) -> str:
     return json.dumps(flat | {"every run has its own": every}, sort_keys=True, default=str)
 
 
-def _order(run: dict[str, Any]) -> tuple[tuple[int, ...], ...]:
+def order_of(run: Mapping[str, Any]) -> tuple[tuple[int, ...], ...]:
     """Which classes came when; within a task they come together."""
     return tuple(tuple(sorted(classes)) for classes in run["tasks"])
 
