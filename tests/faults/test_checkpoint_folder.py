@@ -194,6 +194,25 @@ def test_a_run_in_several_checkpoints_goes_on_from_the_one_that_is_furthest(fold
     assert folder.checkpoints.newest({"ffffffff-0"}) == []
 
 
+def test_one_that_goes_as_it_is_read_was_not_there(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process has gone on: safetensors has opened it, and torch, which opens it once more, finds none."""
+    folder.write(1, 2)
+    from_file = torch.UntypedStorage.from_file
+    opened = []
+
+    def late(name: str, *arguments: Any, **options: Any) -> Any:
+        opened.append(Path(name).name)
+        (folder.path / numbered(2)[0]).unlink(missing_ok=True)
+        return from_file(name, *arguments, **options)
+
+    monkeypatch.setattr(torch.UntypedStorage, "from_file", late)
+    assert folder.newest() == [1]
+    assert numbered(2)[0] in opened
+    folder.write(2)
+    assert folder.checkpoints.there(set(KEYS)) == {(NAME, 1)}
+    assert folder.told == []
+
+
 def test_what_nobody_goes_on_from_is_tidied_away(folder: Folder) -> None:
     other = ["0a1b2c3d-0", "ffffffff-0"]
     folder.write(1, 2)

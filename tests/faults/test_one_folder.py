@@ -32,6 +32,6 @@ def test_who_waits_says_for_whom_and_takes_over(killed: bool, tmp_path: Path) ->
 def test_two_that_begin_together_make_what_one_makes(tmp_path: Path, whole: Path) -> None:
     folder = prepared(tmp_path)
     commands = [Command(folder, "-q"), Command(folder, "-q")]
-    assert [command.status() for command in commands] == [0, 0]
+    assert [(command.status(), command.err.count("Traceback")) for command in commands] == [(0, 0)] * 2, commands[0].err
     assert results(folder) == results(whole)
     assert left_over(folder) == []

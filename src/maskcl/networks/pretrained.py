@@ -50,7 +50,7 @@ def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     if _is_safetensors(file):
         try:
             return load_file(file)
-        except (SafetensorError, OSError) as error:
+        except (SafetensorError, OSError, RuntimeError) as error:
             raise _unread(file, "be a whole safetensors file", error) from None
     try:
         with file.open("rb") as opened:  # by its name torch would take it for another kind of file

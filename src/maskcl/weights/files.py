@@ -165,7 +165,7 @@ def read_safetensors(where: str, key: str, *, weights: bool = True) -> tuple[str
         with safe_open(where, framework="pt") as file:
             text = (file.metadata() or {}).get(key)
             return text, {name: file.get_tensor(name) for name in file.keys()} if weights else {}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, RuntimeError) as error:  # the last is torch's, which opens the file once more
         raise DataError(message(where, f"must be a whole safetensors file ({reason(error)})")) from None
 
 
