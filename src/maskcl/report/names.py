@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 
 from maskcl.results import Dial, Family, Setting
@@ -102,18 +102,19 @@ def short_names(settings: Sequence[Setting], *, without: Collection[str] = ()) -
         known = (word.partition("=") for word in words)
         more = [worded(name, value) for name, _, value in known if name in _WORDS]
         brief.append(", ".join([s.title, short_name(s.dial), *["CFGM"] * bool(s.cfgm), *more]))
-    counts = Counter(brief)
+    alike: dict[str, list[set[str]]] = defaultdict(list)
+    for name, words in zip(brief, varied, strict=True):
+        alike[name].append(set(words))
+    shared = {name: set.intersection(*every) for name, every in alike.items()}  # of one setting all: it needs no more
     names = [
-        name if counts[name] == 1 else ", ".join(filter(None, [name, " ".join(_own(words, name, brief, varied))]))
+        ", ".join(filter(None, [name, " ".join(_untold(words, shared[name]))]))
         for name, words in zip(brief, varied, strict=True)
     ]
     return [f"{name} ({names[: i + 1].count(name)})" if names.count(name) > 1 else name for i, name in enumerate(names)]
 
 
-def _own(words: Sequence[str], name: str, names: Sequence[str], every: Sequence[Sequence[str]]) -> list[str]:
-    """The words that not all settings of the same name have, but for those that the name says already."""
-    alike = [set(other) for its, other in zip(names, every, strict=True) if its == name]
-    shared = set.intersection(*alike)
+def _untold(words: Sequence[str], shared: Collection[str]) -> list[str]:
+    """The words that others of the same name do not share, but for those that a name says already."""
     return [word for word in words if word not in shared and word != "cfgm" and word.partition("=")[0] not in _WORDS]
 
 
