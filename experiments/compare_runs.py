@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 
-from maskcl.errors import MaskclError
+from maskcl.errors import DataError, MaskclError, check
 from maskcl.results import Results
 
 
@@ -23,8 +23,7 @@ def main(first: str, second: str) -> None:
     """Compare final accuracies, run by run."""
     ours, theirs = finished(first), finished(second)
     shared = [run for run in ours if run in theirs]
-    if not shared:
-        sys.exit(f"{first} and {second} must have runs in common that finished, got none")
+    check(bool(shared), f"{first} and {second}", "must have runs in common that finished", error=DataError)
     print("| setting | runs | the same | mean difference | largest |\n| --- | --- | --- | --- | --- |")
     for setting in dict.fromkeys(label for label, _ in shared):
         far = np.array([100 * abs(ours[run] - theirs[run]) for run in shared if run[0] == setting])
@@ -33,8 +32,10 @@ def main(first: str, second: str) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 3:
-        sys.exit(__doc__)
+        print(__doc__)
+        sys.exit(0 if sys.argv[1:] == ["--help"] else 2)
     try:
         main(*sys.argv[1:])
     except MaskclError as error:
-        sys.exit(str(error))
+        print(error, file=sys.stderr)
+        sys.exit(2)

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from maskcl.data import load
-from maskcl.errors import MaskclError
+from maskcl.errors import DataError, MaskclError, check
 from maskcl.metrics import rank_correlation
-from maskcl.report.studies.orders import order_of, spreads
+from maskcl.report.studies.orders import Spread, order_of, spreads
 from maskcl.report.studies.predictors import said
 from maskcl.results import Results
 
@@ -30,7 +30,7 @@ def distances(name: str) -> np.ndarray:
     data = load(name)
     rows = np.asarray(data.train_inputs, np.float64).reshape(len(data.train_labels), -1)
     means = np.stack([rows[np.asarray(data.train_labels) == c].mean(0) for c in range(data.num_classes)])
-    return np.linalg.norm(means[:, None] - means, axis=-1)
+    return np.linalg.norm(means[:, None] - means, axis=-1) / rows.max()  # some come in bytes
 
 
 def pairings(classes: tuple[int, ...]) -> Iterator[Pairs]:
@@ -71,18 +71,23 @@ def print_pairings(name: str, far: np.ndarray) -> None:
         print(f"  number {place + 1}: {within(ways[place], far):.2f}  {ways[place]}")
 
 
-def print_correlations(name: str, folder: str, far: np.ndarray) -> None:
-    """Print a table, a column a setting; intervals by a bootstrap over class orders."""
+def read(name: str, folder: str) -> list[Spread]:
+    """The settings of a folder that finished on three class orders or more; all must be of the data set."""
     results = Results.load(folder)
     learnt = {str((setting.config.get("scenario") or {}).get("dataset")) for setting in results.settings}
-    if learnt != {name}:
-        sys.exit(f"{folder}: must have runs of {name} alone, got {', '.join(sorted(learnt))}")
-    columns = {one.name: correlations(one.runs, far) for one in spreads(results)}
-    if not columns:
-        sys.exit(f"{folder}: must have a setting that finished on three class orders or more, got none")
+    check(learnt == {name}, folder, f"must have runs of {name} alone", ", ".join(sorted(learnt)), error=DataError)
+    found = spreads(results)
+    check(bool(found), folder, "must have a setting that finished on three class orders or more", error=DataError)
+    return found
+
+
+def print_correlations(settings: Sequence[Spread], far: np.ndarray) -> None:
+    """Print a table, a column a setting; intervals by a bootstrap over class orders."""
+    columns = {one.name: correlations(one.runs, far) for one in settings}
     print(f"\n| rank correlation with final accuracy | {' | '.join(columns)} |\n|{' --- |' * (len(columns) + 1)}")
     for measure in next(iter(columns.values())):
         print(f"| {measure} | {' | '.join(column[measure] for column in columns.values())} |")
+    print("\n95 % bootstrap intervals over class orders, of five or more. –: the same in all runs, or not measured.")
 
 
 def correlations(runs: Sequence[Mapping[str, Any]], far: np.ndarray) -> dict[str, str]:
@@ -96,17 +101,20 @@ def correlations(runs: Sequence[Mapping[str, Any]], far: np.ndarray) -> dict[str
 
 def main(name: str, *folders: str) -> None:
     """Print both."""
+    found = [read(name, folder) for folder in folders]
     far = distances(name)
     if len(far) == 10:
         print_pairings(name, far)
-    for folder in folders:
-        print_correlations(name, folder, far)
+    for settings in found:
+        print_correlations(settings, far)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
+    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
+        print(__doc__)
+        sys.exit(0 if sys.argv[1:] == ["--help"] else 2)
     try:
         main(*sys.argv[1:])
     except MaskclError as error:
-        sys.exit(str(error))
+        print(error, file=sys.stderr)
+        sys.exit(2)

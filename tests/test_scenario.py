@@ -125,8 +125,11 @@ BAD_SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"task_sizes": "55"}, "task_sizes: must be a list of integers, got '55'"),
     ({"tasks": []}, "tasks: must hold at least one task"),
     ({"tasks": [[0], []]}, r"tasks\[1\]: must hold at least one class"),
-    ({"tasks": [[0, 1], [1, 2]]}, r"tasks\[1\]: class 1 must be in one task only, and is in task 0 already"),
-    ({"tasks": [[0, 0]]}, r"tasks\[0\]: class 0 must be in one task only"),
+    (
+        {"tasks": [[0, 1], [1, 2]]},
+        r"tasks\[1\]: class 1 must be in one task only, and is in scenario.tasks\[0\] already, got \[1, 2\]",
+    ),
+    ({"tasks": [[0, 0]]}, r"tasks\[0\]: must name class 0 once, got \[0, 0\]"),
     ({"tasks": [[0], [10]]}, r"tasks\[1\]: must be classes from 0 to 9, got 10"),
     ({"tasks": [[-1]]}, r"tasks\[0\]: must be classes from 0 to 9, got -1"),
     ({"tasks": [[0], ["1"]]}, r"tasks\[1\]: must be an integer, got '1'"),

@@ -260,8 +260,9 @@ def _check_tasks(tasks: Sequence[Sequence[int]], num_classes: int) -> tuple[tupl
         check(len(classes) > 0, where, "must hold at least one class", classes)
         for label in classes:
             check(0 <= label < num_classes, where, f"must be classes from 0 to {num_classes - 1}", label)
-            must = f"class {label} must be in one task only, and is in task {homes.get(label)} already"
-            check(label not in homes, where, must, classes)
+            must = f"class {label} must be in one task only, and is in scenario.tasks[{homes.get(label)}] already"
+            must = f"must name class {label} once" if homes.get(label) == task else must
+            check(label not in homes, where, must, list(classes))
             homes[label] = task
     return cut
 

@@ -8,6 +8,7 @@ from report.studied import ordered
 
 from maskcl.report import findings as verdict
 from maskcl.report import story
+from maskcl.report.figures import draw
 from maskcl.report.findings import findings
 from maskcl.results import Results, difference, percent
 
@@ -104,9 +105,16 @@ def test_a_plain_setting_alone_is_reported_alone():
 def test_an_easy_class_order_is_no_choice():
     runs = ordered(num_orders=4, masks=[{"leak": 0.1}])
     orders = [s.interval("final_accuracy").mean for s in Results(runs).settings]
-    start = story.answer(Results(runs)).partition(" %")[0]
+    start, _, rest = story.answer(Results(runs)).partition(" %")
+    assert "points from the order" in rest
     assert start.startswith(f"The highest mean over 4 class orders is {100 * sum(orders) / 4:.1f} ± ")
+    assert [drawn.name for drawn in draw(Results(runs))] == ["class_orders"]  # others have a panel for each order
     assert "The highest final accuracy is" in story.answer(Results(runs + flat(masks=[{"leak": 0.3}])))
+
+
+def test_masks_of_several_families_of_a_method_are_counted_together():
+    runs = ordered(num_orders=3, masks=[{"leak": 0.1}, {"leak": 0.3}])
+    assert "ER, with 2 masks" in story.compared(Results(runs))
 
 
 def test_when_every_run_diverged_that_is_the_answer():

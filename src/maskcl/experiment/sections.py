@@ -70,7 +70,9 @@ class Randomness(BaseModel):
 
     model_config = STRICT
     class_order: Literal["fixed", "seed"] | int = Field(
-        "fixed", description="Order of the classes: fixed (as the scenario says), seed (shuffled by the run's seed)."
+        "fixed",
+        description="Order of the classes: fixed (as the scenario says), seed (shuffled by the run's seed), or the "
+        "seed of one shuffle for all runs.",
     )
     initialisation: Literal["seed"] | int = Field("seed", description="Initial weights.")
     stream: Literal["seed"] | int = Field("seed", description="Order of the stream, memory, replay draws.")

@@ -41,15 +41,15 @@ def number(value: float) -> str:
 def said(value: object) -> str:
     """The value of a setting, as in an experiment file but for signs.
 
-    >>> said(0.03), said(float("-inf")), said((400, 400)), said(None), said(True)
-    ('0.03', '−∞', '400, 400', 'none', 'yes')
+    >>> said(0.03), said(float("-inf")), said((400, 400)), said(((0, 1), (2, 3))), said(None), said(True)
+    ('0.03', '−∞', '400, 400', '0, 1 | 2, 3', 'none', 'yes')
     """
     if value is None:
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(said, value))
+        return (" | " if any(isinstance(part, (list, tuple)) for part in value) else ", ").join(map(said, value))
     if isinstance(value, (int, float)):
         text = f"{value:g}" if isinstance(value, float) else str(value)
         return text.replace("-", "−").replace("inf", "∞")
@@ -81,9 +81,11 @@ def short_name(dial: Dial) -> str:
 def worded(name: str, value: object) -> str:
     """A setting and its value, in words where it has some.
 
-    >>> worded("memory.size", 50), worded("training.epochs", 3)
-    ('50 slots', 'training.epochs = 3')
+    >>> worded("memory.size", 50), worded("training.epochs", 3), worded("no cfgm", "")
+    ('50 slots', 'training.epochs = 3', 'no CFGM')
     """
+    if value == "":  # a section that others lack, or have
+        return name.replace("cfgm", "CFGM")
     return _WORDS[name].format(said(value)) if name in _WORDS else f"{name} = {said(value)}"
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
 
 from maskcl.report.findings import COST, HELPED, LOST, ONE_SEED, UNCLEAR, Finding, clearly, findings
 from maskcl.report.names import amount, apart, family_name, joined, mask_and_more, pretty
-from maskcl.report.studies.orders import spreads
+from maskcl.report.studies.orders import pooled, says
 from maskcl.results import Family, Results, Setting, difference, divergences, percent
 
 __all__ = ["answer", "cautions", "compared"]
@@ -48,7 +49,8 @@ def answer(results: Results) -> str:
         )
     helped = [f.family for f in found if f.verdict == HELPED]
     others = [sentence for f in found if (sentence := _otherwise(f))]
-    parts = []
+    over = _over_orders(results)  # an order of classes is no choice: the easiest is not the best setting
+    parts = [over] if over else []
     if helped:
         named = [_by(family) for family in helped[:MOST_NAMED]] + _rest(len(helped))
         proof = "The 95 % interval excludes zero." if len(helped) == 1 else "The 95 % intervals exclude zero."
@@ -174,13 +176,18 @@ def _by(family: Family) -> str:
 
 
 def _highest(results: Results) -> str:
-    """Where the highest final accuracy is; an order of classes is no choice, so of several the mean counts."""
-    found = spreads(results)
-    if all(one.settings > 1 for one in found) and sum(one.settings for one in found) == len(results.settings):
-        best = max(found, key=lambda one: float(one.mean.mean))
-        return f"The highest mean over {best.orders} class orders is {percent(best.mean)} % ({best.name})."
     leader = _leader(results.settings)
     return f"The highest final accuracy is {percent(leader.interval('final_accuracy'))} % ({pretty(leader.name)})."
+
+
+def _over_orders(results: Results) -> str:
+    """Where the highest mean over class orders is, and what the order matters; empty if settings differ in more."""
+    found = pooled(results)
+    if not found:
+        return ""
+    best = max(found, key=lambda one: float(one.mean.mean))
+    start = f"The highest mean over {best.orders} class orders is {percent(best.mean)} % ({best.name})."
+    return f"{start} {says(found)}"
 
 
 def _leader(settings: tuple[Setting, ...]) -> Setting:
@@ -195,15 +202,18 @@ def _data(setting: Setting) -> str:
 
 def _contenders(families: tuple[Family, ...]) -> str:
     """Who took part; methods with the same number of masks are named together."""
-    kinds: dict[tuple[bool, int], dict[str, None]] = {}
+    settings: dict[str, list[Setting]] = defaultdict(list)
     for family in families:
-        title = family.settings[0].title
-        kinds.setdefault((family.plain is not None, len(family.masked)), {})[title] = None
+        settings[family.settings[0].title].extend(family.settings)
+    kinds: dict[tuple[bool, int], list[str]] = defaultdict(list)
+    for title, members in settings.items():
+        masks = {s.mask for s in members if s.dial.kind != "none"}
+        kinds[len(masks) < len({s.mask for s in members}), len(masks)].append(title)
     parts = []
     for (plain, masked), titles in kinds.items():
         dials = ["without a mask"] if plain else []
         dials += [f"with {amount(masked, 'mask')}"] if masked else []
-        parts.append(f"{joined(list(titles))},{' each' if len(titles) > 1 else ''} {joined(dials)}")
+        parts.append(f"{joined(titles)},{' each' if len(titles) > 1 else ''} {joined(dials)}")
     words = {word for f in families for s in f.settings for word in s.differs}
     varied = sorted({word.split("=")[0] for word in words if "=" in word and "." in word.split("=")[0]})
     several = f" and several values of {joined(varied)}" if varied else ""

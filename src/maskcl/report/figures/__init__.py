@@ -140,6 +140,7 @@ def _of_settings(results: Results, asked: Sequence[str] | None) -> list[Drawn]:
     from maskcl.report.figures.over_time import accuracy_over_time, confidence_over_time
     from maskcl.report.figures.plane import plane
     from maskcl.report.figures.samples import samples
+    from maskcl.report.studies.orders import pooled
 
     bars = max(s.num_finished for s in results.settings) > 1
     error_bars = " Dots: single runs. Bars: 95 % intervals over seeds." if bars else " One seed: no intervals."
@@ -160,10 +161,13 @@ def _of_settings(results: Results, asked: Sequence[str] | None) -> list[Drawn]:
         ("confusion", confusion, "What is taken for what in the end", _CONFUSION),
         ("samples", samples, "What CFGM makes", _SAMPLES),
     ]
+    wanted = [name for name, *_ in plan] if asked is None else asked
+    if asked is None and pooled(results):  # they would take each class order for a setting of its own
+        wanted = ["samples"]
     drawn = []
     with style.look():
         for name, function, title, caption in plan:
-            figure = function(results) if asked is None or name in asked else None
+            figure = function(results) if name in wanted else None
             if figure is not None:
                 width, photo = float(figure.get_figwidth()), name == "samples"
                 drawn.append(Drawn(name, title, caption, style.png(figure), style.svg(figure), width, photo))

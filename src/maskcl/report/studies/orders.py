@@ -14,16 +14,18 @@ from maskcl.report.names import short_name, short_names
 from maskcl.report.studies import Study
 from maskcl.results import DASH, Results, Row, Setting, Table, flat_config, percent
 
-__all__ = ["Spread", "class_orders", "order_of", "spreads"]
+__all__ = ["Spread", "class_orders", "order_of", "pooled", "says", "spreads"]
 
 FEWEST_ORDERS = 3
 MOST_TOLD = 4
+FEW = 6
+"""Orders or seeds below which the intervals of parts are not to be trusted."""
 _ORDER = ("randomness.class_order", "scenario.class_order", "scenario.tasks")
 """Settings that say which classes come when."""
 _CAPTION = (
     "Each row is a setting. Faint: single runs, a line from the least to the most and a box around the middle half. "
     "Circles: class orders, each the mean over its seeds; triangles: seeds, each the mean over the orders. Circles "
-    "that lie wide apart are orders that matter."
+    "that lie wider apart than chance puts them are orders that matter."
 )
 _TOGETHER = " Where every run has an order of its own, order and seed cannot be told apart, and there are runs alone."
 
@@ -66,7 +68,7 @@ def class_orders(results: Results, *, asked: bool) -> list[Study]:
         return []
     together = any(one.crossed is None for one in found)
     caption = f"{_CAPTION}{_TOGETHER if together else ''}"
-    return [Study("class_orders", "Spread over class orders and seeds", _says(found), caption, _table(found),
+    return [Study("class_orders", "Spread over class orders and seeds", says(found), caption, _table(found),
                   lambda: draw(found))]  # fmt: skip
 
 
@@ -90,6 +92,13 @@ def spreads(results: Results) -> list[Spread]:
         values = np.array(list(cells.values()))
         found.append(Spread(name, kind, tuple(runs), values, crossed, len(orders), len(members), parts))
     return found
+
+
+def pooled(results: Results) -> list[Spread]:
+    """The same, if no setting is left over: then it is class orders that settings differ in; else nothing."""
+    found = spreads(results)
+    whole = sum(one.settings for one in found) == len(results.settings)
+    return found if whole and all(one.settings > 1 for one in found) else []
 
 
 def _apart_from_order(setting: Setting) -> str:
@@ -118,14 +127,15 @@ def _crossed(cells: dict[Any, float]) -> Any:
     return table if table.ndim == 2 and min(table.shape) >= 2 else None
 
 
-def _says(found: list[Spread]) -> str:
+def says(found: list[Spread]) -> str:
+    """Standard deviations by order, seed and the rest, in a sentence."""
     told = []
     for one in found[:MOST_TOLD]:
         if one.parts is None:
             told.append(f"{one.name}: standard deviation {_points(one.values.std(ddof=1))} over {one.orders} orders")
         else:
             order, seed, rest = (_points(part.value**0.5) for part in one.parts[:3])
-            told.append(f"{one.name}: {order} points from the order, {seed} from the seed, {rest} from both together")
+            told.append(f"{one.name}: {order} points from the order, {seed} from the seed, {rest} from the rest")
     more = [f"{len(found) - MOST_TOLD} more in the table"] if len(found) > MOST_TOLD else []
     return f"Standard deviations of final accuracy: {'; '.join(told + more)}."
 
@@ -147,6 +157,8 @@ def _table(found: list[Spread]) -> Table:
         "SD: standard deviations in points, of a two-way analysis of variance; 95 % bootstrap intervals.",
         "The rest: what order and seed do only together, and chance. Order's share: of the variance, in percent.",
     ]
+    if any(one.parts is not None and min(one.crossed.shape) < FEW for one in found):
+        notes.append(f"Parts below 0 count as 0; with fewer than {FEW} orders or seeds intervals may be too narrow.")
     return Table(header, tuple(rows), 1, tuple(notes))
 
 
