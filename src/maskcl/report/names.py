@@ -11,6 +11,7 @@ from maskcl.results import Dial, Family, Setting
 __all__ = [
     "amount",
     "apart",
+    "cut",
     "family_name",
     "joined",
     "mask_and_more",
@@ -153,6 +154,15 @@ def pretty(text: str) -> str:
     text = re.sub(r"\b(m|leak|mass)=(-?(?:auto|inf|[\d.]+(?:e-?\d+)?))", set_one, text)
     text = text.replace("m = −∞", "m\u00a0=\u00a0−∞")
     return text.replace(" ± ", "\u00a0±\u00a0").replace(" %", "\u00a0%")
+
+
+def cut(text: str, most: int) -> str:
+    """A long name without its middle, for labels inside a figure.
+
+    >>> cut("Fine-tuning (training.average = 0.3)", 20)
+    'Fine-tuning …= 0.3)'
+    """
+    return text if len(text) <= most else f"{text[: most * 3 // 5]}…{text[len(text) - most * 2 // 5 + 1 :]}"
 
 
 def joined(parts: Sequence[str]) -> str:

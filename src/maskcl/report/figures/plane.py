@@ -8,7 +8,7 @@ import numpy as np
 
 from maskcl.report.figures import style
 from maskcl.report.figures.placement import place_labels
-from maskcl.report.names import apart, family_name, short_name
+from maskcl.report.names import apart, cut, family_name, short_name
 from maskcl.results import Results, Setting
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["plane"]
 
 COLUMNS = 2
+LONGEST = 40
+"""Letters of a method with what else varies, beside a point."""
 METRICS = ("forgetting", "learning_accuracy")
 LOW, HIGH = np.array([-1.0, 0.0]), np.array([1.0, 1.0])
 """Ends of what the two metrics can be."""
@@ -99,7 +101,7 @@ def _panels(results: Results) -> list[_Panel]:
         return panels[: style.MOST_PANELS]
     alone = [(family, settings[0]) for family, settings in known if settings]
     names = [
-        family_name(family) if s.dial.kind == "none" else f"{family_name(family)}, {short_name(s.dial)}"
+        cut(family_name(family), LONGEST) + ("" if s.dial.kind == "none" else f", {short_name(s.dial)}")
         for family, s in alone
     ]
     return [_Panel("", "", [s for _, s in alone], names, [colours[family.name] for family, _ in alone])]

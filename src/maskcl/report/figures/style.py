@@ -180,9 +180,11 @@ def broken(axes: Axes, place: float, span: float) -> None:
 
 def legend(figure: Figure, handles: Mapping[str, Any]) -> None:
     """Put the names above the figure, in as many columns as its width has room for, four at most."""
-    fitting = int(figure.get_figwidth() * 72 / (40 + 5.6 * max(map(len, handles))))  # points of a handle and a letter
+    room = figure.get_figwidth() * 72
+    fitting = int(room / (40 + 5.6 * max(map(len, handles))))  # points of a handle and a letter
     columns = max(1, min(4, len(handles), fitting))
-    figure.legend(list(handles.values()), list(handles), loc="outside upper left", ncols=columns)
+    names = [textwrap.fill(name, int((room - 40) / 5.6)) for name in handles]
+    figure.legend(list(handles.values()), names, loc="outside upper left", ncols=columns)
 
 
 def inside(means: Any, halves: Any, low: Any, high: Any) -> Any:
