@@ -160,7 +160,7 @@ def cut(text: str, most: int) -> str:
     """A long name without its middle, for labels inside a figure.
 
     >>> cut("Fine-tuning (training.average = 0.3)", 20)
-    'Fine-tuning …= 0.3)'
+    'Fine-tuning … = 0.3)'
     """
     return text if len(text) <= most else f"{text[: most * 3 // 5]}…{text[len(text) - most * 2 // 5 + 1 :]}"
 
