@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from maskcl import metrics
@@ -65,6 +65,7 @@ def test_anytime_metrics_are_their_formulas(run: Any) -> None:
 
 @CHECK
 @given(run=runs(), baseline=FRACTIONS)
+@example(run=(np.array([[0.0, 0.0], [1.0, 2.3e-309]]), np.zeros((0, 2)), np.zeros(0, int)), baseline=0.0)
 def test_metrics_stay_in_their_ranges_and_in_their_order(run: Any, baseline: float) -> None:
     a, between, current = run
     found = {metric.__name__: float(metric(a)) for metric in OF_MATRIX}

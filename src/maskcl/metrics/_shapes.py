@@ -41,7 +41,8 @@ def ratio(numerator: Any, denominator: Any) -> Floats:
     """Divide; NaN, without a warning, where the denominator is 0 or NaN."""
     numerator, denominator = np.broadcast_arrays(np.asarray(numerator, np.float64), np.asarray(denominator, np.float64))
     found = np.full(numerator.shape, np.nan)
-    np.divide(numerator, denominator, out=found, where=(denominator != 0) & ~np.isnan(denominator))
+    with np.errstate(over="ignore"):  # by next to nothing: infinite
+        np.divide(numerator, denominator, out=found, where=(denominator != 0) & ~np.isnan(denominator))
     return found[()]
 
 
