@@ -5,11 +5,10 @@ python experiments/compare_runs.py runs/rounding_stack runs/rounding_loop
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
+from as_script import as_script
 
-from maskcl.errors import DataError, MaskclError, check
+from maskcl.errors import DataError, check
 from maskcl.results import Results
 
 
@@ -31,11 +30,4 @@ def main(first: str, second: str) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        print(__doc__)
-        sys.exit(0 if sys.argv[1:] == ["--help"] else 2)
-    try:
-        main(*sys.argv[1:])
-    except MaskclError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    as_script(main, __doc__)

@@ -8,15 +8,15 @@ Distance of two classes: that of their mean training images, pixels in [0, 1]. T
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
+from as_script import as_script
 
 from maskcl.data import load
-from maskcl.errors import DataError, MaskclError, check
+from maskcl.errors import DataError, check
 from maskcl.metrics import rank_correlation
 from maskcl.report.studies.orders import Spread, order_of, spreads
 from maskcl.report.studies.predictors import said
@@ -110,11 +110,4 @@ def main(name: str, *folders: str) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
-        print(__doc__)
-        sys.exit(0 if sys.argv[1:] == ["--help"] else 2)
-    try:
-        main(*sys.argv[1:])
-    except MaskclError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    as_script(main, __doc__)

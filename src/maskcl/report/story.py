@@ -9,7 +9,7 @@ import numpy as np
 
 from maskcl.report.findings import COST, HELPED, LOST, ONE_SEED, UNCLEAR, Finding, clearly, findings
 from maskcl.report.names import amount, apart, family_name, joined, mask_and_more, pretty
-from maskcl.report.studies.orders import pooled, says
+from maskcl.report.studies.orders import by_order_alone, says, spreads
 from maskcl.results import Family, Results, Setting, difference, divergences, percent
 
 __all__ = ["answer", "cautions", "compared"]
@@ -182,9 +182,9 @@ def _highest(results: Results) -> str:
 
 def _over_orders(results: Results) -> str:
     """Where the highest mean over class orders is, and what the order matters; empty if settings differ in more."""
-    found = pooled(results)
-    if not found:
+    if not by_order_alone(results):
         return ""
+    found = spreads(results)
     best = max(found, key=lambda one: float(one.mean.mean))
     start = f"The highest mean over {best.orders} class orders is {percent(best.mean)} % ({best.name})."
     return f"{start} {says(found)}"

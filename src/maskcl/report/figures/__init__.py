@@ -140,7 +140,7 @@ def _of_settings(results: Results, asked: Sequence[str] | None) -> list[Drawn]:
     from maskcl.report.figures.over_time import accuracy_over_time, confidence_over_time
     from maskcl.report.figures.plane import plane
     from maskcl.report.figures.samples import samples
-    from maskcl.report.studies.orders import pooled
+    from maskcl.report.studies.orders import by_order_alone
 
     bars = max(s.num_finished for s in results.settings) > 1
     error_bars = " Dots: single runs. Bars: 95 % intervals over seeds." if bars else " One seed: no intervals."
@@ -162,7 +162,7 @@ def _of_settings(results: Results, asked: Sequence[str] | None) -> list[Drawn]:
         ("samples", samples, "What CFGM makes", _SAMPLES),
     ]
     wanted = [name for name, *_ in plan] if asked is None else asked
-    if asked is None and pooled(results):  # they would take each class order for a setting of its own
+    if asked is None and by_order_alone(results):  # they would take each class order for a setting of its own
         wanted = ["samples"]
     drawn = []
     with style.look():

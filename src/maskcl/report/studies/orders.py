@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from maskcl.report.names import short_name, short_names
 from maskcl.report.studies import Study
 from maskcl.results import DASH, Results, Row, Setting, Table, flat_config, percent
 
-__all__ = ["Spread", "class_orders", "order_of", "pooled", "says", "spreads"]
+__all__ = ["Spread", "by_order_alone", "class_orders", "order_of", "says", "spreads"]
 
 FEWEST_ORDERS = 3
 MOST_TOLD = 4
@@ -40,7 +40,6 @@ class Spread(NamedTuple):
         values: Their final accuracies, [N].
         crossed: Those of the orders and seeds that go with each other, [O, S]; None if there are no two of each.
         orders: How many class orders there are.
-        settings: How many settings these are; one, if every run of it has an order of its own.
         parts: Of the variance of `crossed`; None with fewer than three orders.
     """
 
@@ -50,7 +49,6 @@ class Spread(NamedTuple):
     values: Any
     crossed: Any
     orders: int
-    settings: int
     parts: VarianceParts | None
 
     @property
@@ -74,13 +72,11 @@ def class_orders(results: Results, *, asked: bool) -> list[Study]:
 
 def spreads(results: Results) -> list[Spread]:
     """Settings that ran on three class orders or more, those that differ in the order alone together."""
-    groups: dict[str, list[Setting]] = defaultdict(list)
-    for s in results.settings:
-        groups[_apart_from_order(s)].append(s)
+    groups = _groups(results)
     found = []
-    names = short_names([members[0] for members in groups.values()], without=_ORDER)
-    for name, members in zip(names, groups.values(), strict=True):
-        runs = [run for s in members for run in s.runs if run["status"] == "finished" and run.get("tasks")]
+    names = short_names([members[0] for members in groups], without=_ORDER)
+    for name, members in zip(names, groups, strict=True):
+        runs = _finished(members)
         cells = {(order_of(run), run["seed"]): float(run["metrics"].get("final_accuracy", np.nan)) for run in runs}
         cells = {place: value for place, value in cells.items() if not np.isnan(value)}
         orders = {order for order, _ in cells}
@@ -90,15 +86,28 @@ def spreads(results: Results) -> list[Spread]:
         parts = None if crossed is None or len(crossed) < FEWEST_ORDERS else variance_parts(crossed)
         kind = f"{members[0].title}, {short_name(members[0].dial)}"
         values = np.array(list(cells.values()))
-        found.append(Spread(name, kind, tuple(runs), values, crossed, len(orders), len(members), parts))
+        found.append(Spread(name, kind, tuple(runs), values, crossed, len(orders), parts))
     return found
 
 
-def pooled(results: Results) -> list[Spread]:
-    """The same, if no setting is left over: then it is class orders that settings differ in; else nothing."""
-    found = spreads(results)
-    whole = sum(one.settings for one in found) == len(results.settings)
-    return found if whole and all(one.settings > 1 for one in found) else []
+def by_order_alone(results: Results) -> bool:
+    """Whether all settings are the same but for their class orders, of which each has three or more."""
+    return all(
+        len(members) > 1 and len({order_of(run) for run in _finished(members)}) >= FEWEST_ORDERS
+        for members in _groups(results)
+    )
+
+
+def _groups(results: Results) -> list[list[Setting]]:
+    """Settings that differ in the order alone together."""
+    groups: dict[str, list[Setting]] = defaultdict(list)
+    for s in results.settings:
+        groups[_apart_from_order(s)].append(s)
+    return list(groups.values())
+
+
+def _finished(members: Sequence[Setting]) -> list[dict[str, Any]]:
+    return [run for s in members for run in s.runs if run["status"] == "finished" and run.get("tasks")]
 
 
 def _apart_from_order(setting: Setting) -> str:
